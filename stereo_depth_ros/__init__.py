@@ -1,0 +1,1 @@
+"""Real-time stereo depth for robots: metric depth, disparity, confidence, clouds."""

@@ -1,0 +1,227 @@
+"""The geometry of a rectified stereo pair: disparity, depth and points, at any image size.
+
+Conventions, stated once for the whole package: images are rectified, so P and not K describes them;
+the frame is the left camera's optical frame (REP 103: x right, y down, z forward), lengths are
+metres, image lengths pixels, and pixel centres lie on whole numbers, so that an image scaled by s
+has its principal point at ``(cx + 0.5) * s - 0.5``. Disparity is ``x_left - x_right`` as matched;
+depth is ``f * B / (disparity - (cx_left - cx_right))``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from stereo_depth_ros.calibration import Calibration, CalibrationError
+
+MAX_BASELINE_M = 5.0
+"""Baselines above this are taken for a unit error (millimetres, or P[3] without the focal)."""
+
+
+@dataclass(frozen=True)
+class StereoCamera:
+    """A rectified pair: focal lengths and principal points in px, baseline in m, left view.
+
+    ``warnings`` are findings about the calibration that do not prevent depth but deserve a log
+    line, such as a baseline of the wrong sign.
+    """
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    cx_right: float
+    baseline: float
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def from_calibrations(
+        cls,
+        left: Calibration,
+        right: Calibration,
+        baseline: float = 0.0,
+        tf_baseline: float | None = None,
+    ) -> StereoCamera:
+        """Build the geometry of the images that the two cameras send.
+
+        The baseline comes from P[3] of the right camera; where that is zero from ``baseline`` (the
+        parameter, metres, 0 = unset); where that is unset from ``tf_baseline`` (metres, None =
+        unknown).
+
+        Raises
+        ------
+        CalibrationError
+            Uncalibrated or NaN numbers, views of different size or focal length, swapped cameras,
+            and a baseline that is zero or above `MAX_BASELINE_M`.
+        """
+        left.checked()
+        right.checked()
+        if left.image_size != right.image_size:
+            raise CalibrationError(
+                f"{left.source} says {left.image_size[0]} x {left.image_size[1]} and "
+                f"{right.source} {right.image_size[0]} x {right.image_size[1]}: both views must "
+                "have one size; set the same resolution for both cameras"
+            )
+        fl, fr = left.p[0, 0], right.p[0, 0]
+        if abs(fl - fr) > 0.01 * fl:
+            raise CalibrationError(
+                f"P[0] is {fl:g} in {left.source} and {fr:g} in {right.source}: a rectified pair "
+                "shares one focal length; calibrate the two cameras as a stereo pair"
+            )
+        warnings = []
+        if abs(left.p[1, 2] - right.p[1, 2]) > 1.0:
+            warnings.append(
+                f"P[6] (cy) differs by {left.p[1, 2] - right.p[1, 2]:.2f} px between "
+                f"{left.source} and {right.source}: rows do not correspond; recalibrate the pair"
+            )
+        chosen = _baseline(left, right, baseline, tf_baseline, warnings)
+        x0, y0, _, _ = left.window
+        bx, by = left.bins
+        width, height = left.image_size
+        return cls(
+            width=width,
+            height=height,
+            fx=left.p[0, 0] / bx,
+            fy=left.p[1, 1] / by,
+            cx=_scaled(left.p[0, 2] - x0, 1 / bx),
+            cy=_scaled(left.p[1, 2] - y0, 1 / by),
+            cx_right=_scaled(right.p[0, 2] - right.window[0], 1 / bx),
+            baseline=chosen,
+            warnings=tuple(warnings),
+        )
+
+    @property
+    def offset(self) -> float:
+        """cx_left - cx_right in px: the disparity of a point at infinity."""
+        return self.cx - self.cx_right
+
+    @property
+    def p(self) -> np.ndarray:
+        """Projection matrix of the left view, (3, 4) float64, for a CameraInfo."""
+        return np.array(
+            [[self.fx, 0, self.cx, 0], [0, self.fy, self.cy, 0], [0, 0, 1, 0]], np.float64
+        )
+
+    def resized(self, width: int, height: int) -> StereoCamera:
+        """Return the geometry of both images resampled to ``width`` x ``height`` px."""
+        sx, sy = width / self.width, height / self.height
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=_scaled(self.cx, sx),
+            cy=_scaled(self.cy, sy),
+            cx_right=_scaled(self.cx_right, sx),
+        )
+
+    def cropped(self, x: int, y: int, width: int, height: int) -> StereoCamera:
+        """Return the geometry of the window at (x, y) of both images, in px.
+
+        Negative offsets or sizes beyond the image describe padding.
+        """
+        return replace(
+            self,
+            width=width,
+            height=height,
+            cx=self.cx - x,
+            cy=self.cy - y,
+            cx_right=self.cx_right - x,
+        )
+
+    def depth(self, disparity: np.ndarray) -> np.ndarray:
+        """Return depth along Z in metres, float32, for matched ``disparity`` in px.
+
+        +Inf where the disparity is that of infinity or less; NaN stays NaN.
+        """
+        parallax = np.subtract(disparity, np.float32(self.offset), dtype=np.float32)
+        np.maximum(parallax, 0.0, out=parallax)
+        with np.errstate(divide="ignore"):
+            return np.divide(np.float32(self.fx * self.baseline), parallax, out=parallax)
+
+    def disparity(self, depth: np.ndarray | float) -> np.ndarray:
+        """Return the matched disparity in px, float32, of points at ``depth`` metres along Z."""
+        with np.errstate(divide="ignore"):
+            return np.float32(self.fx * self.baseline) / np.asarray(depth, np.float32) + np.float32(
+                self.offset
+            )
+
+    @cached_property
+    def rays(self) -> tuple[np.ndarray, np.ndarray]:
+        """x/z of every column, (1, W), and y/z of every row, (H, 1), float32."""
+        x = (np.arange(self.width, dtype=np.float64) - self.cx) / self.fx
+        y = (np.arange(self.height, dtype=np.float64) - self.cy) / self.fy
+        return x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
+
+    def points(
+        self, depth: np.ndarray, stride: int = 1, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return (h, w, 3) float32 metres in the left optical frame for ``depth`` (h, w) metres.
+
+        ``depth`` holds every ``stride``-th row and column of the image. ``out`` may be a float32
+        array of (h, w, >= 3), whose first three channels are filled.
+        """
+        ray_x, ray_y = self.rays
+        points = np.empty((*depth.shape, 3), np.float32) if out is None else out
+        np.multiply(depth, ray_x[:, ::stride], out=points[..., 0])
+        np.multiply(depth, ray_y[::stride], out=points[..., 1])
+        points[..., 2] = depth
+        return points
+
+
+def _scaled(centre: float, scale: float) -> float:
+    return (centre + 0.5) * scale - 0.5
+
+
+def _baseline(
+    left: Calibration,
+    right: Calibration,
+    parameter: float,
+    tf_baseline: float | None,
+    warnings: list[str],
+) -> float:
+    tx_left = left.p[0, 3] / left.p[0, 0]
+    tx_right = right.p[0, 3] / right.p[0, 0]
+    if tx_left < 0 and tx_right == 0:
+        raise CalibrationError(
+            f"{left.source} has P[3] = {left.p[0, 3]:g} and {right.source} P[3] = 0: left and "
+            "right are swapped; swap the topic arguments"
+        )
+    signed = tx_left - tx_right
+    origin = f"P[3] = {right.p[0, 3]:g} of {right.source}"
+    if signed == 0:
+        if parameter != 0:
+            signed, origin = parameter, "parameter 'baseline'"
+        elif tf_baseline is not None:
+            signed, origin = tf_baseline, "TF between the two camera frames"
+    if not np.isfinite(signed) or signed == 0:
+        raise CalibrationError(
+            f"baseline is {signed:g}: P[3] of {right.source} is {right.p[0, 3]:g}, parameter "
+            f"'baseline' is {parameter:g} and TF gives "
+            f"{'nothing' if tf_baseline is None else format(tf_baseline, 'g')}; set parameter "
+            "'baseline' to the distance between the cameras in metres"
+        )
+    if abs(signed) > MAX_BASELINE_M:
+        raise CalibrationError(
+            f"baseline is {abs(signed):g} m from {origin}, more than {MAX_BASELINE_M:g} m: the "
+            "value is probably in millimetres, or P[3] is not -fx * baseline; correct it at the "
+            "driver"
+        )
+    if signed < 0:
+        warnings.append(
+            f"baseline is {signed:g} m from {origin}: the sign is wrong (P[3] of the right camera "
+            f"is -fx * baseline); using {-signed:g} m. If depth looks wrong, left and right are "
+            "swapped"
+        )
+    if parameter != 0 and origin.startswith("P[3]") and abs(abs(signed) - parameter) > 0.01 * abs(
+        signed
+    ):
+        warnings.append(
+            f"parameter 'baseline' = {parameter:g} m is ignored: {origin} gives {abs(signed):g} m"
+        )
+    return float(abs(signed))

@@ -1,0 +1,1 @@
+"""The `stereo-depth` command: one verb a module."""

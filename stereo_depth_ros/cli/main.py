@@ -1,0 +1,41 @@
+"""`stereo-depth VERB`: parse, dispatch, and turn expected errors into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+from stereo_depth_ros.calibration import CalibrationError
+from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.model_card import ModelError
+
+VERBS = ("demo", "run", "bench")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="stereo-depth", description="Stereo depth for robots, from the command line."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name in VERBS:
+        module = importlib.import_module(f"stereo_depth_ros.cli.{name}")
+        verb = verbs.add_parser(
+            name,
+            help=module.HELP,
+            description=module.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    arguments = parser.parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except (CalibrationError, EngineError, ModelError, OSError, ValueError) as error:
+        print(f"stereo-depth {arguments.verb}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

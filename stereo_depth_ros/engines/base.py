@@ -1,0 +1,65 @@
+"""What every engine is to the rest of the package."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+
+class EngineError(RuntimeError):
+    """An engine that cannot be opened or run; the text names the cause and the cure."""
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What an open engine is.
+
+    ``height`` and ``width`` are the image size it takes, None where it takes any. ``max_disparity``
+    is its search range in px at that size, None where it adapts to the image, up to a
+    third of its width. ``device`` and
+    ``precision`` are words for people; ``provenance`` says which file or algorithm it runs and why
+    it was chosen.
+    """
+
+    name: str
+    backend: str
+    height: int | None
+    width: int | None
+    max_disparity: float | None
+    precision: str
+    device: str
+    provenance: str
+
+    def __str__(self) -> str:
+        size = "any size" if self.height is None else f"{self.width}x{self.height}"
+        return (
+            f"{self.name} on {self.backend} ({self.device}, {self.precision}, {size}): "
+            f"{self.provenance}"
+        )
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """A stereo matcher. All calls come from the thread that opened it."""
+
+    spec: EngineSpec
+
+    def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Match a rectified pair, (H, W, 3) uint8 RGB each, at the engine's size.
+
+        Returns ``disparity`` (H, W) float32, px in the left view, finite and >= 0 everywhere, and
+        ``confidence`` (H, W) float32 in 0..1, where 1 is certain and 0 marks a disparity that is
+        only a guess and counts as unknown.
+
+        Raises
+        ------
+        EngineError
+            When the runtime fails; the engine stays usable for the next pair.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the engine holds; closing twice is harmless."""
+        ...

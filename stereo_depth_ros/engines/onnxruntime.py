@@ -1,0 +1,143 @@
+"""Runs any ONNX graph that keeps the graph contract, on the CPU or any ONNX Runtime provider.
+
+The contract: inputs ``left`` and ``right`` uint8 (1, H, W, 3) RGB; outputs ``disparity`` and
+``confidence`` float32 (1, H, W); static shapes; metadata ``network`` and ``max_disparity``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stereo_depth_ros.engines.base import EngineError, EngineSpec
+
+BACKEND = "onnxruntime"
+
+
+class OnnxRuntimeEngine:
+    """One session on one graph file; see `stereo_depth_ros.engines.base.Engine`.
+
+    ``providers`` are ONNX Runtime execution providers by full or short name ("cuda"), in order of
+    preference, empty meaning CPU; ``threads`` is the number of threads per operator, 0 for all.
+    """
+
+    def __init__(
+        self, path: Path, providers: Sequence[str] = (), threads: int = 0, why: str = ""
+    ) -> None:
+        runtime = _runtime()
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        chosen = _resolve_providers(runtime, providers)
+        try:
+            self._session = runtime.InferenceSession(str(path), options, providers=chosen)
+        except Exception as error:
+            raise EngineError(
+                f"{path}: ONNX Runtime {runtime.__version__} cannot load this graph: {error}. "
+                "Export it again with opset 17"
+            ) from error
+        height, width = _checked_size(self._session, path)
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        for key in ("network", "max_disparity"):
+            if key not in metadata:
+                raise EngineError(
+                    f"{path}: metadata '{key}' is missing; export the graph again with a tool "
+                    "that keeps the graph contract"
+                )
+        self._check_provider(chosen[0], path)
+        self.spec = EngineSpec(
+            name=metadata["network"],
+            backend=BACKEND,
+            height=height,
+            width=width,
+            max_disparity=float(metadata["max_disparity"]),
+            precision=metadata.get("precision", "fp32"),
+            device=chosen[0].removesuffix("ExecutionProvider"),
+            provenance=f"{path.name}, {why}" if why else path.name,
+        )
+        # The first run allocates and tunes; paid here, not by the first frame.
+        blank = np.zeros((height, width, 3), np.uint8)
+        self.infer(blank, blank)
+
+    def _check_provider(self, wanted: str, path: Path) -> None:
+        active = self._session.get_providers()
+        if wanted not in active:
+            raise EngineError(
+                f"{path}: provider {wanted} could not start (active: {', '.join(active)}); check "
+                "its driver and libraries or leave 'providers' empty for the CPU"
+            )
+
+    def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
+        try:
+            disparity, confidence = self._session.run(
+                ["disparity", "confidence"],
+                {
+                    "left": np.ascontiguousarray(left)[None],
+                    "right": np.ascontiguousarray(right)[None],
+                },
+            )
+        except Exception as error:
+            raise EngineError(f"{self.spec.name}: ONNX Runtime failed: {error}") from error
+        return disparity[0], confidence[0]
+
+    def close(self) -> None:
+        """Release the session and its memory."""
+        self._session = None
+
+
+def _runtime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError(
+            f"backend onnxruntime: {error}; install it with 'pip install onnxruntime' (or "
+            "onnxruntime-gpu)"
+        ) from error
+    return onnxruntime
+
+
+def _resolve_providers(runtime: Any, wanted: Sequence[str]) -> list[str]:
+    available = runtime.get_available_providers()
+    by_short_name = {p.removesuffix("ExecutionProvider").lower(): p for p in available}
+    chosen = []
+    for name in wanted or ("cpu",):
+        short = name.removesuffix("ExecutionProvider").lower()
+        if short not in by_short_name:
+            raise EngineError(
+                f"provider '{name}' is not in this ONNX Runtime; available: "
+                f"{', '.join(sorted(by_short_name))}"
+            )
+        chosen.append(by_short_name[short])
+    return chosen
+
+
+def _checked_size(session: Any, path: Path) -> tuple[int, int]:
+    def fail(detail: str) -> EngineError:
+        return EngineError(
+            f"{path}: breaks the graph contract: {detail}. Expected inputs left, right uint8 "
+            "(1, H, W, 3) and outputs disparity, confidence float32 (1, H, W), all static"
+        )
+
+    inputs = {i.name: i for i in session.get_inputs()}
+    outputs = {o.name: o for o in session.get_outputs()}
+    if set(inputs) != {"left", "right"}:
+        raise fail(f"inputs are {', '.join(sorted(inputs))}")
+    if not {"disparity", "confidence"} <= set(outputs):
+        raise fail(f"outputs are {', '.join(sorted(outputs))}")
+    shape = inputs["left"].shape
+    if len(shape) != 4 or not all(isinstance(n, int) for n in shape) or shape[::3] != [1, 3]:
+        raise fail(f"input left has shape {shape}")
+    height, width = shape[1:3]
+    for name, node, dtype, expected in (
+        ("left", inputs["left"], "tensor(uint8)", [1, height, width, 3]),
+        ("right", inputs["right"], "tensor(uint8)", [1, height, width, 3]),
+        ("disparity", outputs["disparity"], "tensor(float)", [1, height, width]),
+        ("confidence", outputs["confidence"], "tensor(float)", [1, height, width]),
+    ):
+        if node.type != dtype or node.shape != expected:
+            raise fail(f"{name} is {node.type} {node.shape}")
+    return height, width

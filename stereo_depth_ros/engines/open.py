@@ -1,0 +1,65 @@
+"""Choose and open the engine for a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stereo_depth_ros.engines import onnxruntime, sgbm
+from stereo_depth_ros.engines.base import Engine, EngineError
+from stereo_depth_ros.model_card import load_model_card
+
+BACKENDS = ("auto", onnxruntime.BACKEND, sgbm.BACKEND)
+
+
+def open_engine(
+    model: str,
+    height: int | None = None,
+    width: int | None = None,
+    backend: str = "auto",
+    providers: Sequence[str] = (),
+    threads: int = 0,
+    max_disparity: int = 0,
+) -> Engine:
+    """Open ``model`` (a name in models/, a card, or an .onnx file), warmed up and ready.
+
+    ``height`` and ``width``, where given, are the size the caller insists on. ``backend`` "auto"
+    takes the fastest that is there; ``providers`` and ``threads`` are for ONNX Runtime;
+    ``max_disparity`` in px is for engines that can change it, 0 leaving the choice to them.
+
+    Raises
+    ------
+    ModelError
+        When the model is unknown, missing or altered.
+    EngineError
+        When its backend is absent, does not fit the model, or the graph breaks the contract.
+    """
+    if backend not in BACKENDS:
+        raise EngineError(f"backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
+    card = load_model_card(model)
+    engine: Engine
+    if card.engine == "sgbm":
+        _require(backend, sgbm.BACKEND, model)
+        engine = sgbm.SgbmEngine(card.name, max_disparity=max_disparity, **card.options)
+    elif card.engine == "onnx":
+        _require(backend, onnxruntime.BACKEND, model)
+        why = "only backend installed for it" if backend == "auto" else "as asked"
+        engine = onnxruntime.OnnxRuntimeEngine(card.verified_file(), providers, threads, why)
+    else:
+        raise EngineError(
+            f"model '{model}': its card names engine '{card.engine}'; known are onnx and sgbm"
+        )
+    wanted, has = (height, width), (engine.spec.height, engine.spec.width)
+    if None not in wanted and None not in has and wanted != has:
+        engine.close()
+        raise EngineError(
+            f"model '{model}' takes {has[1]} x {has[0]} images, not {width} x {height}; export it "
+            "at that size"
+        )
+    return engine
+
+
+def _require(asked: str, needed: str, model: str) -> None:
+    if asked not in ("auto", needed):
+        raise EngineError(
+            f"model '{model}' runs on backend {needed}, not {asked}; set backend to auto"
+        )

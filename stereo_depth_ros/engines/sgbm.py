@@ -1,0 +1,155 @@
+"""The classical baseline: OpenCV's semi-global block matching, with any image size.
+
+Source: Hirschmüller, Stereo Processing by Semiglobal Matching and Mutual Information, TPAMI 2008,
+as implemented by cv2.StereoSGBM.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+import cv2
+import numpy as np
+
+from stereo_depth_ros.engines.base import EngineError, EngineSpec
+
+BACKEND = "opencv"
+MODES = {"3way": cv2.STEREO_SGBM_MODE_SGBM_3WAY, "hh": cv2.STEREO_SGBM_MODE_HH}
+
+_BLOCK = 5
+_COARSE = 4
+
+
+class SgbmEngine:
+    """Semi-global matching; see `stereo_depth_ros.engines.base.Engine`.
+
+    ``mode`` is "3way" (three scan directions, fast) or "hh" (eight, full). ``max_disparity`` in px
+    fixes the search range; 0 finds it for every pair from a match at a quarter of the size, which
+    is faster and, with fewer candidates, more accurate than a range wide enough for any scene.
+    """
+
+    def __init__(self, name: str = "sgbm", mode: str = "3way", max_disparity: int = 0) -> None:
+        if mode not in MODES:
+            raise EngineError(f"{name}: mode '{mode}' is not known; known are {', '.join(MODES)}")
+        self._mode = MODES[mode]
+        self._max_disparity = max_disparity
+        self.spec = EngineSpec(
+            name=name,
+            backend=BACKEND,
+            height=None,
+            width=None,
+            max_disparity=float(max_disparity) or None,
+            precision="1/16 px",
+            device="CPU",
+            provenance=f"OpenCV {cv2.__version__} StereoSGBM, mode {mode}",
+        )
+
+    def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`.
+
+        Pixels that fail the uniqueness, left-right or speckle check carry the farther of their
+        row's nearest matches, with confidence 0.
+        """
+        search = (0.0, self._max_disparity) if self._max_disparity else _search_range(left, right)
+        matched = _match(left, right, search, self._mode)
+        known = np.isfinite(matched)
+        # Bridging the gaps leaves steps between rows, which a small median removes.
+        disparity = cv2.medianBlur(_fill_from_background(matched, known), 5)
+        return disparity, _confidence(left, right, disparity, known)
+
+    def close(self) -> None:
+        """Nothing is held between pairs."""
+
+
+def _match(
+    left: np.ndarray, right: np.ndarray, search: tuple[float, float], mode: int
+) -> np.ndarray:
+    """Return disparity in px, NaN where unmatched; ``search`` is the (least, largest) to try."""
+    least = int(search[0])
+    count = max(16, -(-ceil(search[1] - least) // 16) * 16)
+    channels = left.shape[2] if left.ndim == 3 else 1
+    matcher = cv2.StereoSGBM_create(
+        minDisparity=least,
+        numDisparities=count,
+        blockSize=_BLOCK,
+        P1=8 * channels * _BLOCK**2,
+        P2=32 * channels * _BLOCK**2,
+        disp12MaxDiff=1,
+        preFilterCap=63,
+        uniquenessRatio=10,
+        speckleWindowSize=100,
+        speckleRange=2,
+        mode=mode,
+    )
+    # OpenCV leaves the first columns unmatched; padding puts them outside the image.
+    margin = least + count
+    padded = [
+        cv2.copyMakeBorder(view, 0, 0, margin, 0, cv2.BORDER_REPLICATE) for view in (left, right)
+    ]
+    matched = matcher.compute(*padded)[:, margin:].astype(np.float32) / 16
+    return np.where(matched >= least, matched, np.float32(np.nan))
+
+
+def _search_range(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Least and largest disparity of the pair in px, from a match at a quarter of its size."""
+    height, width = left.shape[:2]
+    size = (max(1, width // _COARSE), max(1, height // _COARSE))
+    small = [
+        cv2.resize(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+        for view in (left, right)
+    ]
+    matched = _match(*small, (0, size[0] / 3), MODES["3way"])
+    # Blank surfaces match anything, often far to the left, so only textured pixels vote; and
+    # since mismatches are few and large, the outer half percent of those does not.
+    votes = matched[np.isfinite(matched) & (_texture(small[0].astype(np.float32)) > 8.0)]
+    if votes.size == 0:
+        return 0.0, width / 8
+    least, largest = np.percentile(votes, (0.5, 99.5)) * (width / size[0])
+    return max(0.0, least - 8), largest + 8
+
+
+def _fill_from_background(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Give unknown pixels the smaller of the nearest known values left and right in their row.
+
+    What a matcher misses is mostly occluded, and what is occluded belongs to the background.
+    """
+    from_left = _carried(disparity, known)
+    from_right = _carried(disparity[:, ::-1], known[:, ::-1])[:, ::-1]
+    filled = np.where(known, disparity, np.fmin(from_left, from_right))
+    return np.nan_to_num(filled, copy=False, nan=0.0)
+
+
+def _carried(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
+    column = np.where(known, np.arange(disparity.shape[1], dtype=np.int32), -1)
+    np.maximum.accumulate(column, axis=1, out=column)
+    carried = np.take_along_axis(disparity, np.maximum(column, 0), axis=1)
+    return np.where(column >= 0, carried, np.float32(np.nan))
+
+
+def _confidence(
+    left: np.ndarray, right: np.ndarray, disparity: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """Product of how well the views agree, how smooth the disparity and how rich the texture is."""
+    grey_left, grey_right = _grey(left), _grey(right)
+    height, width = disparity.shape
+    columns = np.arange(width, dtype=np.float32)[None, :] - disparity
+    rows = np.broadcast_to(np.arange(height, dtype=np.float32)[:, None], disparity.shape)
+    warped = cv2.remap(
+        grey_right, columns, rows.copy(), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    residual = cv2.blur(cv2.absdiff(grey_left, warped), (5, 5))
+    texture = _texture(grey_left)
+    mean = cv2.blur(disparity, (7, 7))
+    roughness = np.sqrt(np.maximum(cv2.blur(disparity * disparity, (7, 7)) - mean * mean, 0))
+    confidence = np.exp(-residual / 16.0) / (1.0 + roughness) * texture / (texture + 8.0)
+    confidence[~known] = 0.0
+    return confidence.astype(np.float32, copy=False)
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def _texture(grey: np.ndarray) -> np.ndarray:
+    """Mean horizontal Sobel response around each pixel: what a match along the row can hold on."""
+    return cv2.blur(np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3)), (9, 9))

@@ -1,0 +1,95 @@
+"""Filters on disparity and confidence: pure functions, each of one idea.
+
+Every filter but `blend_over_time` answers a mask of the pixels it keeps, (H, W) bool, so that
+filters combine by ``&`` and nobody's input is altered. Unknown disparities are NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+
+def confident(confidence: np.ndarray, threshold: float) -> np.ndarray:
+    """Keep pixels of ``confidence`` (H, W) above ``threshold``; 0 itself always means unknown."""
+    return confidence > np.float32(max(threshold, 0.0))
+
+
+def left_right_consistent(
+    disparity: np.ndarray, disparity_right: np.ndarray, tolerance: float
+) -> np.ndarray:
+    """Keep left pixels whose match in the right view points back within ``tolerance`` px.
+
+    ``disparity`` is of the left view (x_left - x_right at left pixels), ``disparity_right`` the
+    same quantity at right pixels, both (H, W) float32. What is occluded in the right view, or
+    matches outside it, is not kept.
+    """
+    height, width = disparity.shape
+    columns = np.arange(width, dtype=np.float32)[None, :] - disparity
+    inside = (columns >= -0.5) & (columns <= width - 0.5)
+    index = np.rint(np.where(inside, columns, 0)).astype(np.intp).clip(0, width - 1)
+    back = np.take_along_axis(disparity_right, index, axis=1)
+    return inside & (np.abs(disparity - back) <= tolerance)
+
+
+def not_flying(disparity: np.ndarray, max_step: float) -> np.ndarray:
+    """Keep pixels that lie on a surface: within ``max_step`` px of a neighbour on some side.
+
+    Interpolated pixels between a foreground and its background differ from both the previous and
+    the next pixel, along a row or along a column; those are the flying pixels of a point cloud.
+    """
+    return _supported(disparity, max_step, axis=1) & _supported(disparity, max_step, axis=0)
+
+
+def _supported(disparity: np.ndarray, max_step: float, axis: int) -> np.ndarray:
+    near = np.abs(np.diff(disparity, axis=axis)) <= max_step
+    kept = np.zeros(disparity.shape, bool)
+    if axis == 1:
+        kept[:, 1:] |= near
+        kept[:, :-1] |= near
+    else:
+        kept[1:] |= near
+        kept[:-1] |= near
+    return kept
+
+
+def not_speckle(disparity: np.ndarray, max_size: int, max_step: float) -> np.ndarray:
+    """Keep regions of more than ``max_size`` px; neighbours within ``max_step`` px are a region."""
+    unknown = -32768
+    fixed = np.full(disparity.shape, unknown, np.int16)
+    known = np.isfinite(disparity)
+    # int16 sixteenths reach 2047 px, beyond any search range.
+    fixed[known] = np.clip(disparity[known] * 16, -32767, 32767)
+    cv2.filterSpeckles(fixed, unknown, int(max_size), max(1, round(max_step * 16)))
+    return fixed != unknown
+
+
+def inside_polygon(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
+    """Keep the inside of ``polygon``, x0 y0 x1 y1 … in px, for an image of (height, width)."""
+    corners = np.asarray(polygon, np.float32).reshape(-1, 2)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    return mask.astype(bool)
+
+
+def blend_over_time(
+    disparity: np.ndarray,
+    image: np.ndarray,
+    previous_disparity: np.ndarray,
+    previous_image: np.ndarray,
+    gain: float,
+    max_change: float = 8.0,
+    max_step: float = 1.0,
+) -> np.ndarray:
+    """Smooth flicker where nothing moved: previous + ``gain`` * (new - previous).
+
+    Only pixels whose grey level (``image``, (H, W) uint8) changed by at most ``max_change`` and
+    whose disparity changed by at most ``max_step`` px are blended; others take the new value at
+    once. A blended pixel lags by about ``1 / gain - 1`` frames.
+    """
+    still = cv2.absdiff(image, previous_image) <= max_change
+    still &= np.abs(disparity - previous_disparity) <= max_step
+    blended = previous_disparity + np.float32(gain) * (disparity - previous_disparity)
+    return np.where(still, blended, disparity)

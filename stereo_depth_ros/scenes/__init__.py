@@ -1,0 +1,1 @@
+"""Rendered stereo scenes with exact truth."""

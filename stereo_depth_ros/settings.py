@@ -1,0 +1,60 @@
+"""What a user can change about the outputs while the pipeline runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Limits and filters; by default only the depth limits act.
+
+    Attributes
+    ----------
+    min_depth, max_depth
+        Limits along Z in metres; nearer becomes -Inf, farther +Inf.
+    confidence_threshold
+        Pixels of at most this confidence become unknown, 0..1.
+    lr_check, lr_tolerance
+        Left-right check, at the price of a second inference, and its tolerance in px.
+    edge_filter
+        Largest disparity step in px on a surface, for removing flying pixels; 0 is off.
+    speckle_size, speckle_step
+        Largest region in px that is removed, 0 is off, and the step in px that separates regions.
+    roi
+        Polygon x0 y0 x1 y1 … in px of the output image; what lies outside becomes unknown.
+    temporal_gain
+        Weight of the newest frame where nothing moves, 1 is off; the lag is 1 / gain - 1 frames.
+    points_stride
+        Every n-th row and column makes a point.
+    clearing_range
+        Depth in metres at which free-space points are put where nothing is in range.
+    output_resolution
+        "input" for outputs at the size of the images, "model" for the size the engine saw them at.
+    """
+
+    min_depth: float = 0.1
+    max_depth: float = 50.0
+    confidence_threshold: float = 0.0
+    lr_check: bool = False
+    lr_tolerance: float = 1.0
+    edge_filter: float = 0.0
+    speckle_size: int = 0
+    speckle_step: float = 1.0
+    roi: tuple[float, ...] = ()
+    temporal_gain: float = 1.0
+    points_stride: int = 1
+    clearing_range: float = 5.0
+    output_resolution: str = "input"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_depth < self.max_depth:
+            raise ValueError(
+                f"min_depth ({self.min_depth:g}) must be above 0 and below max_depth "
+                f"({self.max_depth:g})"
+            )
+        if len(self.roi) % 2 or 0 < len(self.roi) < 6:
+            raise ValueError(
+                f"roi has {len(self.roi)} numbers; a polygon is x0, y0, x1, y1, … of at least "
+                "three corners"
+            )
