@@ -1,4 +1,5 @@
 """Installs with colcon (ament_python) on a ROS machine and with pip on any other."""
+
 from glob import glob
 
 from setuptools import find_packages, setup

@@ -99,9 +99,7 @@ def _middlebury(text: str, width: int, height: int, path: str) -> Pair:
 
     left, right = matrix("cam0"), matrix("cam1")
     baseline = float(fields["baseline"]) / 1000.0
-    return _pair(
-        width, height, left[0, 0], left[0, 2], left[1, 2], right[0, 2], baseline, path
-    )
+    return _pair(width, height, left[0, 0], left[0, 2], left[1, 2], right[0, 2], baseline, path)
 
 
 def _kitti(text: str, width: int, height: int, path: str) -> Pair:
@@ -114,9 +112,7 @@ def _kitti(text: str, width: int, height: int, path: str) -> Pair:
     left, right = matrix("P2", "P_rect_02"), matrix("P3", "P_rect_03")
     # KITTI's P are relative to camera 0, so both have a translation.
     baseline = (left[0, 3] - right[0, 3]) / left[0, 0]
-    return _pair(
-        width, height, left[0, 0], left[0, 2], left[1, 2], right[0, 2], baseline, path
-    )
+    return _pair(width, height, left[0, 0], left[0, 2], left[1, 2], right[0, 2], baseline, path)
 
 
 def _pair(

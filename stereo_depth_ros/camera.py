@@ -218,8 +218,10 @@ def _baseline(
             f"is -fx * baseline); using {-signed:g} m. If depth looks wrong, left and right are "
             "swapped"
         )
-    if parameter != 0 and origin.startswith("P[3]") and abs(abs(signed) - parameter) > 0.01 * abs(
-        signed
+    if (
+        parameter != 0
+        and origin.startswith("P[3]")
+        and abs(abs(signed) - parameter) > 0.01 * abs(signed)
     ):
         warnings.append(
             f"parameter 'baseline' = {parameter:g} m is ignored: {origin} gives {abs(signed):g} m"

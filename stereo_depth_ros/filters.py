@@ -26,7 +26,7 @@ def left_right_consistent(
     same quantity at right pixels, both (H, W) float32. What is occluded in the right view, or
     matches outside it, is not kept.
     """
-    height, width = disparity.shape
+    width = disparity.shape[1]
     columns = np.arange(width, dtype=np.float32)[None, :] - disparity
     inside = (columns >= -0.5) & (columns <= width - 0.5)
     index = np.rint(np.where(inside, columns, 0)).astype(np.intp).clip(0, width - 1)

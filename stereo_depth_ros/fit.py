@@ -50,9 +50,7 @@ class Fit:
         if (self.inner_width, self.inner_height) == (self.width, self.height):
             return image
         interpolation = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
-        return cv2.resize(
-            image, (self.inner_width, self.inner_height), interpolation=interpolation
-        )
+        return cv2.resize(image, (self.inner_width, self.inner_height), interpolation=interpolation)
 
     def pad(self, image: np.ndarray) -> np.ndarray:
         """Return an inner-size ``image`` padded to the engine's size."""

@@ -90,9 +90,7 @@ def _read_card(path: Path) -> ModelCard:
         if unknown:
             raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
         file = content.pop("file", None)
-        return ModelCard(
-            name=path.stem, file=path.parent / file if file else None, **content
-        )
+        return ModelCard(name=path.stem, file=path.parent / file if file else None, **content)
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
         raise ModelError(
             f"model card {path} cannot be read: {error}; see models/sgbm.yaml for the keys"

@@ -80,9 +80,7 @@ def _write(folder: Path, result: StereoResult) -> None:
     np.save(folder / "disparity.npy", result.matched)
     np.save(folder / "confidence.npy", result.certainty)
     pictures.write_image(folder / "disparity.png", pictures.colour_disparity(result.matched))
-    pictures.write_image(
-        folder / "confidence.png", pictures.colour_confidence(result.certainty)
-    )
+    pictures.write_image(folder / "confidence.png", pictures.colour_confidence(result.certainty))
     print(
         f"disparity: median {np.median(result.matched):.2f} px, known "
         f"{100 * result.known.mean():.1f} %, inference {1e3 * result.seconds['inference']:.0f} ms"

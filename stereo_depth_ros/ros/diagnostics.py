@@ -1,0 +1,51 @@
+"""The node's health as diagnostic messages (REP 107): one status a subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.lifecycle import LifecycleNode
+
+OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+
+
+@dataclass
+class Report:
+    """One subject: how it is, in a word or a sentence, and its numbers."""
+
+    subject: str
+    level: bytes = OK
+    message: str = "ok"
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class DiagnosticsPublisher:
+    """Publishes reports on /diagnostics, where aggregators expect every node's."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+
+    def publish(self, reports: list[Report], hardware_id: str) -> None:
+        """Publish ``reports`` of the hardware that ``hardware_id`` names."""
+        message = DiagnosticArray()
+        message.header.stamp = self._node.get_clock().now().to_msg()
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        message.status = [
+            DiagnosticStatus(
+                level=report.level,
+                name=f"{name}: {report.subject}",
+                message=report.message,
+                hardware_id=hardware_id,
+                values=[KeyValue(key=k, value=_text(v)) for k, v in report.values.items()],
+            )
+            for report in reports
+        ]
+        self._publisher.publish(message)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

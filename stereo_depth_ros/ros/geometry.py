@@ -1,0 +1,95 @@
+"""From two camera_info messages to the geometry of the pair, computed when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sensor_msgs.msg import CameraInfo
+
+from stereo_depth_ros.calibration import Calibration
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.rectification import RectificationMap, rectification_map
+from stereo_depth_ros.ros.messages import calibration_from
+
+Maps = tuple[RectificationMap, RectificationMap]
+
+
+class PairGeometry:
+    """Keeps the `StereoCamera` and, for raw images, the rectification maps of the newest infos.
+
+    ``topics`` are the two camera_info topics, for error texts. ``rectify`` is "auto", "true" or
+    "false"; ``raw`` says whether the image topics are raw, which is what auto goes by.
+    ``tf_baseline`` looks up the distance between two frames in metres, None where unknown.
+    """
+
+    def __init__(
+        self,
+        topics: tuple[str, str],
+        baseline: float,
+        rectify: str,
+        raw: bool,
+        tf_baseline: Callable[[str, str], float | None],
+    ) -> None:
+        self._topics = topics
+        self._baseline = baseline
+        self._rectify = rectify
+        self._raw = raw
+        self._tf_baseline = tf_baseline
+        self._key: object = None
+        self._value: tuple[StereoCamera, Maps | None] | None = None
+
+    def of(self, left: CameraInfo, right: CameraInfo) -> tuple[StereoCamera, Maps | None]:
+        """Return the geometry, and the maps where images must be rectified.
+
+        Raises
+        ------
+        CalibrationError
+            When the two do not describe a calibrated pair.
+        """
+        key = (_numbers(left), _numbers(right))
+        if self._value is None or key != self._key:
+            self._value = None
+            self._value = self._computed(left, right)
+            self._key = key
+        return self._value
+
+    @property
+    def camera(self) -> StereoCamera | None:
+        """The geometry last computed."""
+        return self._value[0] if self._value else None
+
+    def _computed(self, left: CameraInfo, right: CameraInfo) -> tuple[StereoCamera, Maps | None]:
+        pair = [
+            calibration_from(message, topic)
+            for message, topic in zip((left, right), self._topics, strict=True)
+        ]
+        camera = StereoCamera.from_calibrations(
+            *pair,
+            baseline=self._baseline,
+            tf_baseline=self._tf_baseline(left.header.frame_id, right.header.frame_id),
+        )
+        maps = None
+        if self._must_rectify(pair):
+            maps = (rectification_map(pair[0]), rectification_map(pair[1]))
+        return camera, maps
+
+    def _must_rectify(self, pair: list[Calibration]) -> bool:
+        if self._rectify == "auto":
+            return self._raw and not all(calibration.is_rectified for calibration in pair)
+        return self._rectify == "true"
+
+
+def _numbers(info: CameraInfo) -> tuple[object, ...]:
+    roi = info.roi
+    return (
+        info.width,
+        info.height,
+        tuple(info.k),
+        tuple(info.p),
+        tuple(info.r),
+        tuple(info.d),
+        info.distortion_model,
+        info.binning_x,
+        info.binning_y,
+        (roi.x_offset, roi.y_offset, roi.width, roi.height),
+    )

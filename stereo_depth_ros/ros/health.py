@@ -1,0 +1,122 @@
+"""Turn what the node remembers into diagnostic reports."""
+
+from __future__ import annotations
+
+import time
+
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.rectification import VerticalDisparity
+from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN, Report
+from stereo_depth_ros.ros.statistics import Statistics
+from stereo_depth_ros.ros.synchronizer import PairSynchronizer
+from stereo_depth_ros.ros.watchdog import TopicState
+
+MAX_VERTICAL_PX = 1.0
+"""Vertical disparity RMS above which a rectification counts as bad."""
+
+
+def input_report(
+    topics: tuple[TopicState, ...], synchronizer: PairSynchronizer, loss: str | None
+) -> Report:
+    """Report rates, pairing and losses of the inputs."""
+    values: dict[str, object] = {f"{t.name} rate (Hz)": t.hz for t in topics}
+    skew = synchronizer.typical_skew_ns()
+    values |= {
+        "pairs": synchronizer.paired,
+        "unpaired left": synchronizer.unpaired[0],
+        "unpaired right": synchronizer.unpaired[1],
+        "stale or duplicate": synchronizer.stale,
+        "clock jumps": synchronizer.jumps,
+        "skew (ms)": "unknown" if skew is None else skew / 1e6,
+        "pairing": "equal stamps"
+        if not synchronizer.slop_ns
+        else f"within {synchronizer.slop_ns / 1e6:g} ms",
+    }
+    return Report("input pairs", WARN if loss else OK, loss or "ok", values)
+
+
+def inference_report(statistics: Statistics) -> Report:
+    """Report stage times, replaced frames and failures."""
+    values: dict[str, object] = {
+        f"{stage} p50 / p95 (ms)": f"{p50:.2f} / {p95:.2f}"
+        for stage, (p50, p95) in statistics.percentiles_ms().items()
+        if stage != "latency"
+    }
+    counts = statistics.counts
+    values |= {
+        "pairs offered": counts["pairs"],
+        "replaced by a newer pair": counts["replaced"],
+        "skipped by max_rate": counts["limited"],
+        "failed": counts["failed"],
+        "mean confidence": statistics.confidence_mean,
+    }
+    error = statistics.last_error
+    if error is not None:
+        return Report("inference", ERROR, error[1], values)
+    return Report("inference", OK, "ok", values)
+
+
+def output_report(
+    statistics: Statistics, silence: str | None, idle: bool, topics: list[str]
+) -> Report:
+    """Report rate and latency of what is published, or why nothing is."""
+    p50, p95 = statistics.percentiles_ms().get("latency", (float("nan"), float("nan")))
+    last = statistics.last_published
+    values = {
+        "published": statistics.counts["published"],
+        "rate (Hz)": statistics.published.hz,
+        "stamp to publish p50 / p95 (ms)": f"{p50:.1f} / {p95:.1f}",
+        "seconds since the last": "never" if last is None else time.monotonic() - last,
+        "subscribed": ", ".join(topics) or "nothing",
+    }
+    if silence is not None:
+        return Report("outputs", OK if idle else WARN, silence, values)
+    return Report("outputs", OK, "ok", values)
+
+
+def engine_report(spec: EngineSpec | None) -> Report:
+    """Report which engine runs and why."""
+    if spec is None:
+        return Report("engine", WARN, "not loaded; configure the node", {})
+    return Report(
+        "engine",
+        OK,
+        str(spec),
+        {
+            "name": spec.name,
+            "backend": spec.backend,
+            "device": spec.device,
+            "precision": spec.precision,
+            "provenance": spec.provenance,
+        },
+    )
+
+
+def calibration_report(
+    camera: StereoCamera | None, error: str | None, vertical: VerticalDisparity | None
+) -> Report:
+    """Report the geometry in use, and whether rows still correspond."""
+    if error is not None:
+        return Report("calibration", ERROR, error, {})
+    if camera is None:
+        return Report("calibration", OK, "no camera_info yet", {})
+    values: dict[str, object] = {
+        "baseline (m)": camera.baseline,
+        "focal length (px)": camera.fx,
+        "principal-point offset (px)": camera.offset,
+        "image size": f"{camera.width} x {camera.height}",
+    }
+    findings = list(camera.warnings)
+    if vertical is not None:
+        values |= {
+            "vertical disparity RMS (px)": vertical.rms,
+            "vertical disparity median (px)": vertical.median,
+            "vertical disparity matches": vertical.matches,
+        }
+        if vertical.rms > MAX_VERTICAL_PX:
+            findings.append(
+                f"rows of the two views differ by {vertical.rms:.1f} px RMS: the rectification is "
+                "off; recalibrate the pair"
+            )
+    return Report("calibration", WARN if findings else OK, "; ".join(findings) or "ok", values)

@@ -1,0 +1,354 @@
+"""The lifecycle node: it wires inputs, worker, pipeline and outputs, and decides nothing else."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import rclpy
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.time import Time
+
+from stereo_depth_ros.calibration import CalibrationError
+from stereo_depth_ros.engines import Engine, open_engine
+from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult
+from stereo_depth_ros.rectification import VerticalDisparity, vertical_disparity
+from stereo_depth_ros.ros import health, parameters, watchdog
+from stereo_depth_ros.ros.allocator import keep_large_blocks
+from stereo_depth_ros.ros.diagnostics import DiagnosticsPublisher
+from stereo_depth_ros.ros.geometry import PairGeometry
+from stereo_depth_ros.ros.images import decode_pair
+from stereo_depth_ros.ros.inputs import StereoInputs, StereoPair
+from stereo_depth_ros.ros.outputs import StereoOutputs
+from stereo_depth_ros.ros.statistics import Statistics
+from stereo_depth_ros.ros.synchronizer import PairSynchronizer
+from stereo_depth_ros.ros.tf_baseline import TfBaseline
+from stereo_depth_ros.ros.worker import LatestWorker
+
+_LOOK_S = 0.1
+"""How often the node looks whether anybody listens."""
+_VERTICAL_CHECK_S = 5.0
+_LOG_AGAIN_S = 10.0
+
+
+class StereoDepthNode(LifecycleNode):
+    """Depth from a stereo pair; see the README for topics and parameters."""
+
+    def __init__(self, **node_options: Any) -> None:
+        super().__init__("stereo_depth_node", **node_options)
+        parameters.declare(self)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._statistics = Statistics()
+        self._worker: LatestWorker[StereoPair] = LatestWorker(self._work, "stereo engine")
+        self._engine: Engine | None = None
+        self._pipeline: StereoPipeline | None = None
+        self._inputs: StereoInputs | None = None
+        self._outputs: StereoOutputs | None = None
+        self._geometry: PairGeometry | None = None
+        self._tf_baseline = TfBaseline(self)
+        self._active = False
+        self._calibration_error: str | None = None
+        self._vertical: VerticalDisparity | None = None
+        self._vertical_checked = 0.0
+        self._last_accepted = float("-inf")
+        self._hardware_id = "no camera yet"
+        self._said: dict[str, float] = {}
+        self._silent_since = time.monotonic()
+        self._silence: str | None = None
+        self._seen = {"paired": 0, "stale": 0}
+        self._diagnostics = DiagnosticsPublisher(self)
+        self.create_timer(_LOOK_S, self._look)
+        self.create_timer(1.0, self._report)
+
+    # -- lifecycle ---------------------------------------------------------------------------
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the engine; on failure say why and stay unconfigured."""
+        values = parameters.current(self)
+        began = time.monotonic()
+        try:
+            parameters.check(values)
+            settings = parameters.settings_from(values)
+            self._engine = self._worker.call(
+                lambda: open_engine(
+                    values["model"],
+                    backend=values["backend"],
+                    providers=[p.strip() for p in values["providers"].split(",") if p.strip()],
+                    threads=values["threads"],
+                    max_disparity=values["max_disparity"],
+                )
+            )
+        except Exception as error:
+            self.get_logger().error(f"cannot configure: {error}")
+            return TransitionCallbackReturn.FAILURE
+        seconds = time.monotonic() - began
+        self.get_logger().info(f"engine: {self._engine.spec}; loaded in {seconds:.1f} s")
+        self._pipeline = StereoPipeline(self._engine, settings)
+        self._outputs = StereoOutputs(self)
+        synchronizer: PairSynchronizer = PairSynchronizer(
+            values["approximate_sync"], round(values["slop"] * 1e9), values["queue_size"]
+        )
+        self._inputs = StereoInputs(self, synchronizer, values["image_transport"], self._on_pair)
+        self._geometry = PairGeometry(
+            self._inputs.info_topics,
+            values["baseline"],
+            values["rectify"],
+            self._inputs.are_raw,
+            self._tf_baseline,
+        )
+        return super().on_configure(state)
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Begin to publish."""
+        self._active = True
+        self._silent_since = time.monotonic()
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop hearing images and publishing; the engine stays loaded."""
+        self._active = False
+        self._pause()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release the engine and every topic."""
+        self._release()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything, from any state."""
+        self._release()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Release everything and return to unconfigured."""
+        self._release()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _pause(self) -> None:
+        if self._inputs is not None:
+            self._inputs.close()
+        self._worker.discard()
+
+    def _release(self) -> None:
+        self._active = False
+        self._pause()
+        if self._engine is not None:
+            # In the worker, which owns the engine, and therefore after its running frame.
+            self._worker.call(self._engine.close)
+        if self._inputs is not None:
+            self._inputs.destroy()
+        if self._outputs is not None:
+            self._outputs.destroy()
+        self._engine = self._pipeline = self._inputs = self._outputs = self._geometry = None
+        self._vertical, self._calibration_error = None, None
+
+    def close(self) -> None:
+        """End the worker; to be called before the node is destroyed."""
+        self._active = False
+        self._pause()
+        if not self._worker.close(timeout=1.5):
+            self.get_logger().warning("the engine is still busy; leaving without waiting for it")
+
+    # -- parameters --------------------------------------------------------------------------
+
+    def _on_set_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
+        configured = self._pipeline is not None
+        for change in changes:
+            reason = parameters.problem(change.name, change.value, configured)
+            if reason:
+                return SetParametersResult(successful=False, reason=reason)
+        new = {change.name: change.value for change in changes}
+        try:
+            settings = parameters.settings_from({**parameters.current(self), **new})
+        except ValueError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._pipeline is not None:
+            self._pipeline.settings = settings
+        return SetParametersResult(successful=True)
+
+    # -- frames ------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """Hear the images while, and only while, somebody hears the results."""
+        if not self._active or self._inputs is None or self._outputs is None:
+            return
+        if self._outputs.anybody():
+            if not self._inputs.is_open:
+                self._silent_since = time.monotonic()
+                self._inputs.open()
+        elif self._inputs.is_open:
+            self._pause()
+
+    def _on_pair(self, pair: StereoPair) -> None:
+        self._statistics.count("pairs")
+        rate = self.get_parameter("max_rate").value
+        now = time.monotonic()
+        # A tenth of tolerance keeps 30 Hz at 30 Hz when frames arrive a little early.
+        if rate and now - self._last_accepted < 0.9 / rate:
+            self._statistics.count("limited")
+            return
+        self._last_accepted = now
+        if self._worker.submit(pair):
+            self._statistics.count("replaced")
+
+    def _work(self, pair: StereoPair) -> None:
+        """Process one pair, in the worker's thread; nothing that it meets stops the node."""
+        self._statistics.busy_since = time.monotonic()
+        try:
+            self._process(pair)
+        except CalibrationError as error:
+            self._calibration_error = str(error)
+            self._failed(str(error))
+        except FrameError as error:
+            self._failed(str(error))
+        except Exception as error:
+            self._failed(f"{type(error).__name__}: {error}")
+        finally:
+            self._statistics.busy_since = None
+
+    def _process(self, pair: StereoPair) -> None:
+        inputs, outputs, pipeline, geometry = (
+            self._inputs,
+            self._outputs,
+            self._pipeline,
+            self._geometry,
+        )
+        if not self._active or None in (inputs, outputs, pipeline, geometry):
+            return
+        left_info, right_info = inputs.infos
+        if left_info is None or right_info is None:
+            missing = inputs.info_topics[0 if left_info is None else 1]
+            raise FrameError(f"images arrive but {missing} does not; publish it with the images")
+        known = geometry.camera
+        camera, maps = geometry.of(left_info, right_info)
+        self._calibration_error = None
+        if camera is not known:
+            self._hardware_id = f"{pair.left.header.frame_id} on {pipeline.engine.spec.device}"
+            for warning in camera.warnings:
+                self.get_logger().warning(warning)
+        began = time.perf_counter()
+        left, right = decode_pair(pair.left, pair.right)
+        decoded = time.perf_counter()
+        result = pipeline.process(left, right, camera, outputs.wanted(), maps)
+        processed = time.perf_counter()
+        outputs.publish(result, pair.left.header, pipeline.settings)
+        seconds = {
+            "decode": decoded - began,
+            **result.seconds,
+            "publish": time.perf_counter() - processed,
+        }
+        age = self.get_clock().now() - Time.from_msg(pair.left.header.stamp)
+        self._statistics.record_published(seconds, age.nanoseconds * 1e-9)
+        if time.monotonic() - self._vertical_checked > _VERTICAL_CHECK_S:
+            self._check_rows(left, right, maps, result)
+
+    def _check_rows(self, left: Any, right: Any, maps: Any, result: StereoResult) -> None:
+        self._vertical_checked = time.monotonic()
+        self._statistics.confidence_mean = float(result.certainty.mean())
+        if result.image.shape != left.shape:
+            return
+        if maps is not None:
+            left, right = maps[0](left), maps[1](right)
+        self._vertical = vertical_disparity(left, right, result.matched)
+
+    def _failed(self, text: str) -> None:
+        self._statistics.record_error(text)
+        self._say(self.get_logger().error, f"frame skipped: {text}")
+
+    def _say(self, log: Any, text: str) -> None:
+        """Log ``text`` unless it was logged a moment ago."""
+        now = time.monotonic()
+        if now - self._said.get(text, float("-inf")) >= _LOG_AGAIN_S:
+            self._said = {t: at for t, at in self._said.items() if now - at < _LOG_AGAIN_S}
+            self._said[text] = now
+            log(text)
+
+    # -- health ------------------------------------------------------------------------------
+
+    def _report(self) -> None:
+        inputs, outputs, geometry = self._inputs, self._outputs, self._geometry
+        reports = [health.engine_report(self._engine.spec if self._engine else None)]
+        if inputs is not None and outputs is not None and geometry is not None:
+            seen = self._observed(inputs, outputs)
+            self._explain(seen)
+            loss = watchdog.transport_loss(seen) if inputs.is_open else None
+            if loss:
+                self._say(self.get_logger().warning, loss)
+            idle = not seen.subscribers
+            wanted = sorted(o.value for o in outputs.wanted())
+            reports += [
+                health.input_report(seen.topics, inputs.synchronizer, loss),
+                health.inference_report(self._statistics),
+                health.output_report(self._statistics, self._silence, idle, wanted),
+                health.calibration_report(geometry.camera, self._calibration_error, self._vertical),
+            ]
+        self._diagnostics.publish(reports, self._hardware_id)
+
+    def _observed(self, inputs: StereoInputs, outputs: StereoOutputs) -> watchdog.Observation:
+        synchronizer, statistics = inputs.synchronizer, self._statistics
+        busy, error = statistics.busy_since, statistics.last_error
+        paired = synchronizer.paired - self._seen["paired"]
+        stale = synchronizer.stale - self._seen["stale"]
+        self._seen = {"paired": synchronizer.paired, "stale": synchronizer.stale}
+        return watchdog.Observation(
+            topics=tuple(inputs.states()),
+            subscribers=outputs.anybody(),
+            paired=paired,
+            skew_ns=synchronizer.typical_skew_ns(),
+            slop_ns=synchronizer.slop_ns,
+            calibration_error=self._calibration_error,
+            frame_error=error[1] if error else None,
+            busy=time.monotonic() - busy if busy else 0.0,
+            zero_stamps=paired == 0 and stale > 0,
+        )
+
+    def _explain(self, seen: watchdog.Observation) -> None:
+        """After some seconds of silence, log its cause and keep it for diagnostics."""
+        since = max(self._silent_since, self._statistics.last_published or 0.0)
+        if not self._active:
+            self._silence = "the node is not active; activate it"
+        elif time.monotonic() - since < watchdog.SILENCE_S:
+            self._silence = None
+        else:
+            self._silence = watchdog.cause_of_silence(seen)
+            if self._silence:
+                log = self.get_logger().warning if seen.subscribers else self.get_logger().info
+                self._say(log, f"nothing published for 5 s: {self._silence}")
+
+    def start(self) -> None:
+        """Configure and activate now, unless parameter autostart leaves that to a manager."""
+        if not self.get_parameter("autostart").value:
+            return
+        if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
+            self.trigger_activate()
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT or SIGTERM."""
+    keep_large_blocks()
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = StereoDepthNode()
+        node.start()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ParameterException as error:
+        print(f"stereo_depth_node: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if node is not None:
+            node.close()
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,92 @@
+"""The node's publishers, and which of them anybody listens to."""
+
+from __future__ import annotations
+
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_msgs.msg import Header
+from stereo_msgs.msg import DisparityImage
+
+from stereo_depth_ros.pipeline import Output, StereoResult
+from stereo_depth_ros.ros import messages, qos
+from stereo_depth_ros.settings import Settings
+
+_TOPICS = {
+    Output.DEPTH: ("depth/image_rect", Image),
+    Output.DEPTH_MM: ("depth/image_rect_mm", Image),
+    Output.DISPARITY: ("disparity", DisparityImage),
+    Output.CONFIDENCE: ("confidence/image", Image),
+    Output.POINTS: ("points", PointCloud2),
+    Output.FREE_SPACE: ("points/free_space", PointCloud2),
+}
+
+
+class StereoOutputs:
+    """Publishes results; a message is made only for a topic that has subscribers."""
+
+    def __init__(self, node: LifecycleNode) -> None:
+        self._node = node
+        self._publishers = {
+            output: self._create(topic, kind) for output, (topic, kind) in _TOPICS.items()
+        }
+        self._info = self._create("depth/camera_info", CameraInfo)
+
+    def _create(self, topic: str, kind: type):
+        return self._node.create_lifecycle_publisher(
+            kind,
+            topic,
+            qos.OUTPUT,
+            event_callbacks=qos.PublisherEventCallbacks(
+                incompatible_qos=lambda event: self._node.get_logger().error(
+                    f"{topic}: a subscriber asks for a QoS that this publisher does not offer "
+                    f"(policy {event.last_policy_kind!s}); change it there or with qos_overrides"
+                )
+            ),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
+
+    def wanted(self) -> set[Output]:
+        """Return the outputs that have subscribers."""
+        return {o for o, p in self._publishers.items() if p.get_subscription_count() > 0}
+
+    def anybody(self) -> bool:
+        """Whether anything published would be received, be it only the camera_info."""
+        return bool(self.wanted()) or self._info.get_subscription_count() > 0
+
+    def publish(self, result: StereoResult, header: Header, settings: Settings) -> None:
+        """Publish all that ``result`` holds under ``header``, that of the left image."""
+        send = {output: p.publish for output, p in self._publishers.items()}
+        if self._info.get_subscription_count() > 0:
+            self._info.publish(messages.camera_info_message(result.camera, header))
+        if result.depth is not None and self._has(Output.DEPTH):
+            send[Output.DEPTH](messages.map_message(result.depth, header))
+        if result.depth_mm is not None:
+            send[Output.DEPTH_MM](messages.map_message(result.depth_mm, header))
+        if result.disparity is not None:
+            low, high = _disparity_limits(result, settings)
+            send[Output.DISPARITY](
+                messages.disparity_message(result.disparity, result.camera, header, low, high)
+            )
+        if result.confidence is not None:
+            send[Output.CONFIDENCE](messages.map_message(result.confidence, header))
+        if result.points is not None:
+            send[Output.POINTS](messages.coloured_cloud_message(result.points, header))
+        if result.free_space is not None:
+            send[Output.FREE_SPACE](messages.bare_cloud_message(result.free_space, header))
+
+    def _has(self, output: Output) -> bool:
+        return self._publishers[output].get_subscription_count() > 0
+
+    def destroy(self) -> None:
+        """Remove every publisher."""
+        for publisher in (*self._publishers.values(), self._info):
+            self._node.destroy_lifecycle_publisher(publisher)
+
+
+def _disparity_limits(result: StereoResult, settings: Settings) -> tuple[float, float]:
+    """Least and largest valid disparity in px, from the depth limits and the search range."""
+    focal_baseline = result.camera.fx * result.camera.baseline
+    low = focal_baseline / settings.max_depth
+    high = min(focal_baseline / settings.min_depth, result.search_range[1])
+    return low, max(high, low + messages.DELTA_DISPARITY)

@@ -1,0 +1,292 @@
+"""The node's parameters: one table drives declaration, validation, the YAML file and the docs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from textwrap import fill
+from typing import Any
+
+import yaml
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from stereo_depth_ros.engines import BACKENDS
+from stereo_depth_ros.settings import Settings
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One row of the table.
+
+    ``limits`` are inclusive; ``choices`` the allowed words. A parameter that is not ``live`` is
+    used by the configure transition and may only be changed while the node is unconfigured.
+    """
+
+    name: str
+    default: Value
+    description: str
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+
+    @property
+    def constraint(self) -> str:
+        """The allowed values, for people."""
+        if self.choices:
+            return ", ".join(self.choices)
+        return f"{self.limits[0]:g} to {self.limits[1]:g}" if self.limits else ""
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return what ``ros2 param describe`` shows; ROS itself enforces the range."""
+        descriptor = ParameterDescriptor(
+            description=self.description, additional_constraints=", ".join(self.choices)
+        )
+        if self.limits is not None:
+            low, high = self.limits
+            if isinstance(self.default, int):
+                descriptor.integer_range = [
+                    IntegerRange(from_value=int(low), to_value=int(high), step=1)
+                ]
+            else:
+                descriptor.floating_point_range = [
+                    FloatingPointRange(from_value=float(low), to_value=float(high))
+                ]
+        return descriptor
+
+
+_D = Settings()
+
+PARAMETERS = (
+    Parameter("autostart", True, "Configure and activate at start-up, without a lifecycle manager"),
+    Parameter("model", "sgbm", "A name in models/, or the path of an exported .onnx file"),
+    Parameter("backend", "auto", "What runs the model", choices=BACKENDS),
+    Parameter(
+        "providers",
+        "",
+        "ONNX Runtime execution providers in order of preference, such as 'cuda,cpu'; empty: CPU",
+    ),
+    Parameter("threads", 0, "Threads of ONNX Runtime; 0: all cores", (0, 256)),
+    Parameter(
+        "max_disparity",
+        0,
+        "Search range in px, for models that can change it; 0: chosen by the model",
+        (0, 2048),
+    ),
+    Parameter(
+        "image_transport", "raw", "How images arrive on the network", choices=("raw", "compressed")
+    ),
+    Parameter(
+        "approximate_sync",
+        "auto",
+        "Pair images by nearest stamp (true), by equal stamps (false), or by equal stamps until "
+        "these prove to differ (auto)",
+        choices=("auto", "true", "false"),
+    ),
+    Parameter(
+        "slop", 0.01, "Largest difference of paired stamps in s, when approximate", (0.0, 1.0)
+    ),
+    Parameter("queue_size", 10, "Images of each side that wait for a partner", (1, 100)),
+    Parameter(
+        "rectify",
+        "auto",
+        "Rectify the images here: always, never, or (auto) when the topics are raw and the "
+        "calibration asks for it",
+        choices=("auto", "true", "false"),
+    ),
+    Parameter(
+        "baseline",
+        0.0,
+        "Distance between the cameras in m, used where the right P[3] is 0; 0: ask TF",
+        (0.0, 5.0),
+    ),
+    Parameter(
+        "max_rate",
+        0.0,
+        "Most pairs processed per second in Hz; 0: no limit",
+        (0.0, 1000.0),
+        live=True,
+    ),
+    Parameter(
+        "output_resolution",
+        _D.output_resolution,
+        "Size of the outputs: that of the images, or that at which the model saw them",
+        choices=("input", "model"),
+        live=True,
+    ),
+    Parameter("min_depth", _D.min_depth, "Nearer is -Inf (REP 117), in m", (0.001, 1e4), live=True),
+    Parameter(
+        "max_depth", _D.max_depth, "Farther is +Inf (REP 117), in m", (0.001, 1e4), live=True
+    ),
+    Parameter(
+        "confidence_threshold",
+        _D.confidence_threshold,
+        "Pixels of at most this confidence become unknown",
+        (0.0, 1.0),
+        live=True,
+    ),
+    Parameter("lr_check", _D.lr_check, "Left-right check; doubles the inference time", live=True),
+    Parameter(
+        "lr_tolerance", _D.lr_tolerance, "Tolerance of lr_check in px", (0.0, 100.0), live=True
+    ),
+    Parameter(
+        "edge_filter",
+        _D.edge_filter,
+        "Remove flying pixels: largest disparity step in px on one surface; 0: off",
+        (0.0, 100.0),
+        live=True,
+    ),
+    Parameter(
+        "speckle.size",
+        _D.speckle_size,
+        "Remove regions of at most so many pixels; 0: off",
+        (0, 1000000),
+        live=True,
+    ),
+    Parameter(
+        "speckle.step",
+        _D.speckle_step,
+        "Disparity step in px that separates regions",
+        (0.0625, 100.0),
+        live=True,
+    ),
+    Parameter(
+        "roi",
+        "",
+        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]'; outside is unknown",
+        live=True,
+    ),
+    Parameter(
+        "temporal_gain",
+        _D.temporal_gain,
+        "Weight of the newest frame where nothing moves; 1: off. Lags by 1 / gain - 1 frames",
+        (0.01, 1.0),
+        live=True,
+    ),
+    Parameter(
+        "points.stride",
+        _D.points_stride,
+        "Every n-th row and column becomes a point of the clouds",
+        (1, 64),
+        live=True,
+    ),
+    Parameter(
+        "clearing_range",
+        _D.clearing_range,
+        "Depth in m at which points/free_space puts what is out of range",
+        (0.1, 1e4),
+        live=True,
+    ),
+)
+
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+def declare(node: Node) -> None:
+    """Declare every parameter on ``node``."""
+    for parameter in PARAMETERS:
+        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+
+
+def current(node: Node) -> dict[str, Any]:
+    """Return the values of all parameters of the table."""
+    return {p.name: node.get_parameter(p.name).value for p in PARAMETERS}
+
+
+def problem(name: str, value: Any, configured: bool) -> str | None:
+    """Return why ``name`` may not become ``value`` now, or None where it may."""
+    parameter = _BY_NAME.get(name)
+    if parameter is None:
+        return None
+    if configured and not parameter.live:
+        return (
+            f"{name} is used when the node is configured; 'ros2 lifecycle set' it to deactivate "
+            "and cleanup first, then change it"
+        )
+    if parameter.choices and value not in parameter.choices:
+        return f"{name} is '{value}'; it must be one of {parameter.constraint}"
+    return None
+
+
+def check(values: dict[str, Any]) -> None:
+    """Raise ValueError for the first of ``values`` that is not allowed."""
+    for name, value in values.items():
+        reason = problem(name, value, configured=False)
+        if reason:
+            raise ValueError(reason)
+
+
+def settings_from(values: dict[str, Any]) -> Settings:
+    """Return the pipeline settings of parameter ``values``.
+
+    Raises
+    ------
+    ValueError
+        When values contradict each other; the text says which and how.
+    """
+    return Settings(
+        min_depth=values["min_depth"],
+        max_depth=values["max_depth"],
+        confidence_threshold=values["confidence_threshold"],
+        lr_check=values["lr_check"],
+        lr_tolerance=values["lr_tolerance"],
+        edge_filter=values["edge_filter"],
+        speckle_size=values["speckle.size"],
+        speckle_step=values["speckle.step"],
+        roi=_polygon(values["roi"]),
+        temporal_gain=values["temporal_gain"],
+        points_stride=values["points.stride"],
+        clearing_range=values["clearing_range"],
+        output_resolution=values["output_resolution"],
+    )
+
+
+def _polygon(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(n) for x, y in yaml.safe_load(text) or () for n in (x, y))
+    except (TypeError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(
+            f"roi is '{text}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
+        ) from error
+
+
+def as_yaml() -> str:
+    """Return the content of config/stereo.yaml: every parameter with its default and meaning."""
+    lines = [
+        "# Every parameter of stereo_depth_node with its default.",
+        "/**:",
+        "  ros__parameters:",
+    ]
+    for parameter in PARAMETERS:
+        note = f"{parameter.description}."
+        if parameter.constraint:
+            note += f" Allowed: {parameter.constraint}."
+        if parameter.live:
+            note += " Live."
+        prefix = "    # "
+        lines.append(fill(note, 96, initial_indent=prefix, subsequent_indent=prefix))
+        lines.append(f"    {parameter.name}: {_yaml_value(parameter.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown() -> str:
+    """Return the README's table of parameters."""
+    lines = [
+        "| Parameter | Default | Allowed | Live | Meaning |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for p in PARAMETERS:
+        live = "yes" if p.live else ""
+        lines.append(
+            f"| `{p.name}` | `{_yaml_value(p.default)}` | {p.constraint} | {live} "
+            f"| {p.description} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _yaml_value(value: Value) -> str:
+    if isinstance(value, str):
+        # Quoted, so that the words true and false stay words.
+        return f'"{value}"'
+    return str(value).lower() if isinstance(value, bool) else str(value)

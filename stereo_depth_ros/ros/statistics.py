@@ -1,0 +1,82 @@
+"""What the node remembers of its recent work, for diagnostics and the watchdog."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict, deque
+
+import numpy as np
+
+_RECENT = 300
+
+
+class Rate:
+    """Events per second over the last few seconds."""
+
+    def __init__(self, window: float = 5.0) -> None:
+        self._window = window
+        self._times: deque[float] = deque(maxlen=2000)
+
+    def tick(self) -> None:
+        """Count one event now."""
+        self._times.append(time.monotonic())
+
+    @property
+    def hz(self) -> float:
+        """Events per second over the window, 0 with fewer than two."""
+        now = time.monotonic()
+        recent = [t for t in tuple(self._times) if now - t <= self._window]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
+
+
+class Statistics:
+    """Counters, timings and the last error; safe to write and read from several threads.
+
+    Counters: ``pairs`` offered to the worker, ``replaced`` before they were begun, ``limited`` by
+    max_rate, ``published`` and ``failed``.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        self.published = Rate()
+        self.last_published: float | None = None
+        self.last_error: tuple[float, str] | None = None
+        self.busy_since: float | None = None
+        self.confidence_mean = float("nan")
+        self._timings: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
+
+    def count(self, what: str) -> int:
+        """Add one to a counter and return it."""
+        with self._lock:
+            self.counts[what] += 1
+            return self.counts[what]
+
+    def record_published(self, seconds: dict[str, float], latency: float) -> None:
+        """Record a published frame: seconds per stage, and from its stamp to its publication."""
+        with self._lock:
+            self.counts["published"] += 1
+            for stage, value in seconds.items():
+                self._timings[stage].append(value)
+            self._timings["latency"].append(latency)
+        self.published.tick()
+        self.last_published = time.monotonic()
+        self.last_error = None
+
+    def record_error(self, text: str) -> None:
+        """Record a frame that failed."""
+        self.count("failed")
+        self.last_error = (time.monotonic(), text)
+
+    def percentiles_ms(self) -> dict[str, tuple[float, float]]:
+        """Return (p50, p95) in ms of every stage, ``latency`` among them."""
+        with self._lock:
+            recent = {stage: list(values) for stage, values in self._timings.items()}
+        return {
+            stage: (
+                float(np.percentile(values, 50) * 1e3),
+                float(np.percentile(values, 95) * 1e3),
+            )
+            for stage, values in recent.items()
+        }

@@ -1,0 +1,127 @@
+"""Why is nothing published? One pure function from what was observed to cause and cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+SILENCE_S = 5.0
+"""Silence of this many seconds is explained."""
+
+_LOSS = 0.7
+"""Images arriving at less than this share of their camera_info are being lost on the way."""
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One input topic: its publishers, and what arrived. ``incompatible`` names QoS policies."""
+
+    name: str
+    type: str
+    publishers: int
+    other_types: tuple[str, ...] = ()
+    incompatible: tuple[str, ...] = ()
+    hz: float = 0.0
+    received: int = 0
+    alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the node knows of itself at one moment. Times are seconds of silence or work."""
+
+    topics: tuple[TopicState, ...]
+    subscribers: bool = True
+    paired: int = 0
+    skew_ns: int | None = None
+    slop_ns: int = 0
+    calibration_error: str | None = None
+    frame_error: str | None = None
+    busy: float = 0.0
+    zero_stamps: bool = False
+    arguments: tuple[str, ...] = field(
+        default=("left_image", "right_image", "left_info", "right_info")
+    )
+
+
+def cause_of_silence(seen: Observation) -> str | None:
+    """Return cause and cure of the node's silence, None where a pair may come at any moment.
+
+    ``seen.topics`` are left image, right image, left info, right info.
+    """
+    if not seen.subscribers:
+        return "nobody subscribes to any output, so nothing is computed; subscribe to one"
+    for topic, argument in zip(seen.topics, seen.arguments, strict=True):
+        cause = _topic_cause(topic, argument)
+        if cause:
+            return cause
+    if seen.calibration_error:
+        return seen.calibration_error
+    if seen.frame_error:
+        return f"every frame fails: {seen.frame_error}"
+    if seen.busy > SILENCE_S:
+        return (
+            f"one inference has been running for {seen.busy:.0f} s; choose a smaller model or a "
+            "faster backend"
+        )
+    if seen.zero_stamps:
+        return (
+            "the stamps of the images do not advance; the camera driver must set header.stamp to "
+            "the time of exposure"
+        )
+    if seen.paired == 0:
+        return _unpaired_cause(seen)
+    return transport_loss(seen)
+
+
+def _topic_cause(topic: TopicState, argument: str) -> str | None:
+    if topic.publishers == 0 and topic.other_types:
+        return (
+            f"{topic.name} carries {', '.join(topic.other_types)}, not {topic.type}; set "
+            f"{argument}:= to a topic of that type, or image_transport to match"
+        )
+    if topic.publishers == 0:
+        others = ", ".join(topic.alternatives[:6])
+        hint = f"; topics of its type are {others}" if others else ""
+        return (
+            f"{topic.name} has no publisher: start the camera, or point {argument}:= at its "
+            f"topic{hint}"
+        )
+    if topic.incompatible and len(topic.incompatible) == topic.publishers:
+        return (
+            f"{topic.name} is published with incompatible QoS: {topic.incompatible[0]}; change it "
+            f"at the camera or with qos_overrides.{topic.name}.subscription.*"
+        )
+    if topic.received == 0:
+        return (
+            f"{topic.name} has a publisher but nothing arrives: the camera is not streaming, or "
+            "the transport loses every message; start both ends with the transport profile "
+            "config/fastdds.xml"
+        )
+    if topic.hz == 0.0:
+        return f"{topic.name} has stopped: no message for {SILENCE_S:.0f} s; check the camera"
+    return None
+
+
+def _unpaired_cause(seen: Observation) -> str:
+    if seen.skew_ns is None:
+        return (
+            "left and right stamps never come close: the cameras are not synchronized, or one "
+            "runs on another clock; synchronize them"
+        )
+    skew = abs(seen.skew_ns) / 1e6
+    return (
+        f"left and right stamps differ by {skew:.1f} ms and pairs must lie within "
+        f"{seen.slop_ns / 1e6:.1f} ms; set approximate_sync:=true slop:={skew * 1.5e-3:.3f}"
+    )
+
+
+def transport_loss(seen: Observation) -> str | None:
+    """Return a warning where images arrive at a fraction of the rate of their camera_info."""
+    for image, info in zip(seen.topics[:2], seen.topics[2:], strict=True):
+        if info.hz > 1.0 and 0 < image.hz < _LOSS * info.hz:
+            return (
+                f"{image.name} arrives at {image.hz:.1f} Hz but its camera_info at "
+                f"{info.hz:.1f} Hz: the transport loses large messages; start the camera and this "
+                "node with the transport profile config/fastdds.xml"
+            )
+    return None

@@ -1,0 +1,80 @@
+"""One thread that owns the engine and always takes the newest frame."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class LatestWorker(Generic[T]):
+    """Runs ``handle`` on submitted items in one thread; an item not yet begun is replaced.
+
+    So latency is bounded by one period plus one inference whatever the input rate, and everything
+    that needs one thread (an engine's GPU context) has one: `call` runs there too.
+    """
+
+    def __init__(self, handle: Callable[[T], None], name: str) -> None:
+        self._handle = handle
+        self._condition = threading.Condition()
+        self._item: T | None = None
+        self._jobs: list[tuple[Callable[[], Any], Future]] = []
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, item: T) -> bool:
+        """Offer ``item``; returns whether it replaced one that had not been begun."""
+        with self._condition:
+            replaced = self._item is not None
+            self._item = item
+            self._condition.notify()
+        return replaced
+
+    def discard(self) -> None:
+        """Forget the item that waits, if any."""
+        with self._condition:
+            self._item = None
+
+    def call(self, job: Callable[[], Any]) -> Any:
+        """Run ``job`` in the thread, wait, and return its result or raise its exception."""
+        future: Future = Future()
+        with self._condition:
+            self._jobs.append((job, future))
+            self._condition.notify()
+        return future.result()
+
+    def close(self, timeout: float = 1.0) -> bool:
+        """Stop after the running item; returns whether the thread ended in ``timeout`` seconds."""
+        with self._condition:
+            self._closing = True
+            self._item = None
+            self._condition.notify()
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                self._condition.wait_for(
+                    lambda: self._jobs or self._item is not None or self._closing
+                )
+                job = self._jobs.pop(0) if self._jobs else None
+                if job is None:
+                    if self._closing:
+                        return
+                    item, self._item = self._item, None
+            if job is not None:
+                _settle(*job)
+            elif item is not None:
+                self._handle(item)
+
+
+def _settle(job: Callable[[], Any], future: Future) -> None:
+    try:
+        future.set_result(job())
+    except BaseException as error:
+        future.set_exception(error)
