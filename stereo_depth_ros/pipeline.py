@@ -174,18 +174,9 @@ class StereoPipeline:
         return known
 
     def _make(self, result: StereoResult, wanted: Collection[Output]) -> None:
-        seconds, settings = result.seconds, self.settings
-        unknown = ~result.known
-        if wanted and set(wanted) - {Output.DISPARITY, Output.CONFIDENCE}:
-            with _timed(seconds, "depth"):
-                depth = result.camera.depth(result.matched)
-                depth[depth < settings.min_depth] = -np.inf
-                depth[depth > settings.max_depth] = np.inf
-                depth[unknown] = np.nan
-                result.depth = depth
-        if Output.DEPTH_MM in wanted:
-            with _timed(seconds, "depth_mm"):
-                result.depth_mm = to_millimetres(result.depth)
+        seconds, unknown = result.seconds, ~result.known
+        if set(wanted) - {Output.DISPARITY, Output.CONFIDENCE}:
+            self._make_metric(result, wanted)
         if Output.DISPARITY in wanted:
             with _timed(seconds, "disparity"):
                 disparity = result.matched - np.float32(result.camera.offset)
@@ -197,13 +188,26 @@ class StereoPipeline:
                 confidence = result.certainty.copy()
                 confidence[unknown] = np.nan
                 result.confidence = confidence
+
+    def _make_metric(self, result: StereoResult, wanted: Collection[Output]) -> None:
+        seconds, settings = result.seconds, self.settings
+        with _timed(seconds, "depth"):
+            depth = result.camera.depth(result.matched)
+            depth[depth < settings.min_depth] = -np.inf
+            depth[depth > settings.max_depth] = np.inf
+            depth[~result.known] = np.nan
+        if Output.DEPTH in wanted:
+            result.depth = depth
+        if Output.DEPTH_MM in wanted:
+            with _timed(seconds, "depth_mm"):
+                result.depth_mm = to_millimetres(depth)
         if Output.POINTS in wanted:
             with _timed(seconds, "points"):
-                result.points = _cloud(result, settings.points_stride)
+                result.points = _cloud(depth, result, settings.points_stride)
         if Output.FREE_SPACE in wanted:
             with _timed(seconds, "free_space"):
                 result.free_space = _free_space(
-                    result, settings.clearing_range, settings.points_stride
+                    depth, result.camera, settings.clearing_range, settings.points_stride
                 )
 
 
@@ -236,8 +240,8 @@ def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:
     return cv2.copyMakeBorder(image, 0, 0, left, right, cv2.BORDER_CONSTANT)
 
 
-def _cloud(result: StereoResult, stride: int) -> np.ndarray:
-    depth = result.depth[::stride, ::stride]
+def _cloud(depth: np.ndarray, result: StereoResult, stride: int) -> np.ndarray:
+    depth = depth[::stride, ::stride]
     depth = np.where(np.isfinite(depth), depth, np.float32(np.nan))
     cloud = np.empty((*depth.shape, 4), np.float32)
     result.camera.points(depth, stride, out=cloud)
@@ -248,9 +252,11 @@ def _cloud(result: StereoResult, stride: int) -> np.ndarray:
     return cloud
 
 
-def _free_space(result: StereoResult, clearing_range: float, stride: int) -> np.ndarray:
-    too_far = np.isposinf(result.depth[::stride, ::stride])
-    ray_x, ray_y = result.camera.rays
+def _free_space(
+    depth: np.ndarray, camera: StereoCamera, clearing_range: float, stride: int
+) -> np.ndarray:
+    too_far = np.isposinf(depth[::stride, ::stride])
+    ray_x, ray_y = camera.rays
     rows, columns = np.nonzero(too_far)
     points = np.empty((rows.size, 3), np.float32)
     points[:, 0] = ray_x[0, ::stride][columns]

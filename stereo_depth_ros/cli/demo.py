@@ -1,9 +1,60 @@
-HELP = "x"
+"""Run the node on a simulated camera, or on a pair of files, and judge what it publishes.
+
+Starts the real node and a simulated camera as two processes over DDS, prints one table and writes
+pictures and the cloud into DIR. Needs rclpy: a sourced ROS 2, or pip install
+'stereo_depth_ros[ros-jazzy]'.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from stereo_depth_ros.cli.options import add_engine_options
+
+HELP = "run the node on a simulated camera and judge its depth"
 
 
-def add_arguments(p):
-    pass
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``demo``."""
+    add_engine_options(parser)
+    parser.add_argument("--left", metavar="FILE", help="left image of a pair of your own")
+    parser.add_argument("--right", metavar="FILE", help="right image")
+    parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo_out"), metavar="DIR")
 
 
-def run(a):
+def run(arguments: argparse.Namespace) -> int:
+    """Run the demo and print its table."""
+    own = (arguments.left, arguments.right, arguments.calib)
+    if any(own) and not all(own):
+        raise ValueError(
+            "a pair of your own needs --left, --right and --calib (LEFT=, RIGHT= and CALIB= with "
+            "make), since depth needs focal length and baseline; 'stereo-depth run' gives "
+            "disparity without"
+        )
+    try:
+        from stereo_depth_ros.ros.demo import DemoError, run_demo
+    except ImportError as error:
+        raise ValueError(
+            f"{error}; source a ROS 2 installation, or pip install 'stereo_depth_ros[ros-jazzy]'"
+        ) from error
+    camera = {}
+    if all(own):
+        files = [
+            ",".join(str(Path(part).resolve()) for part in path.split(",")) for path in own
+        ]
+        names = ("left_file", "right_file", "calibration_file")
+        camera = {**dict(zip(names, files, strict=True)), "noise": 0.0}
+    node = {
+        "model": arguments.model,
+        "backend": arguments.backend,
+        "max_disparity": arguments.max_disparity,
+    }
+    try:
+        print(run_demo(node, camera, arguments.output))
+    except DemoError as error:
+        print(f"stereo-depth demo: {error}", file=sys.stderr)
+        return 1
     return 0

@@ -94,14 +94,14 @@ def _search_range(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """Least and largest disparity of the pair in px, from a match at a quarter of its size."""
     height, width = left.shape[:2]
     size = (max(1, width // _COARSE), max(1, height // _COARSE))
-    small = [
+    small_left, small_right = (
         cv2.resize(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
         for view in (left, right)
-    ]
-    matched = _match(*small, (0, size[0] / 3), MODES["3way"])
+    )
+    matched = _match(small_left, small_right, (0, size[0] / 3), MODES["3way"])
     # Blank surfaces match anything, often far to the left, so only textured pixels vote; and
     # since mismatches are few and large, the outer half percent of those does not.
-    votes = matched[np.isfinite(matched) & (_texture(small[0].astype(np.float32)) > 8.0)]
+    votes = matched[np.isfinite(matched) & (_texture(small_left.astype(np.float32)) > 8.0)]
     if votes.size == 0:
         return 0.0, width / 8
     least, largest = np.percentile(votes, (0.5, 99.5)) * (width / size[0])

@@ -59,7 +59,7 @@ class StereoOutputs:
         send = {output: p.publish for output, p in self._publishers.items()}
         if self._info.get_subscription_count() > 0:
             self._info.publish(messages.camera_info_message(result.camera, header))
-        if result.depth is not None and self._has(Output.DEPTH):
+        if result.depth is not None:
             send[Output.DEPTH](messages.map_message(result.depth, header))
         if result.depth_mm is not None:
             send[Output.DEPTH_MM](messages.map_message(result.depth_mm, header))
@@ -74,9 +74,6 @@ class StereoOutputs:
             send[Output.POINTS](messages.coloured_cloud_message(result.points, header))
         if result.free_space is not None:
             send[Output.FREE_SPACE](messages.bare_cloud_message(result.free_space, header))
-
-    def _has(self, output: Output) -> bool:
-        return self._publishers[output].get_subscription_count() > 0
 
     def destroy(self) -> None:
         """Remove every publisher."""

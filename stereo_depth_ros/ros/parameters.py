@@ -41,7 +41,10 @@ class Parameter:
     def descriptor(self) -> ParameterDescriptor:
         """Return what ``ros2 param describe`` shows; ROS itself enforces the range."""
         descriptor = ParameterDescriptor(
-            description=self.description, additional_constraints=", ".join(self.choices)
+            description=self.description,
+            additional_constraints=", ".join(self.choices),
+            # On a command line true is a bool, in a YAML file "true" is a word; both are meant.
+            dynamic_typing="true" in self.choices,
         )
         if self.limits is not None:
             low, high = self.limits
@@ -191,7 +194,12 @@ def declare(node: Node) -> None:
 
 def current(node: Node) -> dict[str, Any]:
     """Return the values of all parameters of the table."""
-    return {p.name: node.get_parameter(p.name).value for p in PARAMETERS}
+    return {p.name: _word(p, node.get_parameter(p.name).value) for p in PARAMETERS}
+
+
+def _word(parameter: Parameter, value: Any) -> Any:
+    is_flag = isinstance(value, bool) and bool(parameter.choices)
+    return str(value).lower() if is_flag else value
 
 
 def problem(name: str, value: Any, configured: bool) -> str | None:
@@ -204,7 +212,7 @@ def problem(name: str, value: Any, configured: bool) -> str | None:
             f"{name} is used when the node is configured; 'ros2 lifecycle set' it to deactivate "
             "and cleanup first, then change it"
         )
-    if parameter.choices and value not in parameter.choices:
+    if parameter.choices and _word(parameter, value) not in parameter.choices:
         return f"{name} is '{value}'; it must be one of {parameter.constraint}"
     return None
 
@@ -253,11 +261,8 @@ def _polygon(text: str) -> tuple[float, ...]:
 
 def as_yaml() -> str:
     """Return the content of config/stereo.yaml: every parameter with its default and meaning."""
-    lines = [
-        "# Every parameter of stereo_depth_node with its default.",
-        "/**:",
-        "  ros__parameters:",
-    ]
+    lines = ["# All parameters of stereo_depth_node with their defaults.", "/**:"]
+    lines.append("  ros__parameters:")
     for parameter in PARAMETERS:
         note = f"{parameter.description}."
         if parameter.constraint:

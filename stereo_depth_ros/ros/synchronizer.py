@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import Generic, TypeVar
 
@@ -106,7 +107,7 @@ class PairSynchronizer(Generic[T]):
         return nearest if abs(nearest - stamp) <= self._slop else None
 
     def _forget(self, side: int, stamp: int) -> None:
-        """What is older than a paired message would come out of order; it is dropped."""
+        """Drop what is not newer than a paired stamp; it would come out of order."""
         self._last[side] = stamp
         for old in [s for s in self._waiting[side] if s <= stamp]:
             del self._waiting[side][old]
@@ -131,7 +132,7 @@ class PairSynchronizer(Generic[T]):
         if len(left) < 3 or not right:
             return None
         ordered = sorted(left)
-        period = median(b - a for a, b in zip(ordered, ordered[1:], strict=False))
+        period = median(b - a for a, b in pairwise(ordered))
         skews = [r - min(ordered, key=lambda s: abs(s - r)) for r in right]
         # The ends of the two records overlap only in part; their outermost skews are not typical.
         typical = int(median(skews))

@@ -155,7 +155,7 @@ def _colour(
     _, index, along_a, along_b = _nearest(scene, rays, eye)
     # The sky depends on direction alone, so it is at infinity in both views.
     height = np.clip(0.5 - rays[1], 0, 1)[..., None].astype(np.float32)
-    colour = np.float32([225, 230, 240]) - height * np.float32([90, 60, 10])
+    colour = np.array([225, 230, 240], np.float32) - height * np.array([90, 60, 10], np.float32)
     for number, (patch, texture) in enumerate(zip(scene, textures, strict=True)):
         here = index == number
         if here.any():
@@ -190,8 +190,8 @@ def _texture(patch: Patch) -> np.ndarray:
         margin = 4 * size // cells
         tile += weight * fine[margin : margin + size, margin : margin + size]
     tile /= tile.std()
-    tint = np.float32(patch.tint)
-    hue = np.float32([1.0, 0.9, 0.8])
+    tint = np.array(patch.tint, np.float32)
+    hue = np.array([1.0, 0.9, 0.8], np.float32)
     return np.clip(tint + 34.0 * tile[..., None] * hue, 2, 253)
 
 

@@ -1,0 +1,96 @@
+"""Depth from a stereo camera: ros2 launch stereo_depth_ros stereo.launch.py camera:=realsense."""
+
+from pathlib import Path
+
+import yaml
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+from stereo_depth_ros.ros.transport import transport_environment
+from stereo_depth_ros.share import share_directory
+
+SHARE = share_directory()
+CAMERAS = sorted(path.stem for path in (SHARE / "config" / "cameras").glob("*.yaml"))
+INPUTS = {
+    "left_image": "left/image_rect",
+    "left_info": "left/camera_info",
+    "right_image": "right/image_rect",
+    "right_info": "right/camera_info",
+}
+ARGUMENTS = {
+    "camera": ("generic", f"Which camera's topics to listen to: {', '.join(CAMERAS)}"),
+    "model": ("", "A name in models/ or the path of an exported .onnx file"),
+    "backend": ("", "What runs the model: auto, onnxruntime, opencv"),
+    "namespace": ("", "Namespace of the node and of its relative topics"),
+    "params_file": (str(SHARE / "config" / "stereo.yaml"), "Parameters of the node"),
+    "rviz": ("false", "Show depth, confidence and the cloud in RViz"),
+    "demo": ("false", "Start a simulated camera, so that no camera is needed"),
+    "use_sim_time": ("false", "Follow /clock"),
+    "log_level": ("info", "debug, info, warn or error"),
+    **{name: ("", f"Topic to use instead of the preset's {name}") for name in INPUTS},
+}
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Declare the arguments; the nodes depend on the values of them."""
+    arguments = [
+        DeclareLaunchArgument(
+            name,
+            default_value=default,
+            description=description,
+            choices=CAMERAS if name == "camera" else None,
+        )
+        for name, (default, description) in ARGUMENTS.items()
+    ]
+    transport = [SetEnvironmentVariable(k, v) for k, v in transport_environment().items()]
+    return LaunchDescription([*arguments, *transport, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context: LaunchContext) -> list[Node]:
+    value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    preset_file = SHARE / "config" / "cameras" / f"{value['camera']}.yaml"
+    preset = yaml.safe_load(preset_file.read_text())
+    if not Path(value["params_file"]).is_file():
+        raise FileNotFoundError(f"params_file {value['params_file']} does not exist")
+    topics = {name: value[name] or preset["topics"][name] for name in INPUTS}
+    chosen = {name: value[name] for name in ("model", "backend") if value[name]}
+    sim_time = {"use_sim_time": value["use_sim_time"].lower() == "true"}
+    remappings = [(INPUTS[name], topic) for name, topic in topics.items()]
+    # To ROS the compressed images are topics of their own, which the simulated camera publishes.
+    remappings += [
+        (f"{INPUTS[name]}/compressed", f"{topics[name]}/compressed")
+        for name in ("left_image", "right_image")
+    ]
+    shared = {
+        "package": "stereo_depth_ros",
+        "namespace": value["namespace"],
+        "remappings": remappings,
+        "arguments": ["--ros-args", "--log-level", value["log_level"]],
+        "output": "screen",
+    }
+    return [
+        Node(
+            executable="stereo_depth_node",
+            name="stereo_depth_node",
+            parameters=[value["params_file"], preset["parameters"], chosen, sim_time],
+            **shared,
+        ),
+        Node(
+            executable="scene_camera",
+            name="scene_camera",
+            parameters=[sim_time],
+            condition=IfCondition(value["demo"]),
+            **shared,
+        ),
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            namespace=value["namespace"],
+            arguments=["-d", str(SHARE / "config" / "stereo.rviz")],
+            parameters=[sim_time],
+            condition=IfCondition(value["rviz"]),
+        ),
+    ]

@@ -1,0 +1,164 @@
+"""The demo: the real node and a simulated camera over real DDS, judged against the truth."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import rclpy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from stereo_msgs.msg import DisparityImage
+
+from stereo_depth_ros import pictures
+from stereo_depth_ros.ros.images import decode_pair
+from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA, running
+from stereo_depth_ros.ros.recorder import Recorder
+from stereo_depth_ros.ros.transport import transport_environment
+
+NAMESPACE = "/stereo_depth_demo"
+
+_OUTPUTS = {
+    "depth/image_rect": Image,
+    "disparity": DisparityImage,
+    "confidence/image": Image,
+    "points": PointCloud2,
+}
+_INPUTS = {
+    "left/image_rect": Image,
+    "left/camera_info": CameraInfo,
+    "depth/camera_info": CameraInfo,
+    "truth/depth/image_rect": Image,
+}
+_START_S, _MEASURE_S = 20.0, 8.0
+
+
+class DemoError(RuntimeError):
+    """The demo did not see what it must; the text says what, and what the node says of it."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Depth against truth: median error in m, disparity EPE in px, bad-2 and density in percent.
+
+    Density counts the pixels of finite true depth that have a depth, errors are of those.
+    """
+
+    depth_error: float
+    epe: float
+    bad2: float
+    density: float
+
+
+def run_demo(
+    node_parameters: Mapping[str, Any], camera_parameters: Mapping[str, Any], folder: Path
+) -> str:
+    """Run node and camera, write the pictures into ``folder``, return the report.
+
+    Raises
+    ------
+    DemoError
+        When an output does not arrive, or a process does not end as it should.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.update(transport_environment())
+    rclpy.init()
+    recorder = Recorder({**_OUTPUTS, **_INPUTS}, NAMESPACE)
+    try:
+        with ExitStack() as stack:
+            for module, parameters, log in (
+                (NODE, node_parameters, "node.log"),
+                (SCENE_CAMERA, camera_parameters, "camera.log"),
+            ):
+                stack.enter_context(running(module, parameters, NAMESPACE, log=folder / log))
+            _wait_for_outputs(recorder, folder)
+            recorder.forget()
+            recorder.spin_for(_MEASURE_S)
+            recorder.spin_until(lambda: "engine" in recorder.diagnostics, 3.0)
+    finally:
+        recorder.destroy_node()
+        rclpy.try_shutdown()
+    _write_pictures(recorder, folder)
+    return _report(recorder, folder)
+
+
+def _wait_for_outputs(recorder: Recorder, folder: Path) -> None:
+    if not recorder.spin_until(lambda: all(t in recorder.latest for t in _OUTPUTS), _START_S):
+        missing = [topic for topic in _OUTPUTS if topic not in recorder.latest]
+        said = recorder.complaints() or (folder / "node.log").read_text().splitlines()[-5:]
+        raise DemoError(
+            f"no {', '.join(missing)} within {_START_S:.0f} s; the node says: "
+            + "; ".join(said or ["nothing"])
+        )
+
+
+def _floats(message: Image) -> np.ndarray:
+    return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
+
+
+def _write_pictures(recorder: Recorder, folder: Path) -> None:
+    heard = recorder.latest
+    left, _ = decode_pair(heard["left/image_rect"], heard["left/image_rect"])
+    disparity = _floats(heard["disparity"].image)
+    cloud = heard["points"]
+    points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)
+    colours = points.view(np.uint8).reshape(cloud.height, cloud.width, 16)[..., 14:11:-1]
+    shown = {
+        "left": left,
+        "disparity": pictures.colour_disparity(disparity, disparity >= 0),
+        "depth": pictures.colour_depth(_floats(heard["depth/image_rect"])),
+        "confidence": pictures.colour_confidence(_floats(heard["confidence/image"])),
+    }
+    for name, picture in shown.items():
+        pictures.write_image(folder / f"{name}.png", picture)
+    size = (shown["left"].shape[1] // 2, shown["left"].shape[0] // 2)
+    small = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in shown.values()]
+    pictures.write_image(folder / "overview.png", np.hstack(small))
+    pictures.write_ply(folder / "points.ply", points[..., :3], colours)
+
+
+def accuracy(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> Accuracy:
+    """Compare ``depth`` with ``truth``, both (H, W) float32 m; ``focal_baseline`` in px * m."""
+    real = np.isfinite(truth)
+    both = real & np.isfinite(depth)
+    pixels = np.abs(focal_baseline / depth[both] - focal_baseline / truth[both])
+    return Accuracy(
+        depth_error=float(np.median(np.abs(depth[both] - truth[both]))),
+        epe=float(pixels.mean()),
+        bad2=float(100 * (pixels > 2).mean()),
+        density=float(100 * both.sum() / real.sum()),
+    )
+
+
+def _report(recorder: Recorder, folder: Path) -> str:
+    lines = [f"{'output':<20}{'rate':>9}{'latency p50':>14}{'p95':>10}", "-" * 53]
+    for topic in _OUTPUTS:
+        lines.append(
+            f"{topic:<20}{recorder.rate(topic):>6.1f} Hz"
+            f"{recorder.latency_ms(topic, 50):>11.1f} ms{recorder.latency_ms(topic, 95):>7.1f} ms"
+        )
+    lines.append("-" * 53)
+    truth = recorder.latest.get("truth/depth/image_rect")
+    if truth is not None:
+        values = recorder.values("calibration")
+        focal_baseline = float(values["baseline (m)"]) * float(values["focal length (px)"])
+        found = accuracy(
+            _floats(recorder.latest["depth/image_rect"]), _floats(truth), focal_baseline
+        )
+        lines += [
+            f"error against truth   median {1e3 * found.depth_error:.1f} mm, EPE "
+            f"{found.epe:.2f} px, bad-2 {found.bad2:.1f} %",
+            f"density               {found.density:.1f} % of the pixels that have a depth",
+        ]
+    else:
+        density = np.isfinite(_floats(recorder.latest["depth/image_rect"])).mean()
+        lines.append(f"density               {100 * density:.1f} % of the pixels; no truth known")
+    engine = recorder.diagnostics.get("engine")
+    lines.append(f"engine                {engine.message if engine else 'not reported'}")
+    lines.append(f"pictures and cloud    {folder}/")
+    return "\n".join(lines)
