@@ -18,6 +18,7 @@ MODES = {"3way": cv2.STEREO_SGBM_MODE_SGBM_3WAY, "hh": cv2.STEREO_SGBM_MODE_HH}
 
 _BLOCK = 5
 _COARSE = 4
+_LEAST_CONFIDENCE = 0.1
 
 
 class SgbmEngine:
@@ -101,7 +102,7 @@ def _search_range(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     matched = _match(small_left, small_right, (0, size[0] / 3), MODES["3way"])
     # Blank surfaces match anything, often far to the left, so only textured pixels vote; and
     # since mismatches are few and large, the outer half percent of those does not.
-    votes = matched[np.isfinite(matched) & (_texture(small_left.astype(np.float32)) > 8.0)]
+    votes = matched[np.isfinite(matched) & (_texture(small_left.astype(np.float32)) > 4.0)]
     if votes.size == 0:
         return 0.0, width / 8
     least, largest = np.percentile(votes, (0.5, 99.5)) * (width / size[0])
@@ -141,8 +142,9 @@ def _confidence(
     texture = _texture(grey_left)
     mean = cv2.blur(disparity, (7, 7))
     roughness = np.sqrt(np.maximum(cv2.blur(disparity * disparity, (7, 7)) - mean * mean, 0))
-    confidence = np.exp(-residual / 16.0) / (1.0 + roughness) * texture / (texture + 8.0)
-    confidence[~known] = 0.0
+    confidence = np.exp(-residual / 16.0) / (1.0 + roughness) * texture / (texture + 4.0)
+    # A blank sky matches its own noise; what has so little to hold on to is a guess.
+    confidence[~known | (confidence < _LEAST_CONFIDENCE)] = 0.0
     return confidence.astype(np.float32, copy=False)
 
 
@@ -151,5 +153,9 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _texture(grey: np.ndarray) -> np.ndarray:
-    """Mean horizontal Sobel response around each pixel: what a match along the row can hold on."""
-    return cv2.blur(np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=3)), (9, 9))
+    """Mean horizontal gradient around each pixel: what a match along the row can hold on to.
+
+    Smoothed first, so that image noise does not pass for texture.
+    """
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.5)
+    return cv2.blur(np.abs(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)), (9, 9))
