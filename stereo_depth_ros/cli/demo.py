@@ -42,9 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         ) from error
     camera = {}
     if all(own):
-        files = [
-            ",".join(str(Path(part).resolve()) for part in path.split(",")) for path in own
-        ]
+        files = [",".join(str(Path(part).resolve()) for part in path.split(",")) for path in own]
         names = ("left_file", "right_file", "calibration_file")
         camera = {**dict(zip(names, files, strict=True)), "noise": 0.0}
     node = {

@@ -8,8 +8,6 @@ from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.time import Time
 
@@ -18,12 +16,12 @@ from stereo_depth_ros.engines import Engine, open_engine
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult
 from stereo_depth_ros.rectification import VerticalDisparity, vertical_disparity
 from stereo_depth_ros.ros import health, parameters, watchdog
-from stereo_depth_ros.ros.allocator import keep_large_blocks
 from stereo_depth_ros.ros.diagnostics import DiagnosticsPublisher
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.images import decode_pair
 from stereo_depth_ros.ros.inputs import StereoInputs, StereoPair
 from stereo_depth_ros.ros.outputs import StereoOutputs
+from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.tf_baseline import TfBaseline
@@ -147,12 +145,13 @@ class StereoDepthNode(LifecycleNode):
         self._engine = self._pipeline = self._inputs = self._outputs = self._geometry = None
         self._vertical, self._calibration_error = None, None
 
-    def close(self) -> None:
-        """End the worker; to be called before the node is destroyed."""
+    def destroy_node(self) -> None:
+        """End the worker, then remove the node."""
         self._active = False
         self._pause()
         if not self._worker.close(timeout=1.5):
             self.get_logger().warning("the engine is still busy; leaving without waiting for it")
+        super().destroy_node()
 
     # -- parameters --------------------------------------------------------------------------
 
@@ -330,24 +329,13 @@ class StereoDepthNode(LifecycleNode):
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    keep_large_blocks()
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = StereoDepthNode()
-        node.start()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except ParameterException as error:
-        print(f"stereo_depth_node: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if node is not None:
-            node.close()
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(_started, args)
+
+
+def _started() -> StereoDepthNode:
+    node = StereoDepthNode()
+    node.start()
+    return node
 
 
 if __name__ == "__main__":

@@ -12,11 +12,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import rclpy
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.duration import Duration
-from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -26,9 +23,9 @@ from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.calibration_file import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.pictures import read_image
-from stereo_depth_ros.ros.allocator import keep_large_blocks
 from stereo_depth_ros.ros.images import encode
 from stereo_depth_ros.ros.messages import as_bytes, map_message
+from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.scenes.planar import plane_scene, render, yard_scene
 
 FRAME = "scene_left_optical_frame"
@@ -179,22 +176,7 @@ def _info(calibration: Calibration) -> CameraInfo:
 
 def main(args: list[str] | None = None) -> int:
     """Run the camera until SIGINT or SIGTERM."""
-    keep_large_blocks()
-    rclpy.init(args=args)
-    node = None
-    try:
-        node = SceneCamera()
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass
-    except (ParameterException, ValueError, OSError) as error:
-        print(f"scene_camera: {error}", file=sys.stderr)
-        return 1
-    finally:
-        if node is not None:
-            node.destroy_node()
-        rclpy.try_shutdown()
-    return 0
+    return run(SceneCamera, args)
 
 
 if __name__ == "__main__":

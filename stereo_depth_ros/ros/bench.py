@@ -1,0 +1,271 @@
+"""The node benchmark: what the node adds to the inference, and what the transport delivers."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import rclpy
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from stereo_msgs.msg import DisparityImage
+
+from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA, resident_bytes, running
+from stereo_depth_ros.ros.recorder import Recorder
+from stereo_depth_ros.ros.transport import VARIABLES, transport_environment
+
+NAMESPACE = "/stereo_depth_bench"
+SIZES = ((640, 480), (1280, 720))
+_DEPTH_ONLY: dict[str, type] = {"depth/image_rect": Image}
+_ALL: dict[str, type] = {
+    **_DEPTH_ONLY,
+    "depth/image_rect_mm": Image,
+    "depth/camera_info": CameraInfo,
+    "disparity": DisparityImage,
+    "confidence/image": Image,
+    "points": PointCloud2,
+    "points/free_space": PointCloud2,
+}
+# Slower than any engine here, so that no frame waits for its predecessor.
+_RATE_HZ = 4.0
+
+
+@dataclass
+class Run:
+    """One configuration: ms per stage as (p50, p95); ``own`` is all of them but the inference.
+
+    ``memcpy`` is the ms that copying the same bytes, in and out, takes in the same minute.
+    """
+
+    size: str
+    outputs: str
+    frames: int
+    stages: dict[str, tuple[float, float]]
+    own: float
+    stamp_to_publish: tuple[float, float]
+    memcpy: float
+    megabytes: float
+
+
+@dataclass
+class Delivery:
+    """What a transport delivered: received of sent images, and ms from stamp to arrival."""
+
+    size: str
+    topic: str
+    transport: str
+    sent: int
+    received: int
+    p50: float
+    p99: float
+
+
+@dataclass
+class Soak:
+    """Resident memory of the node in MiB after one minute and at the end."""
+
+    minutes: float
+    published: int
+    after_one_minute: float
+    at_end: float
+
+    @property
+    def growth(self) -> float:
+        """Growth in percent."""
+        return 100 * (self.at_end / self.after_one_minute - 1)
+
+
+@dataclass
+class NodeBenchmark:
+    """All that was measured."""
+
+    engine: str = ""
+    runs: list[Run] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+    soak: Soak | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def bench_node(
+    node_parameters: Mapping[str, Any], seconds: float, soak_minutes: float
+) -> NodeBenchmark:
+    """Measure every size and set of outputs for ``seconds`` each, then memory where asked."""
+    found = NodeBenchmark()
+    for width, height in SIZES:
+        for label, topics in (("depth", _DEPTH_ONLY), ("all", _ALL)):
+            with _recording(topics, transport_environment()) as recorder:
+                found.runs.append(
+                    _run(recorder, node_parameters, (width, height), label, topics, seconds)
+                )
+                found.engine = recorder.diagnostics["engine"].message
+        for name, variables in (("default", {}), ("shipped", transport_environment())):
+            found.deliveries += _deliveries((width, height), name, variables)
+    if soak_minutes:
+        with _recording(_ALL, transport_environment()) as recorder:
+            found.soak = _soak(recorder, node_parameters, soak_minutes)
+    return found
+
+
+@contextmanager
+def _recording(topics: Mapping[str, type], variables: Mapping[str, str]) -> Iterator[Recorder]:
+    """Give a recorder whose process uses the transport that ``variables`` select."""
+    before = {name: os.environ.pop(name, None) for name in VARIABLES}
+    os.environ.update(variables)
+    rclpy.init()
+    recorder = Recorder(topics, NAMESPACE)
+    try:
+        yield recorder
+    finally:
+        recorder.destroy_node()
+        rclpy.try_shutdown()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+@contextmanager
+def _processes(node: Mapping[str, Any] | None, camera: Mapping[str, Any]) -> Iterator[list[Any]]:
+    with ExitStack() as stack, TemporaryDirectory() as logs:
+        modules = ([(NODE, node)] if node is not None else []) + [(SCENE_CAMERA, camera)]
+        yield [
+            stack.enter_context(
+                running(module, parameters, NAMESPACE, log=Path(logs) / f"{module}.log")
+            )
+            for module, parameters in modules
+        ]
+
+
+def _run(
+    recorder: Recorder,
+    node: Mapping[str, Any],
+    size: tuple[int, int],
+    label: str,
+    topics: Mapping[str, type],
+    seconds: float,
+) -> Run:
+    camera = {"width": size[0], "height": size[1], "rate": _RATE_HZ}
+    with _processes(node, camera):
+        if not recorder.spin_until(lambda: all(t in recorder.latest for t in topics), 30.0):
+            raise RuntimeError("; ".join(recorder.complaints()) or "the node published nothing")
+        recorder.spin_for(seconds)
+        memcpy, megabytes = _memcpy_ms(recorder, size)
+    stages = {
+        key.removesuffix(" p50 / p95 (ms)"): _two(value)
+        for key, value in recorder.values("inference").items()
+        if key.endswith("(ms)")
+    }
+    return Run(
+        size=f"{size[0]}x{size[1]}",
+        outputs=label,
+        frames=len(recorder.arrivals["depth/image_rect"]),
+        stages=stages,
+        own=sum(p50 for stage, (p50, _) in stages.items() if stage != "inference"),
+        stamp_to_publish=_two(recorder.values("outputs")["stamp to publish p50 / p95 (ms)"]),
+        memcpy=memcpy,
+        megabytes=megabytes,
+    )
+
+
+def _two(text: str) -> tuple[float, float]:
+    first, second = text.split(" / ")
+    return float(first), float(second)
+
+
+def _memcpy_ms(recorder: Recorder, size: tuple[int, int]) -> tuple[float, float]:
+    """Copy as many bytes as one frame brings in and sends out; return median ms and their MB."""
+    sizes = [3 * size[0] * size[1]] * 2
+    for message in recorder.latest.values():
+        data = getattr(getattr(message, "image", message), "data", b"")
+        sizes.append(len(data))
+    sources = [np.ones(n, np.uint8) for n in sizes]
+    targets = [np.empty_like(source) for source in sources]
+    times = []
+    for _ in range(50):
+        began = time.perf_counter()
+        for source, target in zip(sources, targets, strict=True):
+            np.copyto(target, source)
+        times.append(time.perf_counter() - began)
+    return float(np.median(times) * 1e3), sum(sizes) / 1e6
+
+
+def _deliveries(
+    size: tuple[int, int], name: str, variables: Mapping[str, str], seconds: float = 3.0
+) -> list[Delivery]:
+    """Count what arrives of one camera's images at 30 Hz, without the node."""
+    found = []
+    topic, rate = "left/image_rect", 30.0
+    for reliability in ("best_effort", "reliable"):
+        camera = {"width": size[0], "height": size[1], "rate": rate, "reliability": reliability}
+        with _recording({topic: Image}, variables) as recorder, _processes(None, camera):
+            recorder.spin_until(lambda r=recorder: topic in r.latest, 15.0)
+            recorder.forget()
+            recorder.spin_for(seconds)
+            found.append(
+                Delivery(
+                    size=f"{size[0]}x{size[1]}",
+                    topic=f"rgb8, sent {reliability}",
+                    transport=name,
+                    sent=round(rate * seconds),
+                    received=len(recorder.arrivals[topic]),
+                    p50=recorder.latency_ms(topic, 50),
+                    p99=recorder.latency_ms(topic, 99),
+                )
+            )
+    return found
+
+
+def _soak(recorder: Recorder, node: Mapping[str, Any], minutes: float) -> Soak:
+    with _processes(node, {"width": 640, "height": 480, "rate": 30.0}) as processes:
+        recorder.spin_until(lambda: "depth/image_rect" in recorder.latest, 30.0)
+        recorder.spin_for(60.0)
+        early = resident_bytes(processes[0])
+        recorder.spin_for(60.0 * (minutes - 1))
+        late = resident_bytes(processes[0])
+        published = int(recorder.values("outputs")["published"])
+    return Soak(minutes, published, early / 2**20, late / 2**20)
+
+
+def as_text(found: NodeBenchmark) -> str:
+    """Return the tables for people, in Markdown."""
+    lines = [
+        f"engine: {found.engine}",
+        "",
+        "| size | outputs | inference p50 / p95 | node's own p50 | memcpy of the same bytes "
+        "| stamp to publish p50 / p95 |",
+        "| --- " * 6 + "|",
+    ]
+    for run in found.runs:
+        p50, p95 = run.stages["inference"]
+        lines.append(
+            f"| {run.size} | {run.outputs} | {p50:.1f} / {p95:.1f} ms | {run.own:.2f} ms "
+            f"| {run.memcpy:.2f} ms ({run.megabytes:.1f} MB) "
+            f"| {run.stamp_to_publish[0]:.1f} / {run.stamp_to_publish[1]:.1f} ms |"
+        )
+    lines += ["", "Stages, p50 / p95 in ms:", ""]
+    for run in found.runs:
+        stages = ", ".join(f"{s} {a:.2f} / {b:.2f}" for s, (a, b) in run.stages.items())
+        lines.append(f"- {run.size} {run.outputs} ({run.frames} frames): {stages}")
+    lines += ["", "| size | image | transport | received | p50 | p99 |", "| --- " * 6 + "|"]
+    for d in found.deliveries:
+        lines.append(
+            f"| {d.size} | {d.topic} | {d.transport} | {d.received} of {d.sent} "
+            f"| {d.p50:.1f} ms | {d.p99:.1f} ms |"
+        )
+    if found.soak:
+        s = found.soak
+        lines += [
+            "",
+            f"Memory of the node at 30 Hz in, {s.published} frames out: {s.after_one_minute:.1f} "
+            f"MiB after 1 min, {s.at_end:.1f} MiB after {s.minutes:g} min ({s.growth:+.2f} %)",
+        ]
+    return "\n".join(lines)

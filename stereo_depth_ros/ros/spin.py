@@ -1,0 +1,39 @@
+"""Run one node as a process, from start to a clean end."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+
+import rclpy
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+from stereo_depth_ros.ros.allocator import keep_large_blocks
+
+
+def run(create: Callable[[], Node], args: list[str] | None = None) -> int:
+    """Create a node and spin it until SIGINT or SIGTERM; return the exit status.
+
+    What a user can cause and cure (a parameter, a file) ends in one line instead of a traceback.
+    """
+    keep_large_blocks()
+    rclpy.init(args=args)
+    node = None
+    try:
+        node = create()
+        rclpy.spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except (ParameterException, ValueError, OSError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return 1
+    finally:
+        # Launch and the terminal both send SIGINT; the second must not interrupt the clean-up.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
