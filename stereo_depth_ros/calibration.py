@@ -11,6 +11,14 @@ class CalibrationError(ValueError):
     """A calibration that cannot give metric depth; the text names the cause and the cure."""
 
 
+def scaled_centre(centre: float, scale: float) -> float:
+    """Return where the image coordinate ``centre`` lies once the image is resampled by ``scale``.
+
+    Pixel centres lie on whole numbers, hence the halves.
+    """
+    return (centre + 0.5) * scale - 0.5
+
+
 @dataclass(frozen=True)
 class Calibration:
     """What a camera driver says of one camera; field names and meaning as in CameraInfo (REP 104).
@@ -70,18 +78,29 @@ class Calibration:
         x, y, width, height = self.roi
         return x, y, width or self.width, height or self.height
 
+    @property
+    def sent(self) -> tuple[float, float, float, float]:
+        """(fx, fy, cx, cy) of P in px of the images the camera sends."""
+        (x, y, _, _), (bx, by) = self.window, self.bins
+        return (
+            float(self.p[0, 0]) / bx,
+            float(self.p[1, 1]) / by,
+            scaled_centre(float(self.p[0, 2]) - x, 1 / bx),
+            scaled_centre(float(self.p[1, 2]) - y, 1 / by),
+        )
+
     def checked(self) -> Calibration:
         """Return self when the numbers describe a calibrated camera.
 
         Raises
         ------
         CalibrationError
-            For an uncalibrated camera (K or P zero), NaN or infinite numbers, or no image size.
+            For an uncalibrated camera (K or P zero), NaN or infinite numbers, or no size.
         """
-        if not (np.isfinite(self.k).all() and np.isfinite(self.p).all()):
+        if not all(np.isfinite(numbers).all() for numbers in (self.k, self.p, self.r, self.d)):
             raise CalibrationError(
-                f"{self.source}: K or P holds NaN or infinity; recalibrate the camera or repair "
-                "its calibration file"
+                f"{self.source}: K, P, R or D holds NaN or infinity; recalibrate the camera or "
+                "repair its calibration file"
             )
         if self.p[0, 0] <= 0 or self.p[1, 1] <= 0 or self.k[0, 0] <= 0:
             raise CalibrationError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from pathlib import Path
@@ -34,7 +35,7 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
         When a file is missing, is of no known format, or lacks a number.
     """
     try:
-        if "," in path:
+        if "," in path and not Path(path).is_file():
             left, right = path.split(",", 1)
             return _camera_info(left), _camera_info(right)
         text = Path(path).read_text()
@@ -42,16 +43,24 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
             return _middlebury(text, width, height, path)
         if re.search(r"^P(2|_rect_02):", text, re.MULTILINE):
             return _kitti(text, width, height, path)
-        content = yaml.safe_load(text)
+        content = _parsed(text)
         if isinstance(content, dict) and "focal_px" in content:
             return _plain(content, width, height, path)
     except OSError as error:
         raise CalibrationError(f"calibration file: {error}") from error
-    except (KeyError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (LookupError, ValueError, TypeError, yaml.YAMLError) as error:
         if isinstance(error, CalibrationError):
             raise
         raise CalibrationError(f"{path}: {error!r}; known formats:\n{FORMATS}") from error
     raise CalibrationError(f"{path}: not a known calibration format; known are:\n{FORMATS}")
+
+
+def _parsed(text: str) -> Any:
+    try:
+        # YAML forbids the tabs that JSON may be indented with.
+        return json.loads(text)
+    except ValueError:
+        return yaml.safe_load(text)
 
 
 def _camera_info(path: str) -> Calibration:
@@ -91,7 +100,8 @@ def _plain(content: dict[str, Any], width: int, height: int, path: str) -> Pair:
 
 
 def _middlebury(text: str, width: int, height: int, path: str) -> Pair:
-    fields = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    lines = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    fields = {key.strip(): value for key, value in lines}
 
     def matrix(key: str) -> np.ndarray:
         rows = fields[key].strip().strip("[]").split(";")
@@ -106,7 +116,7 @@ def _kitti(text: str, width: int, height: int, path: str) -> Pair:
     fields = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
 
     def matrix(*keys: str) -> np.ndarray:
-        key = next(k for k in keys if k in fields)
+        key = next((k for k in keys if k in fields), keys[0])
         return np.array([float(x) for x in fields[key].split()]).reshape(3, 4)
 
     left, right = matrix("P2", "P_rect_02"), matrix("P3", "P_rect_03")

@@ -14,10 +14,13 @@ from functools import cached_property
 
 import numpy as np
 
-from stereo_depth_ros.calibration import Calibration, CalibrationError
+from stereo_depth_ros.calibration import Calibration, CalibrationError, scaled_centre
 
 MAX_BASELINE_M = 5.0
-"""Baselines above this are taken for a unit error (millimetres, or P[3] without the focal)."""
+"""Baselines above this are taken for another unit than metres."""
+
+MIN_BASELINE_M = 0.001
+"""Baselines below this are taken for a P[3] that lacks the focal length."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class StereoCamera:
         ------
         CalibrationError
             Uncalibrated or NaN numbers, views of different size or focal length, swapped cameras,
-            and a baseline that is zero or above `MAX_BASELINE_M`.
+            and a baseline outside `MIN_BASELINE_M` to `MAX_BASELINE_M`.
         """
         left.checked()
         right.checked()
@@ -66,33 +69,22 @@ class StereoCamera:
                 f"{right.source} {right.image_size[0]} x {right.image_size[1]}: both views must "
                 "have one size; set the same resolution for both cameras"
             )
-        fl, fr = left.p[0, 0], right.p[0, 0]
-        if abs(fl - fr) > 0.01 * fl:
+        (fx, fy, cx, cy), (fx_right, _, cx_right, cy_right) = left.sent, right.sent
+        if abs(fx - fx_right) > 0.01 * fx:
             raise CalibrationError(
-                f"P[0] is {fl:g} in {left.source} and {fr:g} in {right.source}: a rectified pair "
-                "shares one focal length; calibrate the two cameras as a stereo pair"
+                f"P[0] is {fx:g} in {left.source} and {fx_right:g} in {right.source}, after "
+                "binning: a rectified pair shares one focal length; calibrate the two cameras as a "
+                "stereo pair"
             )
         warnings = []
-        if abs(left.p[1, 2] - right.p[1, 2]) > 1.0:
+        if abs(cy - cy_right) > 1.0:
             warnings.append(
-                f"P[6] (cy) differs by {left.p[1, 2] - right.p[1, 2]:.2f} px between "
-                f"{left.source} and {right.source}: rows do not correspond; recalibrate the pair"
+                f"P[6] (cy) differs by {cy - cy_right:.2f} px between {left.source} and "
+                f"{right.source}: rows do not correspond; recalibrate the pair"
             )
         chosen = _baseline(left, right, baseline, tf_baseline, warnings)
-        x0, y0, _, _ = left.window
-        bx, by = left.bins
         width, height = left.image_size
-        return cls(
-            width=width,
-            height=height,
-            fx=left.p[0, 0] / bx,
-            fy=left.p[1, 1] / by,
-            cx=_scaled(left.p[0, 2] - x0, 1 / bx),
-            cy=_scaled(left.p[1, 2] - y0, 1 / by),
-            cx_right=_scaled(right.p[0, 2] - right.window[0], 1 / bx),
-            baseline=chosen,
-            warnings=tuple(warnings),
-        )
+        return cls(width, height, fx, fy, cx, cy, cx_right, chosen, tuple(warnings))
 
     @property
     def offset(self) -> float:
@@ -115,9 +107,9 @@ class StereoCamera:
             height=height,
             fx=self.fx * sx,
             fy=self.fy * sy,
-            cx=_scaled(self.cx, sx),
-            cy=_scaled(self.cy, sy),
-            cx_right=_scaled(self.cx_right, sx),
+            cx=scaled_centre(self.cx, sx),
+            cy=scaled_centre(self.cy, sy),
+            cx_right=scaled_centre(self.cx_right, sx),
         )
 
     def cropped(self, x: int, y: int, width: int, height: int) -> StereoCamera:
@@ -174,10 +166,6 @@ class StereoCamera:
         return points
 
 
-def _scaled(centre: float, scale: float) -> float:
-    return (centre + 0.5) * scale - 0.5
-
-
 def _baseline(
     left: Calibration,
     right: Calibration,
@@ -206,11 +194,11 @@ def _baseline(
             f"{'nothing' if tf_baseline is None else format(tf_baseline, 'g')}; set parameter "
             "'baseline' to the distance between the cameras in metres"
         )
-    if abs(signed) > MAX_BASELINE_M:
+    if not MIN_BASELINE_M <= abs(signed) <= MAX_BASELINE_M:
         raise CalibrationError(
-            f"baseline is {abs(signed):g} m from {origin}, more than {MAX_BASELINE_M:g} m: the "
-            "value is probably in millimetres, or P[3] is not -fx * baseline; correct it at the "
-            "driver"
+            f"baseline is {abs(signed):g} m from {origin}, not between {MIN_BASELINE_M:g} and "
+            f"{MAX_BASELINE_M:g} m: the value is probably in millimetres or centimetres, or P[3] "
+            "is not -fx * baseline; correct it there"
         )
     if signed < 0:
         warnings.append(

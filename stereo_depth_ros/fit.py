@@ -80,4 +80,4 @@ class Fit:
             return values
         raw = values.view(np.uint8) if values.dtype == bool else values
         size = (self.width, self.height)
-        return cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST).view(values.dtype)
+        return cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST_EXACT).view(values.dtype)

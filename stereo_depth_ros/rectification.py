@@ -33,26 +33,37 @@ def rectification_map(calibration: Calibration) -> RectificationMap:
     Raises
     ------
     CalibrationError
-        For an uncalibrated camera or another distortion model.
+        For an uncalibrated camera, another distortion model or the wrong number of coefficients.
     """
     calibration.checked()
     size = calibration.image_size
     k = _windowed(calibration.k, calibration)
     p = _windowed(calibration.p[:, :3], calibration)
     d = np.asarray(calibration.d, np.float64)
-    if calibration.distortion_model in _PINHOLE_MODELS:
-        maps = cv2.initUndistortRectifyMap(k, d, calibration.r, p, size, cv2.CV_16SC2)
-    elif calibration.distortion_model in _FISHEYE_MODELS:
-        maps = cv2.fisheye.initUndistortRectifyMap(
-            k, d[:4] if d.size else np.zeros(4), calibration.r, p, size, cv2.CV_16SC2
-        )
-    else:
+    known = {**dict.fromkeys(_PINHOLE_MODELS, _pinhole), **dict.fromkeys(_FISHEYE_MODELS, _fisheye)}
+    if calibration.distortion_model not in known:
         raise CalibrationError(
             f"{calibration.source}: distortion model '{calibration.distortion_model}' is not "
             "known; known are plumb_bob, rational_polynomial and equidistant. Rectify the images "
             "upstream and set rectify to false"
         )
+    try:
+        maps = known[calibration.distortion_model](k, d, calibration.r, p, size)
+    except cv2.error as error:
+        raise CalibrationError(
+            f"{calibration.source}: {d.size} coefficients D do not fit distortion model "
+            f"'{calibration.distortion_model}', or R is no rotation; recalibrate the camera"
+        ) from error
     return RectificationMap(*maps)
+
+
+def _pinhole(k: np.ndarray, d: np.ndarray, r: np.ndarray, p: np.ndarray, size: tuple) -> tuple:
+    return cv2.initUndistortRectifyMap(k, d, r, p, size, cv2.CV_16SC2)
+
+
+def _fisheye(k: np.ndarray, d: np.ndarray, r: np.ndarray, p: np.ndarray, size: tuple) -> tuple:
+    coefficients = d if d.size else np.zeros(4)
+    return cv2.fisheye.initUndistortRectifyMap(k, coefficients, r, p, size, cv2.CV_16SC2)
 
 
 def _windowed(matrix: np.ndarray, calibration: Calibration) -> np.ndarray:
@@ -70,7 +81,10 @@ def _windowed(matrix: np.ndarray, calibration: Calibration) -> np.ndarray:
 
 @dataclass(frozen=True)
 class VerticalDisparity:
-    """Row mismatch of a pair: ``rms`` and signed ``median`` in px over ``matches`` points."""
+    """Row mismatch of a pair in px over ``matches`` points.
+
+    ``median`` is y_right - y_left, positive where the right image lies lower.
+    """
 
     rms: float
     median: float

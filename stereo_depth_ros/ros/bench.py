@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -207,7 +208,7 @@ def _deliveries(
     for reliability in ("best_effort", "reliable"):
         camera = {"width": size[0], "height": size[1], "rate": rate, "reliability": reliability}
         with _recording({topic: Image}, variables) as recorder, _processes(None, camera):
-            recorder.spin_until(lambda r=recorder: topic in r.latest, 15.0)
+            recorder.spin_until(partial(recorder.latest.__contains__, topic), 15.0)
             recorder.forget()
             recorder.spin_for(seconds)
             found.append(

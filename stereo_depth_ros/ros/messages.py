@@ -23,7 +23,7 @@ def as_bytes(values: np.ndarray) -> array.array:
     """
     data = array.array("B")
     if values.size:
-        data.frombytes(memoryview(np.ascontiguousarray(values)).cast("B"))
+        data.frombytes(np.ascontiguousarray(values).data.cast("B"))
     return data
 
 

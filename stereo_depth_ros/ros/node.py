@@ -257,15 +257,21 @@ class StereoDepthNode(LifecycleNode):
 
     def _failed(self, text: str) -> None:
         self._statistics.record_error(text)
-        self._say(self.get_logger().error, f"frame skipped: {text}")
+        self._say("error", f"frame skipped: {text}")
 
-    def _say(self, log: Any, text: str) -> None:
+    def _say(self, severity: str, text: str) -> None:
         """Log ``text`` unless it was logged a moment ago."""
         now = time.monotonic()
         if now - self._said.get(text, float("-inf")) >= _LOG_AGAIN_S:
             self._said = {t: at for t, at in self._said.items() if now - at < _LOG_AGAIN_S}
             self._said[text] = now
-            log(text)
+            # rclpy lets one line of code log at one severity only.
+            if severity == "error":
+                self.get_logger().error(text)
+            elif severity == "warning":
+                self.get_logger().warning(text)
+            else:
+                self.get_logger().info(text)
 
     # -- health ------------------------------------------------------------------------------
 
@@ -277,7 +283,7 @@ class StereoDepthNode(LifecycleNode):
             self._explain(seen)
             loss = watchdog.transport_loss(seen) if inputs.is_open else None
             if loss:
-                self._say(self.get_logger().warning, loss)
+                self._say("warning", loss)
             idle = not seen.subscribers
             wanted = sorted(o.value for o in outputs.wanted())
             reports += [
@@ -316,8 +322,8 @@ class StereoDepthNode(LifecycleNode):
         else:
             self._silence = watchdog.cause_of_silence(seen)
             if self._silence:
-                log = self.get_logger().warning if seen.subscribers else self.get_logger().info
-                self._say(log, f"nothing published for 5 s: {self._silence}")
+                severity = "warning" if seen.subscribers else "info"
+                self._say(severity, f"nothing published for 5 s: {self._silence}")
 
     def start(self) -> None:
         """Configure and activate now, unless parameter autostart leaves that to a manager."""

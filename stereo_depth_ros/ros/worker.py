@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger(__name__)
 
 
 class LatestWorker(Generic[T]):
@@ -70,7 +73,11 @@ class LatestWorker(Generic[T]):
             if job is not None:
                 _settle(*job)
             elif item is not None:
-                self._handle(item)
+                try:
+                    self._handle(item)
+                except Exception:
+                    # Whatever a handler misses, the next item must find a living thread.
+                    _LOG.exception("an item was lost")
 
 
 def _settle(job: Callable[[], Any], future: Future) -> None:

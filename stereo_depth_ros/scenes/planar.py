@@ -205,4 +205,4 @@ def _visible(
         toward = (x - camera.baseline / depth, y)
     first, _, _, _ = _nearest(scene, toward, camera.baseline)
     in_view = (column >= 0) & (column <= camera.width - 1)
-    return in_view & ((first >= depth * (1 - 1e-6)) | ~np.isfinite(depth))
+    return in_view & (first >= depth * (1 - 1e-6))

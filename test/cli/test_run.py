@@ -1,0 +1,263 @@
+import re
+
+import cv2
+import numpy as np
+import pytest
+from fakes import save_graph
+from numpy.testing import assert_allclose, assert_array_equal
+
+from stereo_depth_ros import pictures
+from stereo_depth_ros.cli.main import main
+
+MATCHES = {"disparity.npy", "disparity.png", "confidence.npy", "confidence.png"}
+METRIC = {"depth.npy", "depth.png", "points.ply"}
+
+
+def calibration(camera):
+    return (
+        f"{{focal_px: {camera.fx}, baseline_m: {camera.baseline}, cx: {camera.cx}, "
+        f"cy: {camera.cy}, doffs_px: {camera.cx_right - camera.cx}}}"
+    )
+
+
+@pytest.fixture
+def files(yard, tmp_path):
+    """Paths of left image, right image and calibration of the rendered yard."""
+    pictures.write_image(tmp_path / "left.png", yard.pair.left)
+    pictures.write_image(tmp_path / "right.png", yard.pair.right)
+    (tmp_path / "camera.yaml").write_text(calibration(yard.camera))
+    return [str(tmp_path / name) for name in ("left.png", "right.png", "camera.yaml")]
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "results" / "first"
+
+
+def written(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_calibrated_pair_writes_matches_and_depth(files, out, capsys):
+    left, right, calib = files
+
+    assert main(["run", left, right, "--calib", calib, "-o", str(out)]) == 0
+
+    assert written(out) == MATCHES | METRIC
+    for name in ("disparity", "confidence", "depth"):
+        array = np.load(out / f"{name}.npy")
+        assert (array.dtype, array.shape) == (np.float32, (240, 320))
+        assert cv2.imread(str(out / f"{name}.png")).shape == (240, 320, 3)
+    printed = capsys.readouterr()
+    assert "sgbm on opencv" in printed.out
+    assert printed.err == ""
+
+
+def test_uncalibrated_pair_writes_matches_only(files, out):
+    left, right, _ = files
+
+    assert main(["run", left, right, "-o", str(out)]) == 0
+
+    assert written(out) == MATCHES
+    assert np.load(out / "disparity.npy").shape == (240, 320)
+
+
+def test_matches_are_the_same_with_and_without_calibration(files, tmp_path):
+    left, right, calib = files
+
+    main(["run", left, right, "-o", str(tmp_path / "without")])
+    main(["run", left, right, "--calib", calib, "-o", str(tmp_path / "with")])
+
+    for name in ("disparity.npy", "confidence.npy"):
+        assert_array_equal(np.load(tmp_path / "without" / name), np.load(tmp_path / "with" / name))
+
+
+def test_depth_is_that_of_the_scene(files, out, yard):
+    left, right, calib = files
+
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+
+    depth = np.load(out / "depth.npy")
+    seen = np.isfinite(depth) & yard.pair.visible & (yard.pair.depth < 50)
+    assert seen.mean() > 0.3
+    assert np.median(depth[seen] / yard.pair.depth[seen]) == pytest.approx(1.0, abs=0.01)
+
+
+def test_disparity_is_that_of_the_scene_and_dense(files, out, yard):
+    left, right, _ = files
+
+    main(["run", left, right, "-o", str(out)])
+
+    disparity, confidence = (np.load(out / f"{n}.npy") for n in ("disparity", "confidence"))
+    assert np.isfinite(disparity).all()
+    seen = (confidence > 0) & yard.pair.visible & np.isfinite(yard.pair.depth)
+    assert np.median(np.abs(disparity - yard.pair.disparity)[seen]) < 0.25
+    assert (confidence == 0).any()
+
+
+def test_unknown_depth_is_nan_exactly_where_confidence_is_zero(files, out):
+    left, right, calib = files
+
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+
+    confidence = np.load(out / "confidence.npy")
+    assert_array_equal(np.isnan(np.load(out / "depth.npy")), confidence == 0)
+
+
+def test_points_are_the_finite_depths_with_their_colours(files, out, yard):
+    left, right, calib = files
+
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+
+    depth = np.load(out / "depth.npy")
+    finite = np.isfinite(depth)
+    header, _, body = (out / "points.ply").read_bytes().partition(b"end_header\n")
+    assert int(re.search(rb"element vertex (\d+)", header)[1]) == finite.sum()
+    points = np.frombuffer(body, [("xyz", "<f4", 3), ("rgb", "u1", 3)])
+    v, u = np.nonzero(finite)
+    camera = yard.camera
+    assert_array_equal(points["xyz"][:, 2], depth[finite])
+    assert_allclose(points["xyz"][:, 0], (u - camera.cx) / camera.fx * depth[finite], rtol=1e-4)
+    assert_allclose(points["xyz"][:, 1], (v - camera.cy) / camera.fy * depth[finite], rtol=1e-4)
+    assert_array_equal(points["rgb"], yard.pair.left[finite])
+
+
+def test_depth_limits_are_options(files, out):
+    left, right, calib = files
+    limits = ["--min-depth", "2.5", "--max-depth", "5"]
+
+    main(["run", left, right, "--calib", calib, *limits, "-o", str(out)])
+
+    depth = np.load(out / "depth.npy")
+    finite = depth[np.isfinite(depth)]
+    assert finite.min() >= 2.5
+    assert finite.max() <= 5
+    assert np.isneginf(depth).any()
+    assert np.isposinf(depth).any()
+
+
+def test_model_is_an_option(files, out, tmp_path, yard):
+    left, right, _ = files
+    graph = save_graph(tmp_path / "net.onnx", 320, 240)
+
+    assert main(["run", left, right, "--model", str(graph), "-o", str(out)]) == 0
+
+    assert_array_equal(np.load(out / "disparity.npy"), yard.pair.left[..., 0] / np.float32(4))
+
+
+def test_search_range_is_an_option(files, out):
+    left, right, _ = files
+
+    main(["run", left, right, "--max-disparity", "16", "-o", str(out)])
+
+    assert np.load(out / "disparity.npy").max() <= 16
+
+
+def test_principal_point_offset_of_the_calibration_counts(files, out, tmp_path, yard):
+    left, right, _ = files
+    camera = yard.camera
+    calib = tmp_path / "offset.yaml"
+    calib.write_text(
+        f"{{focal_px: {camera.fx}, baseline_m: {camera.baseline}, cx: {camera.cx}, "
+        f"cy: {camera.cy}, doffs_px: 5.0}}"
+    )
+
+    main(["run", left, right, "--calib", str(calib), "-o", str(out)])
+
+    # doffs is cx_right - cx, so depth is f * B / (disparity + doffs)
+    disparity, depth = np.load(out / "disparity.npy"), np.load(out / "depth.npy")
+    finite = np.isfinite(depth)
+    expected = camera.fx * camera.baseline / (disparity[finite] + 5.0)
+    assert finite.mean() > 0.3
+    assert_allclose(depth[finite], expected, rtol=1e-4)
+
+
+def failure(capsys, *arguments):
+    """Run with ``arguments`` that must fail; returns what was written to stderr."""
+    assert main(["run", *map(str, arguments)]) == 1
+    text = capsys.readouterr().err
+    assert text.startswith("stereo-depth run: ")
+    assert "Traceback" not in text
+    return text
+
+
+def one_line(text):
+    assert text.count("\n") == 1
+    return text
+
+
+def test_missing_image_is_one_line(files, out, capsys):
+    text = one_line(failure(capsys, files[0], "absent.png", "-o", out))
+
+    assert "image absent.png does not exist" in text
+    assert not out.exists()
+
+
+def test_file_that_is_no_image_is_one_line(files, out, capsys):
+    text = one_line(failure(capsys, files[0], files[2], "-o", out))
+
+    assert "camera.yaml is not an image" in text
+
+
+def test_images_of_different_size_are_one_line_with_both_sizes(files, out, tmp_path, capsys):
+    small = tmp_path / "small.png"
+    pictures.write_image(small, np.zeros((120, 160, 3), np.uint8))
+
+    text = one_line(failure(capsys, files[0], small, "-o", out))
+
+    assert "left.png is 320 x 240" in text
+    assert "small.png 160 x 120" in text
+
+
+def test_uncalibrated_numbers_are_one_line(files, out, tmp_path, capsys):
+    calib = tmp_path / "null.yaml"
+    calib.write_text("{focal_px: null, baseline_m: 0.1}")
+
+    text = one_line(failure(capsys, *files[:2], "--calib", calib, "-o", out))
+
+    assert "null.yaml: focal_px is None" in text
+
+
+def test_missing_calibration_is_one_line(files, out, capsys):
+    text = one_line(failure(capsys, *files[:2], "--calib", "absent.yaml", "-o", out))
+
+    assert "absent.yaml" in text
+
+
+def test_calibration_of_no_known_format_lists_the_formats(files, out, tmp_path, capsys):
+    calib = tmp_path / "words.txt"
+    calib.write_text("no calibration")
+
+    text = failure(capsys, *files[:2], "--calib", calib, "-o", out)
+
+    assert "words.txt: not a known calibration format" in text
+    assert "focal_px" in text
+
+
+def test_calibration_of_another_size_is_one_line_with_both_sizes(files, out, tmp_path, capsys):
+    for name, tx in (("left.yaml", 0.0), ("right.yaml", -26.0)):
+        (tmp_path / name).write_text(
+            "image_width: 640\nimage_height: 480\n"
+            "camera_matrix: {data: [260, 0, 320, 0, 260, 240, 0, 0, 1]}\n"
+            "distortion_coefficients: {data: [0, 0, 0, 0, 0]}\n"
+            "rectification_matrix: {data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}\n"
+            f"projection_matrix: {{data: [260, 0, 320, {tx}, 0, 260, 240, 0, 0, 0, 1, 0]}}\n"
+        )
+    calib = f"{tmp_path / 'left.yaml'},{tmp_path / 'right.yaml'}"
+
+    text = one_line(failure(capsys, *files[:2], "--calib", calib, "-o", out))
+
+    assert "640 x 480" in text
+    assert "320 x 240" in text
+
+
+def test_unknown_model_is_one_line(files, out, capsys):
+    text = one_line(failure(capsys, *files[:2], "--model", "sgmb", "-o", out))
+
+    assert "'sgmb' is not known; installed are" in text
+
+
+def test_depth_limits_out_of_order_are_one_line(files, out, capsys):
+    text = one_line(failure(capsys, *files[:2], "--min-depth", 9, "--max-depth", 3, "-o", out))
+
+    assert "min_depth (9)" in text

@@ -1,0 +1,39 @@
+"""Rendered scenes that several tests share; rendering once keeps the tests fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.scenes.planar import RenderedPair, plane_scene, render, yard_scene
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A rendered pair and the camera that saw it."""
+
+    camera: StereoCamera
+    pair: RenderedPair
+
+
+@pytest.fixture(scope="session")
+def yard() -> Scene:
+    """Floor, wall, boxes, posts and sky at 320 x 240, with sensor noise."""
+    camera = StereoCamera(320, 240, 260.0, 260.0, 159.5, 119.5, 159.5, 0.12)
+    pair = render(yard_scene(), camera)
+    random = np.random.default_rng(0)
+
+    def noisy(image: np.ndarray) -> np.ndarray:
+        return np.clip(np.rint(image + random.normal(0, 2, image.shape)), 0, 255).astype(np.uint8)
+
+    return Scene(camera, replace(pair, left=noisy(pair.left), right=noisy(pair.right)))
+
+
+@pytest.fixture(scope="session")
+def wall() -> Scene:
+    """A textured wall at exactly 2 m that fills the view, 240 x 180, disparity 26.0 px."""
+    camera = StereoCamera(240, 180, 260.0, 260.0, 119.5, 89.5, 119.5, 0.2)
+    return Scene(camera, render(plane_scene(2.0), camera))

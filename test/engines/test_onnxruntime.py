@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+from fakes import METADATA, EncodedEngine, save_graph
+from numpy.testing import assert_array_equal
+
+from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+
+
+def pair(width=16, height=12):
+    return np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def graph(tmp_path):
+    return save_graph(tmp_path / "net.onnx")
+
+
+def test_answers_are_those_of_the_graph(graph):
+    left, right = pair()
+
+    disparity, confidence = OnnxRuntimeEngine(graph).infer(left, right)
+
+    expected_disparity, expected_confidence = EncodedEngine().infer(left, right)
+    assert disparity.dtype == confidence.dtype == np.float32
+    assert_array_equal(disparity, expected_disparity)
+    assert_array_equal(confidence, expected_confidence)
+
+
+def test_mirrored_views_are_matched(graph):
+    left, right = pair()
+
+    disparity, _ = OnnxRuntimeEngine(graph).infer(left[:, ::-1], right[:, ::-1])
+
+    assert_array_equal(disparity, left[:, ::-1, 0] / np.float32(4))
+
+
+def test_spec_comes_from_the_graph(graph):
+    engine = OnnxRuntimeEngine(graph, why="as asked")
+
+    spec = engine.spec
+    assert isinstance(engine, Engine)
+    assert (spec.name, spec.backend, spec.width, spec.height) == ("encoded", "onnxruntime", 16, 12)
+    assert (spec.max_disparity, spec.precision, spec.device) == (64.0, "fp32", "CPU")
+    assert spec.provenance == "net.onnx, as asked"
+
+
+def test_precision_is_fp32_where_the_graph_says_nothing(tmp_path):
+    metadata = {k: v for k, v in METADATA.items() if k != "precision"}
+
+    engine = OnnxRuntimeEngine(save_graph(tmp_path / "net.onnx", metadata=metadata))
+
+    assert engine.spec.precision == "fp32"
+
+
+@pytest.mark.parametrize("provider", ["cpu", "CPU", "CPUExecutionProvider"])
+def test_provider_may_be_named_short_or_in_full(graph, provider):
+    assert OnnxRuntimeEngine(graph, [provider], threads=1).spec.device == "CPU"
+
+
+def test_unknown_provider_lists_the_available_ones(graph):
+    with pytest.raises(EngineError, match=r"provider 'cude' is not in .* available: .*\bcpu\b"):
+        OnnxRuntimeEngine(graph, ["cude"])
+
+
+@pytest.mark.parametrize(
+    ("breach", "message"),
+    [
+        ({"inputs": ("image_left", "right")}, "inputs are image_left, right"),
+        ({"image_shape": (1, "height", 16, 3)}, "input left has shape .*height"),
+        ({"image_shape": ("batch", 12, 16, 3)}, "input left has shape .*batch"),
+        ({"image_shape": (2, 12, 16, 3)}, r"input left has shape \[2, 12, 16, 3\]"),
+        ({"image_shape": (1, 12, 16, 4)}, r"input left has shape \[1, 12, 16, 4\]"),
+        ({"image_type": "FLOAT"}, r"left is tensor\(float\)"),
+        ({"outputs": ("disparity", "certainty")}, "outputs are certainty, disparity"),
+        ({"outputs": ("depth", "confidence")}, "outputs are confidence, depth"),
+        ({"output_type": "DOUBLE"}, r"disparity is tensor\(double\)"),
+        ({"output_type": "FLOAT16"}, r"disparity is tensor\(float16\)"),
+        ({"trailing_axis": True}, r"disparity is tensor\(float\) \[1, 12, 16, 1\]"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else "-".join(map(str, value.values())),
+)
+def test_breach_of_the_graph_contract_is_named(tmp_path, breach, message):
+    graph = save_graph(tmp_path / "net.onnx", **breach)
+
+    with pytest.raises(EngineError, match=rf"net\.onnx: breaks the graph contract: {message}"):
+        OnnxRuntimeEngine(graph)
+
+
+@pytest.mark.parametrize("key", ["network", "max_disparity"])
+def test_missing_metadata_is_named(tmp_path, key):
+    metadata = {k: v for k, v in METADATA.items() if k != key}
+    graph = save_graph(tmp_path / "net.onnx", metadata=metadata)
+
+    with pytest.raises(EngineError, match=f"metadata '{key}' is missing"):
+        OnnxRuntimeEngine(graph)
+
+
+def test_max_disparity_that_is_no_number_is_named(tmp_path):
+    graph = save_graph(tmp_path / "net.onnx", metadata={**METADATA, "max_disparity": "wide"})
+
+    with pytest.raises(EngineError, match="max_disparity"):
+        OnnxRuntimeEngine(graph)
+
+
+def test_file_that_is_no_graph_is_named(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"no graph at all")
+
+    with pytest.raises(EngineError, match=r"net\.onnx: ONNX Runtime .* cannot load this graph"):
+        OnnxRuntimeEngine(path)
+
+
+def test_truncated_graph_is_named(tmp_path, graph):
+    path = tmp_path / "half.onnx"
+    path.write_bytes(graph.read_bytes()[: graph.stat().st_size // 2])
+
+    with pytest.raises(EngineError, match=r"half\.onnx"):
+        OnnxRuntimeEngine(path)
+
+
+def test_engine_stays_usable_after_a_pair_of_the_wrong_size(graph):
+    engine = OnnxRuntimeEngine(graph)
+    left, right = pair()
+
+    with pytest.raises(EngineError, match="encoded: ONNX Runtime failed"):
+        engine.infer(*pair(20, 12))
+    disparity, _ = engine.infer(left, right)
+
+    assert_array_equal(disparity, left[..., 0] / np.float32(4))
+
+
+def test_closed_engine_answers_no_more(graph):
+    engine = OnnxRuntimeEngine(graph)
+
+    engine.close()
+    engine.close()
+
+    with pytest.raises(EngineError, match="encoded"):
+        engine.infer(*pair())

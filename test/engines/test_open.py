@@ -1,0 +1,130 @@
+import hashlib
+
+import numpy as np
+import pytest
+from fakes import save_graph
+from numpy.testing import assert_array_equal
+
+from stereo_depth_ros.engines import BACKENDS, EngineError, open_engine
+from stereo_depth_ros.model_card import ModelError
+
+
+@pytest.fixture
+def graph(tmp_path):
+    return save_graph(tmp_path / "net.onnx")
+
+
+def write_card(folder, text):
+    path = folder / "card.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(("model", "mode"), [("sgbm", "3way"), ("sgbm_hh", "hh")])
+def test_installed_model_is_opened_by_name(model, mode):
+    spec = open_engine(model).spec
+
+    assert (spec.name, spec.backend) == (model, "opencv")
+    assert f"mode {mode}" in spec.provenance
+
+
+def test_graph_is_opened_by_path_and_answers(graph):
+    left = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+
+    engine = open_engine(str(graph))
+
+    assert engine.spec.backend == "onnxruntime"
+    assert_array_equal(engine.infer(left, left)[0], left[..., 0] / np.float32(4))
+
+
+def test_graph_is_opened_by_its_card(tmp_path, graph):
+    digest = hashlib.sha256(graph.read_bytes()).hexdigest()
+    card = write_card(tmp_path, f"engine: onnx\nfile: net.onnx\nsha256: '{digest}'")
+
+    assert open_engine(card).spec.name == "encoded"
+
+
+def test_provenance_says_whether_the_backend_was_asked_for(graph):
+    assert "as asked" in open_engine(str(graph), backend="onnxruntime").spec.provenance
+    assert "as asked" not in open_engine(str(graph)).spec.provenance
+
+
+def test_unknown_model_lists_the_installed_ones():
+    with pytest.raises(ModelError, match=r"'sgmb' is not known; installed are .*sgbm"):
+        open_engine("sgmb")
+
+
+def test_missing_graph_is_named():
+    with pytest.raises(ModelError, match=r"absent\.onnx is missing"):
+        open_engine("absent.onnx")
+
+
+def test_altered_graph_is_refused(tmp_path, graph):
+    digest = hashlib.sha256(graph.read_bytes()).hexdigest()
+    card = write_card(tmp_path, f"engine: onnx\nfile: net.onnx\nsha256: '{digest}'")
+    altered = bytearray(graph.read_bytes())
+    altered[-1] ^= 1
+    graph.write_bytes(altered)
+
+    with pytest.raises(ModelError, match=r"net\.onnx is altered or truncated"):
+        open_engine(card)
+
+
+def test_unknown_backend_lists_the_known_ones():
+    with pytest.raises(EngineError, match=rf"'cuda' is not known; known are {', '.join(BACKENDS)}"):
+        open_engine("sgbm", backend="cuda")
+
+
+def test_backend_that_does_not_run_the_model_is_refused(graph):
+    with pytest.raises(EngineError, match="'sgbm' runs on backend opencv, not onnxruntime"):
+        open_engine("sgbm", backend="onnxruntime")
+    with pytest.raises(EngineError, match=r"net\.onnx' runs on backend onnxruntime, not opencv"):
+        open_engine(str(graph), backend="opencv")
+
+
+def test_unknown_engine_of_a_card_lists_the_known_ones(tmp_path):
+    card = write_card(tmp_path, "engine: magic")
+
+    with pytest.raises(EngineError, match="engine 'magic'; known are onnx and sgbm"):
+        open_engine(card)
+
+
+def test_graph_of_another_size_is_refused_with_both_sizes(graph):
+    with pytest.raises(EngineError, match="takes 16 x 12 images, not 640 x 480"):
+        open_engine(str(graph), height=480, width=640)
+
+
+def test_size_of_the_graph_is_accepted(graph):
+    assert open_engine(str(graph), height=12, width=16).spec.width == 16
+
+
+def test_any_size_is_accepted_by_a_model_that_takes_any():
+    assert open_engine("sgbm", height=480, width=640).spec.width is None
+
+
+def test_search_range_reaches_the_engine():
+    assert open_engine("sgbm", max_disparity=96).spec.max_disparity == 96.0
+
+
+def test_providers_reach_the_engine(graph):
+    with pytest.raises(EngineError, match="provider 'nonsense'"):
+        open_engine(str(graph), providers=["nonsense"])
+
+
+def test_options_of_a_card_reach_the_engine(tmp_path):
+    card = write_card(tmp_path, "{engine: sgbm, options: {mode: hh}}")
+
+    assert "mode hh" in open_engine(card).spec.provenance
+
+
+def test_search_range_of_a_card_reaches_the_engine(tmp_path):
+    card = write_card(tmp_path, "{engine: sgbm, options: {max_disparity: 64}}")
+
+    assert open_engine(card).spec.max_disparity == 64.0
+
+
+def test_unknown_option_of_a_card_is_an_error_that_names_it(tmp_path):
+    card = write_card(tmp_path, "{engine: sgbm, options: {made: hh}}")
+
+    with pytest.raises((EngineError, ModelError), match="made"):
+        open_engine(card)

@@ -1,0 +1,215 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines.sgbm import SgbmEngine
+from stereo_depth_ros.scenes.planar import plane_scene, render, yard_scene
+
+MODES = pytest.mark.parametrize("mode", ["3way", "hh"])
+
+
+def wall_pair(disparity, width=160, height=120):
+    camera = StereoCamera(width, height, 260.0, 260.0, width / 2, height / 2, width / 2, 0.1)
+    return render(plane_scene(camera.fx * camera.baseline / disparity), camera)
+
+
+def known_errors(yard, mode):
+    """Errors in px and confidences of the matched pixels that both views see."""
+    disparity, confidence = SgbmEngine(mode=mode).infer(yard.pair.left, yard.pair.right)
+    textured = yard.pair.visible & np.isfinite(yard.pair.depth)
+    known = textured & (confidence > 0)
+    assert known.sum() > 0.9 * textured.sum()
+    return np.abs(disparity - yard.pair.disparity)[known], confidence[known]
+
+
+@MODES
+def test_error_is_small_where_both_views_see_a_textured_surface(yard, mode):
+    error, _ = known_errors(yard, mode)
+
+    assert np.median(error) < 0.25
+    assert (error > 2).mean() < 0.06
+
+
+@MODES
+def test_error_falls_as_confidence_rises(yard, mode):
+    error, confidence = known_errors(yard, mode)
+
+    low, middle, high = np.array_split(error[np.argsort(confidence)], 3)
+    assert high.mean() < middle.mean() < low.mean()
+    assert high.mean() < 0.7 * low.mean()
+
+
+@MODES
+def test_every_pixel_has_a_finite_disparity_and_a_confidence(yard, mode):
+    disparity, confidence = SgbmEngine(mode=mode).infer(yard.pair.left, yard.pair.right)
+
+    assert disparity.shape == confidence.shape == (240, 320)
+    assert disparity.dtype == confidence.dtype == np.float32
+    assert np.isfinite(disparity).all()
+    assert disparity.min() >= 0
+    assert confidence.min() == 0
+    assert 0.5 < confidence.max() <= 1
+
+
+def test_sky_without_texture_is_unknown(yard):
+    _, confidence = SgbmEngine().infer(yard.pair.left, yard.pair.right)
+
+    sky = np.isposinf(yard.pair.depth)
+    assert sky.sum() > 1000
+    assert np.median(confidence[sky]) < 0.1
+
+
+def test_pair_without_texture_is_unknown_everywhere():
+    blank = np.full((60, 80, 3), 128, np.uint8)
+
+    disparity, confidence = SgbmEngine().infer(blank, blank)
+
+    assert_array_equal(confidence, np.zeros((60, 80)))
+    assert np.isfinite(disparity).all()
+
+
+def test_region_that_only_the_left_view_shows_is_unknown():
+    pair = wall_pair(12)
+    left = pair.left.copy()
+    random = np.random.default_rng(1)
+    left[40:80, 60:100] = random.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+
+    _, confidence = SgbmEngine().infer(left, pair.right)
+
+    assert (confidence[45:75, 65:95] == 0).mean() > 0.9
+    assert (confidence[:30] > 0).mean() > 0.9
+
+
+def test_unmatched_gap_takes_the_disparity_of_the_farther_side():
+    camera = StereoCamera(160, 120, 260.0, 260.0, 80.0, 60.0, 80.0, 0.1)
+    pair = render(yard_scene(), camera)
+
+    disparity, confidence = SgbmEngine().infer(pair.left, pair.right)
+
+    unknown = (confidence == 0) & ~pair.visible & np.isfinite(pair.depth)
+    unknown[:, :32] = False  # beyond the left border there is no background to take
+    assert unknown.sum() > 200
+    assert np.median(np.abs(disparity - pair.disparity)[unknown]) < 1.0
+
+
+@pytest.mark.parametrize("truth", [22.0, 24.3, 25.6, 27.5])
+def test_depth_of_a_plane_at_two_metres_is_within_one_percent(truth):
+    camera = StereoCamera(240, 180, 260.0, 260.0, 119.5, 89.5, 119.5, truth * 2 / 260)
+    pair = render(plane_scene(2.0), camera)
+
+    disparity, confidence = SgbmEngine().infer(pair.left, pair.right)
+
+    assert np.median(camera.depth(disparity)[confidence > 0]) == pytest.approx(2.0, rel=0.01)
+
+
+def test_left_border_is_matched_from_where_both_views_see():
+    # A wall at 4 px is seen by both views from column 4 on; a search range would hide more.
+    disparity, confidence = SgbmEngine(max_disparity=64).infer(
+        *(getattr(wall_pair(4), view) for view in ("left", "right"))
+    )
+
+    assert (confidence[:, 8:64] > 0).mean() > 0.95
+    assert np.abs(disparity[:, 8:64] - 4).max() < 0.5
+
+
+@pytest.mark.parametrize("truth", [3, 20, 40])
+def test_search_range_is_found_without_being_told(truth):
+    pair = wall_pair(truth, width=200)
+
+    disparity, confidence = SgbmEngine().infer(pair.left, pair.right)
+
+    seen = confidence[:, 48:] > 0
+    assert seen.mean() > 0.95
+    assert np.median(disparity[:, 48:][seen]) == pytest.approx(truth, abs=0.25)
+
+
+def test_explicit_search_range_is_honoured():
+    pair = wall_pair(40, width=200)
+
+    wide, wide_confidence = SgbmEngine(max_disparity=48).infer(pair.left, pair.right)
+    narrow, narrow_confidence = SgbmEngine(max_disparity=32).infer(pair.left, pair.right)
+
+    assert np.median(wide[:, 48:]) == pytest.approx(40, abs=0.25)
+    assert (wide_confidence[:, 48:] > 0).mean() > 0.95
+    assert narrow.max() <= 32
+    assert (narrow_confidence > 0).mean() < 0.2
+
+
+def test_spec_says_which_search_range_was_given():
+    assert SgbmEngine(max_disparity=96).spec.max_disparity == 96.0
+    assert SgbmEngine().spec.max_disparity is None
+
+
+def test_spec_takes_any_size_and_names_the_mode():
+    spec = SgbmEngine("mine", mode="hh").spec
+
+    assert (spec.name, spec.backend, spec.width, spec.height) == ("mine", "opencv", None, None)
+    assert "mode hh" in spec.provenance
+    assert "any size" in str(spec)
+
+
+@pytest.mark.parametrize(("width", "height"), [(161, 123), (97, 64), (40, 31)])
+def test_odd_sizes_are_matched(width, height):
+    pair = wall_pair(6, width, height)
+
+    disparity, confidence = SgbmEngine().infer(pair.left, pair.right)
+
+    assert disparity.shape == confidence.shape == (height, width)
+    assert np.median(disparity[confidence > 0]) == pytest.approx(6, abs=0.25)
+
+
+def test_grey_images_as_rgb_are_matched(yard):
+    grey = [
+        np.repeat(np.rint(view.mean(axis=2)).astype(np.uint8)[..., None], 3, axis=2)
+        for view in (yard.pair.left, yard.pair.right)
+    ]
+
+    disparity, confidence = SgbmEngine().infer(*grey)
+
+    known = (confidence > 0) & yard.pair.visible & np.isfinite(yard.pair.depth)
+    assert known.mean() > 0.5
+    error = np.abs(disparity - yard.pair.disparity)[known]
+    assert np.median(error) < 0.25
+    assert (error > 2).mean() < 0.06
+
+
+def test_same_pair_gives_the_same_answer(yard):
+    engine = SgbmEngine()
+
+    first = engine.infer(yard.pair.left, yard.pair.right)
+    second = engine.infer(yard.pair.left, yard.pair.right)
+
+    assert_array_equal(first[0], second[0])
+    assert_array_equal(first[1], second[1])
+
+
+def test_images_stay_as_they_were(yard):
+    left, right = yard.pair.left.copy(), yard.pair.right.copy()
+
+    SgbmEngine().infer(left, right)
+
+    assert_array_equal(left, yard.pair.left)
+    assert_array_equal(right, yard.pair.right)
+
+
+def test_mirrored_views_are_matched(wall):
+    # The left-right check hands over views that are not contiguous in memory.
+    disparity, confidence = SgbmEngine().infer(wall.pair.right[:, ::-1], wall.pair.left[:, ::-1])
+
+    assert np.median(disparity[confidence > 0]) == pytest.approx(26.0, abs=0.25)
+
+
+def test_unknown_mode_lists_the_known_ones():
+    with pytest.raises(EngineError, match="mode 'fast' is not known; known are 3way, hh"):
+        SgbmEngine(mode="fast")
+
+
+def test_closing_twice_is_harmless():
+    engine = SgbmEngine()
+
+    engine.close()
+    engine.close()
+
+    assert isinstance(engine, Engine)

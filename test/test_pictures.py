@@ -1,0 +1,191 @@
+import cv2
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from stereo_depth_ros import pictures
+
+BLACK = [0, 0, 0]
+
+
+def red_minus_blue(pixel):
+    return int(pixel[0]) - int(pixel[2])
+
+
+def ramp(low, high):
+    return np.linspace(low, high, 100, dtype=np.float32).reshape(4, 25)
+
+
+def test_large_disparity_is_red_and_small_is_blue():
+    picture = pictures.colour_disparity(ramp(0, 60))
+
+    assert picture.shape == (4, 25, 3)
+    assert picture.dtype == np.uint8
+    assert red_minus_blue(picture[-1, -13]) > 150
+    assert red_minus_blue(picture[0, 12]) < -120
+
+
+def test_unknown_disparity_is_black():
+    known = np.ones((4, 25), bool)
+    known[2, 3] = False
+
+    picture = pictures.colour_disparity(ramp(0, 60), known)
+
+    assert_array_equal(picture[2, 3], BLACK)
+    assert (picture[known].sum(axis=1) > 0).all()
+
+
+def test_disparity_that_is_not_finite_is_black():
+    disparity = ramp(0, 60)
+    disparity[1, 1], disparity[1, 2] = np.nan, np.inf
+
+    picture = pictures.colour_disparity(disparity)
+
+    assert_array_equal(picture[1, 1:3], [BLACK, BLACK])
+    assert picture[1, 3].any()
+
+
+def test_unknown_disparity_does_not_stretch_the_colours():
+    disparity = ramp(0, 60)
+    wild = disparity.copy()
+    wild[0, 0] = 1e6
+    known = np.ones((4, 25), bool)
+    known[0, 0] = False
+
+    assert_array_equal(
+        pictures.colour_disparity(wild, known), pictures.colour_disparity(disparity, known)
+    )
+
+
+def test_picture_of_nothing_known_is_black():
+    assert not pictures.colour_disparity(np.full((4, 5), np.nan, np.float32)).any()
+
+
+def test_flat_disparity_has_one_colour():
+    picture = pictures.colour_disparity(np.full((4, 5), 7, np.float32))
+
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) == 1
+
+
+def test_near_depth_is_red_and_far_depth_is_blue():
+    picture = pictures.colour_depth(1 / ramp(0.05, 2))
+
+    assert red_minus_blue(picture[-1, -13]) > 150
+    assert red_minus_blue(picture[0, 12]) < -120
+
+
+def test_depth_out_of_limits_and_unknown_have_their_own_colours():
+    depth = 1 / ramp(0.05, 2)
+    depth[0, :3] = np.inf, -np.inf, np.nan
+
+    picture = pictures.colour_depth(depth)
+
+    assert_array_equal(picture[0, :3], [[96] * 3, [255] * 3, BLACK])
+
+
+def test_confidence_is_grey_and_unknown_is_black():
+    picture = pictures.colour_confidence(np.array([[0, 0.5, 1, np.nan]], np.float32))
+
+    assert_array_equal(picture[0], [[0] * 3, [128] * 3, [255] * 3, BLACK])
+
+
+def test_image_is_read_as_it_was_written(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+
+    pictures.write_image(tmp_path / "image.png", image)
+
+    assert_array_equal(pictures.read_image(tmp_path / "image.png"), image)
+
+
+def test_written_red_is_red_to_others(tmp_path):
+    pictures.write_image(tmp_path / "red.png", np.full((2, 2, 3), (255, 0, 0), np.uint8))
+
+    assert_array_equal(cv2.imread(str(tmp_path / "red.png"))[0, 0], [0, 0, 255])
+
+
+def test_grey_file_is_read_as_rgb(tmp_path):
+    grey = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+
+    image = pictures.read_image(str(tmp_path / "grey.png"))
+
+    assert_array_equal(image, np.repeat(grey[..., None], 3, axis=2))
+
+
+def test_sixteen_bit_file_is_read_as_eight_bits(tmp_path):
+    deep = (np.arange(48, dtype=np.uint16) * 257).reshape(6, 8)
+    cv2.imwrite(str(tmp_path / "deep.png"), deep)
+
+    image = pictures.read_image(tmp_path / "deep.png")
+
+    assert image.dtype == np.uint8
+    assert_array_equal(image[..., 0], np.arange(48).reshape(6, 8))
+
+
+def test_missing_image_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"absent\.png does not exist"):
+        pictures.read_image(tmp_path / "absent.png")
+
+
+def test_file_that_is_no_image_is_named(tmp_path):
+    (tmp_path / "text.png").write_text("no image")
+
+    with pytest.raises(ValueError, match=r"text\.png is not an image"):
+        pictures.read_image(tmp_path / "text.png")
+
+
+def test_image_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"image\.png could not be written"):
+        pictures.write_image(tmp_path / "no_folder" / "image.png", np.zeros((2, 2, 3), np.uint8))
+
+
+VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])
+
+
+def read_ply(path):
+    header, _, body = path.read_bytes().partition(b"end_header\n")
+    return header.decode("ascii").splitlines(), np.frombuffer(body, VERTEX)
+
+
+def test_ply_holds_the_finite_points_with_their_colours(tmp_path):
+    points = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
+    points[0, 1, 2] = np.nan
+    points[1, 0] = np.inf
+    colours = np.arange(18, dtype=np.uint8).reshape(2, 3, 3) + 100
+
+    count = pictures.write_ply(tmp_path / "points.ply", points, colours)
+
+    _, vertices = read_ply(tmp_path / "points.ply")
+    kept = [0, 2, 4, 5]
+    assert count == 4
+    assert_array_equal(vertices["xyz"], points.reshape(-1, 3)[kept])
+    assert_array_equal(vertices["rgb"], colours.reshape(-1, 3)[kept])
+
+
+def test_ply_header_describes_its_body(tmp_path):
+    pictures.write_ply(
+        tmp_path / "points.ply", np.ones((5, 3), np.float32), np.ones((5, 3), np.uint8)
+    )
+
+    header, vertices = read_ply(tmp_path / "points.ply")
+    assert header[:2] == ["ply", "format binary_little_endian 1.0"]
+    assert "element vertex 5" in header
+    assert [line.split()[1:] for line in header if line.startswith("property")] == [
+        ["float", "x"],
+        ["float", "y"],
+        ["float", "z"],
+        ["uchar", "red"],
+        ["uchar", "green"],
+        ["uchar", "blue"],
+    ]
+    assert len(vertices) == 5
+
+
+def test_ply_without_points_is_empty(tmp_path):
+    nothing = np.full((4, 3), np.nan, np.float32)
+
+    assert pictures.write_ply(tmp_path / "points.ply", nothing, np.zeros((4, 3), np.uint8)) == 0
+
+    header, vertices = read_ply(tmp_path / "points.ply")
+    assert "element vertex 0" in header
+    assert len(vertices) == 0

@@ -1,0 +1,260 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from stereo_depth_ros.calibration import Calibration, CalibrationError
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.rectification import rectification_map, vertical_disparity
+from stereo_depth_ros.scenes.planar import plane_scene, render
+
+WIDTH, HEIGHT = 160, 120
+K = np.array([[101.5, 0, 78.0], [0, 102.5, 61.0], [0, 0, 1]])
+P = np.array([[98.0, 0, 80.5, -9.8], [0, 98.0, 58.5, 0], [0, 0, 1, 0]])
+R = cv2.Rodrigues(np.radians([1.5, -2.0, 1.0]))[0]
+
+PINHOLE = {
+    "plumb_bob": (-0.28, 0.07, 0.001, -0.002, 0.01),
+    "rational_polynomial": (0.4, -0.2, 0.0005, -0.001, 0.02, 0.7, -0.15, 0.01),
+}
+EQUIDISTANT = (-0.02, 0.006, -0.002, 0.0004)
+
+
+def raw(model, d, **changes):
+    return Calibration(
+        WIDTH, HEIGHT, K, P, R, d=d, distortion_model=model, source="/cam/camera_info", **changes
+    )
+
+
+def smooth_image(width=WIDTH, height=HEIGHT):
+    """Return colours that change by some grey levels per pixel and never jump."""
+    x, y = np.meshgrid(np.arange(width), np.arange(height))
+    waves = [np.sin(x / 9.0), np.cos(y / 8.0), np.sin((x + y) / 12.0)]
+    return np.rint(127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
+
+
+def difference(a, b):
+    return np.abs(a.astype(float) - b.astype(float))
+
+
+@pytest.mark.parametrize("model", PINHOLE)
+def test_map_equals_opencv_for_a_pinhole_model(model):
+    image = smooth_image()
+    maps = cv2.initUndistortRectifyMap(
+        K, np.array(PINHOLE[model]), R, P[:, :3], (WIDTH, HEIGHT), cv2.CV_32FC1
+    )
+    expected = cv2.remap(image, *maps, cv2.INTER_LINEAR)
+    rectified = rectification_map(raw(model, PINHOLE[model]))(image)
+    # coordinates in 32nds of a pixel, on slopes of some grey levels per pixel
+    assert difference(rectified, expected).max() <= 4
+    assert difference(rectified, expected).mean() < 0.3
+    assert difference(rectified, image).mean() > 5
+
+
+@pytest.mark.parametrize("model", ["equidistant", "fisheye"])
+def test_map_equals_opencv_for_a_fisheye_model(model):
+    image = smooth_image()
+    maps = cv2.fisheye.initUndistortRectifyMap(
+        K, np.array(EQUIDISTANT), R, P[:, :3], (WIDTH, HEIGHT), cv2.CV_32FC1
+    )
+    expected = cv2.remap(image, *maps, cv2.INTER_LINEAR)
+    rectified = rectification_map(raw(model, EQUIDISTANT))(image)
+    assert difference(rectified, expected).max() <= 4
+    assert difference(rectified, expected).mean() < 0.3
+    assert difference(rectified, image).mean() > 5
+
+
+def test_rectified_pixel_shows_where_its_ray_meets_the_raw_image():
+    # An image whose values are its own columns, so that what is sampled says from where.
+    columns = np.broadcast_to(np.arange(WIDTH, dtype=np.float32), (HEIGHT, WIDTH)).copy()
+    k1, k2, p1, p2, k3 = PINHOLE["plumb_bob"]
+    sampled = rectification_map(raw("plumb_bob", PINHOLE["plumb_bob"]))(columns)
+    for u, v in [(80, 60), (50, 40), (110, 80)]:
+        ray = R.T @ np.linalg.inv(P[:, :3]) @ (u, v, 1)
+        x, y = ray[:2] / ray[2]
+        r2 = x * x + y * y
+        radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
+        distorted = x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)
+        assert sampled[v, u] == pytest.approx(K[0, 0] * distorted + K[0, 2], abs=0.05)
+
+
+def test_camera_without_distortion_keeps_its_image():
+    image = smooth_image()
+    ideal = Calibration.pinhole(WIDTH, HEIGHT, 100.0, 79.5, 59.5)
+    np.testing.assert_array_equal(rectification_map(ideal)(image), image)
+
+
+def test_model_without_a_name_and_coefficients_is_an_ideal_pinhole():
+    image = smooth_image()
+    ideal = replace(Calibration.pinhole(WIDTH, HEIGHT, 100.0, 79.5, 59.5), distortion_model="")
+    np.testing.assert_array_equal(rectification_map(ideal)(image), image)
+
+
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 3)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_rectified_image_has_the_shape_and_type_of_the_raw_one(shape, dtype):
+    image = np.full(shape, 200, dtype)
+    rectified = rectification_map(raw("plumb_bob", PINHOLE["plumb_bob"]))(image)
+    assert rectified.shape == shape
+    assert rectified.dtype == dtype
+    assert rectified[HEIGHT // 2, WIDTH // 2].tolist() == image[0, 0].tolist()
+
+
+def test_pixels_beyond_the_raw_image_are_black():
+    wide = np.array([[40.0, 0, 79.5, 0], [0, 40.0, 59.5, 0], [0, 0, 1, 0]])
+    calibration = replace(raw("plumb_bob", ()), r=np.eye(3), p=wide)
+    rectified = rectification_map(calibration)(np.full((HEIGHT, WIDTH), 255, np.uint8))
+    assert rectified[0, 0] == 0
+    assert rectified[HEIGHT // 2, WIDTH // 2] == 255
+
+
+@pytest.mark.parametrize("model", ["thin_prism", "kannala_brandt"])
+def test_unknown_model_is_refused_by_name_with_the_known_ones(model):
+    with pytest.raises(CalibrationError) as caught:
+        rectification_map(raw(model, (0.0,) * 4))
+    message = str(caught.value)
+    for word in ("/cam/camera_info", model, "plumb_bob", "equidistant", "set rectify to false"):
+        assert word in message
+
+
+def test_uncalibrated_camera_is_refused():
+    with pytest.raises(CalibrationError, match=r"/cam/camera_info.*not calibrated"):
+        rectification_map(replace(raw("plumb_bob", ()), k=np.zeros((3, 3))))
+
+
+@pytest.mark.parametrize(
+    ("model", "d"), [("plumb_bob", (-0.28, 0.07, 0.001)), ("equidistant", (-0.02, 0.006))]
+)
+def test_wrong_number_of_coefficients_is_a_calibration_error(model, d):
+    with pytest.raises(CalibrationError, match="/cam/camera_info"):
+        rectification_map(raw(model, d))
+
+
+MODELS = [*PINHOLE.items(), ("equidistant", EQUIDISTANT)]
+
+
+@pytest.mark.parametrize(("model", "d"), MODELS)
+def test_roi_is_rectified_as_its_part_of_the_full_image(model, d):
+    image = smooth_image()
+    x, y, width, height = 20, 10, 120, 90
+    full = rectification_map(raw(model, d))(image)
+    part = rectification_map(raw(model, d, roi=(x, y, width, height)))(
+        image[y : y + height, x : x + width]
+    )
+    assert part.shape == (height, width, 3)
+    inside = np.s_[15:-15, 15:-15]
+    error = difference(part, full[y : y + height, x : x + width])[inside]
+    assert error.max() <= 4
+    assert error.mean() < 0.3
+
+
+@pytest.mark.parametrize(("model", "d"), MODELS)
+def test_binned_image_is_rectified_as_the_binned_full_image(model, d):
+    image = smooth_image()
+
+    def binned(picture):
+        return picture.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean(axis=(1, 3))
+
+    full = binned(rectification_map(raw(model, d))(image))
+    sent = np.rint(binned(image)).astype(np.uint8)
+    small = rectification_map(raw(model, d, binning=(2, 2)))(sent)
+    assert small.shape == (HEIGHT // 2, WIDTH // 2, 3)
+    inside = np.s_[8:-8, 8:-8]
+    assert difference(small, full)[inside].mean() < 0.6
+
+
+def test_binned_pixel_shows_the_point_between_the_sensor_pixels_it_covers():
+    # Zoomed twofold, so that a shift common to the raw and the rectified image does not cancel.
+    k = np.array([[100.0, 0, 70.0], [0, 100.0, 50.0], [0, 0, 1]])
+    p = np.array([[200.0, 0, 90.0, 0], [0, 200.0, 55.0, 0], [0, 0, 1, 0]])
+    calibration = Calibration(WIDTH, HEIGHT, k, p, np.eye(3), binning=(4, 2))
+    columns, rows = np.meshgrid(np.arange(40, dtype=np.float32), np.arange(60, dtype=np.float32))
+    column, row = 22, 31
+    sensor_x = ((column + 0.5) * 4 - 0.5 - 90.0) / 200.0 * 100.0 + 70.0
+    sensor_y = ((row + 0.5) * 2 - 0.5 - 55.0) / 200.0 * 100.0 + 50.0
+    rectify = rectification_map(calibration)
+    assert rectify(columns)[row, column] == pytest.approx((sensor_x + 0.5) / 4 - 0.5, abs=0.02)
+    assert rectify(rows)[row, column] == pytest.approx((sensor_y + 0.5) / 2 - 0.5, abs=0.02)
+
+
+def test_roi_with_binning_is_rectified_as_its_part_of_the_binned_image():
+    d = PINHOLE["plumb_bob"]
+    image = smooth_image()
+    sent = image.reshape(HEIGHT // 2, 2, WIDTH // 2, 2, 3).mean(axis=(1, 3))
+    sent = np.rint(sent).astype(np.uint8)
+    full = rectification_map(raw("plumb_bob", d, binning=(2, 2)))(sent)
+    part = rectification_map(raw("plumb_bob", d, binning=(2, 2), roi=(20, 10, 120, 90)))(
+        sent[5:50, 10:70]
+    )
+    assert part.shape == (45, 60, 3)
+    error = difference(part, full[5:50, 10:70])[8:-8, 8:-8]
+    assert error.max() <= 4
+    assert error.mean() < 0.3
+
+
+# Health of pairs that claim to be rectified
+
+
+@pytest.fixture(scope="module")
+def wall_pair():
+    camera = StereoCamera(240, 180, 200.0, 200.0, 119.5, 89.5, 119.5, 0.1)
+    return render(plane_scene(2.0), camera)
+
+
+def test_rectified_pair_has_no_vertical_disparity(wall_pair):
+    found = vertical_disparity(wall_pair.left, wall_pair.right, wall_pair.disparity)
+    assert found.rms < 0.1
+    assert abs(found.median) < 0.05
+    assert found.matches >= 20
+
+
+@pytest.mark.parametrize("rows", [2, -2])
+def test_vertical_disparity_is_positive_where_the_right_image_lies_lower(wall_pair, rows):
+    shifted = np.roll(wall_pair.right, rows, axis=0)
+    found = vertical_disparity(wall_pair.left, shifted, wall_pair.disparity)
+    assert found.median == pytest.approx(rows, abs=0.1)
+    assert found.rms == pytest.approx(2.0, abs=0.2)
+
+
+def test_rotation_about_the_axis_shows_in_the_rms_and_not_in_the_median(wall_pair):
+    turn = cv2.getRotationMatrix2D((119.5, 89.5), 1.5, 1.0)
+    turned = cv2.warpAffine(wall_pair.right, turn, (240, 180), borderMode=cv2.BORDER_REFLECT)
+    found = vertical_disparity(wall_pair.left, turned, wall_pair.disparity)
+    assert found.rms > 1.0
+    assert abs(found.median) < found.rms
+
+
+def test_vertical_disparity_is_found_although_the_disparity_is_some_pixels_off(wall_pair):
+    shifted = np.roll(wall_pair.right, 2, axis=0)
+    found = vertical_disparity(wall_pair.left, shifted, wall_pair.disparity + np.float32(3.0))
+    assert found.median == pytest.approx(2.0, abs=0.1)
+
+
+def test_points_too_far_apart_to_track_are_found_where_the_disparity_predicts_them():
+    # 70 px, which is no part of the 200 px after which the wall's texture repeats
+    camera = StereoCamera(320, 180, 200.0, 200.0, 159.5, 89.5, 159.5, 0.14)
+    pair = render(plane_scene(0.4), camera)
+    assert pair.disparity.min() > 69
+    found = vertical_disparity(pair.left, np.roll(pair.right, 2, axis=0), pair.disparity)
+    assert found.median == pytest.approx(2.0, abs=0.1)
+
+
+def test_blank_pair_has_no_vertical_disparity_to_measure():
+    blank = np.full((120, 160, 3), 128, np.uint8)
+    assert vertical_disparity(blank, blank, np.zeros((120, 160), np.float32)) is None
+
+
+def test_unknown_disparity_gives_nothing_to_measure(wall_pair):
+    unknown = np.full(wall_pair.disparity.shape, np.nan, np.float32)
+    assert vertical_disparity(wall_pair.left, wall_pair.right, unknown) is None
+
+
+def test_unrelated_images_give_nothing_to_measure(wall_pair):
+    blank = np.full_like(wall_pair.right, 128)
+    assert vertical_disparity(wall_pair.left, blank, wall_pair.disparity) is None
+
+
+def test_matches_are_limited(wall_pair):
+    found = vertical_disparity(wall_pair.left, wall_pair.right, wall_pair.disparity, max_matches=30)
+    assert 20 <= found.matches <= 30

@@ -1,0 +1,47 @@
+import dataclasses
+
+import pytest
+
+from stereo_depth_ros.settings import Settings
+
+
+def test_only_the_depth_limits_act_by_default():
+    settings = Settings()
+
+    assert (settings.min_depth, settings.max_depth) == (0.1, 50.0)
+    assert settings.confidence_threshold == 0.0
+    assert not settings.lr_check
+    assert settings.edge_filter == 0.0
+    assert settings.speckle_size == 0
+    assert settings.roi == ()
+    assert settings.temporal_gain == 1.0
+    assert settings.points_stride == 1
+    assert settings.output_resolution == "input"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 5.0), (-1.0, 5.0), (2.0, 2.0), (3.0, 2.0), (float("nan"), 5.0)]
+)
+def test_depth_limits_out_of_order_are_refused_with_both_values(low, high):
+    with pytest.raises(ValueError, match=f"min_depth \\({low:g}\\).*max_depth \\({high:g}\\)"):
+        Settings(min_depth=low, max_depth=high)
+
+
+@pytest.mark.parametrize("corners", [2, 4, 5, 7])
+def test_roi_that_is_no_polygon_is_refused_with_its_length(corners):
+    with pytest.raises(ValueError, match=f"roi has {corners} numbers"):
+        Settings(roi=(1.0,) * corners)
+
+
+def test_triangle_is_a_roi():
+    assert Settings(roi=(0.0, 0.0, 9.0, 0.0, 0.0, 9.0)).roi == (0.0, 0.0, 9.0, 0.0, 0.0, 9.0)
+
+
+def test_replacing_a_setting_checks_again():
+    with pytest.raises(ValueError, match="min_depth"):
+        dataclasses.replace(Settings(), min_depth=60.0)
+
+
+def test_settings_do_not_change_under_a_running_frame():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Settings().max_depth = 10.0
