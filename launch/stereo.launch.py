@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import yaml
+from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
 from stereo_depth_ros.ros.transport import transport_environment
 from stereo_depth_ros.share import share_directory
 

@@ -198,6 +198,15 @@ def test_focal_times_baseline_over_disparity_is_depth_for_verged_cameras(offset)
     assert result.disparity.min() >= 0
 
 
+def test_disparity_below_that_of_infinity_is_infinitely_far():
+    camera = make_camera(offset=5.6)
+
+    result = process(TrueEngine(np.full((48, 64), 3.0)), camera)
+
+    assert np.isposinf(result.depth).all()
+    assert_array_equal(result.disparity, np.zeros((48, 64)))
+
+
 @pytest.mark.parametrize(("offset", "added"), [(-7.3, 8), (-8.0, 8), (0.0, 0), (5.6, 0)])
 def test_engine_sees_a_pair_extended_by_the_verge(offset, added):
     camera = make_camera(offset=offset)
@@ -286,7 +295,7 @@ def test_points_stride_leaves_the_images_whole():
 
 def test_free_space_lies_on_the_rays_of_far_pixels_at_the_clearing_range():
     camera = make_camera()
-    depth = depths(camera, 2.0, 2.0, 80.0, np.inf)
+    depth = depths(camera, 0.05, 2.0, 80.0, np.inf)
     confidence = np.ones_like(depth)
     confidence[10] = 0
 

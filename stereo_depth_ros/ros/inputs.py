@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -114,7 +115,7 @@ class StereoInputs:
             incompatible=tuple(r for r in reasons if r),
             hz=source.rate.hz,
             received=source.received,
-            alternatives=tuple(sorted(alternatives)),
+            alternatives=tuple(get_close_matches(source.name, alternatives, 4, 0.3)),
         )
 
     def _is_ours(self, topic: str) -> bool:

@@ -256,6 +256,9 @@ class StereoDepthNode(LifecycleNode):
         self._vertical = vertical_disparity(left, right, result.matched)
 
     def _failed(self, text: str) -> None:
+        if not rclpy.ok(context=self.context):
+            # The process is ending, and every publisher fails.
+            return
         self._statistics.record_error(text)
         self._say("error", f"frame skipped: {text}")
 

@@ -52,4 +52,4 @@ OUTPUT = QoSProfile(
 def mismatch(offered: QoSProfile, requested: QoSProfile) -> str | None:
     """Return which policy keeps a publisher from reaching a subscription, None if none does."""
     verdict, reason = qos_check_compatible(offered, requested)
-    return reason.strip() if verdict == QoSCompatibility.ERROR else None
+    return reason.removeprefix("ERROR: ").strip("; ") if verdict == QoSCompatibility.ERROR else None

@@ -70,6 +70,8 @@ class PairSynchronizer(Generic[T]):
         newest = self._newest[side]
         if newest is not None and stamp < newest - _JUMP_NS:
             self.jumps += 1
+            for other in (LEFT, RIGHT):
+                self.unpaired[other] += len(self._waiting[other])
             self._clear()
             newest = None
         self._newest[side] = stamp if newest is None else max(stamp, newest)
@@ -118,9 +120,13 @@ class PairSynchronizer(Generic[T]):
             return
         self._since_pair = [0, 0]
         skew = self.typical_skew_ns()
-        if skew is None:
-            return
-        self._slop = max(self._minimum_slop, abs(skew) * 3 // 2)
+        if skew:
+            # Beyond half a period an image's neighbour in time would pass for its partner.
+            self._slop = min(max(self._minimum_slop, abs(skew) * 3 // 2), self._period_ns() // 2)
+
+    def _period_ns(self) -> int:
+        ordered = sorted(self._recent[LEFT])
+        return int(median(b - a for a, b in pairwise(ordered)))
 
     def typical_skew_ns(self) -> int | None:
         """Median of right minus nearest left stamp of late, None while too little is known.
@@ -131,9 +137,5 @@ class PairSynchronizer(Generic[T]):
         left, right = self._recent
         if len(left) < 3 or not right:
             return None
-        ordered = sorted(left)
-        period = median(b - a for a, b in pairwise(ordered))
-        skews = [r - min(ordered, key=lambda s: abs(s - r)) for r in right]
-        # The ends of the two records overlap only in part; their outermost skews are not typical.
-        typical = int(median(skews))
-        return typical if abs(typical) < 0.45 * period else None
+        typical = int(median(r - min(left, key=lambda s: abs(s - r)) for r in right))
+        return typical if abs(typical) < 0.45 * self._period_ns() else None

@@ -80,8 +80,8 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
             f"{argument}:= to a topic of that type, or image_transport to match"
         )
     if topic.publishers == 0:
-        others = ", ".join(topic.alternatives[:6])
-        hint = f"; topics of its type are {others}" if others else ""
+        others = ", ".join(topic.alternatives)
+        hint = f"; similar topics of its type are {others}" if others else ""
         return (
             f"{topic.name} has no publisher: start the camera, or point {argument}:= at its "
             f"topic{hint}"

@@ -48,7 +48,7 @@ def save_constant_graph(path: Path, width: int, height: int, disparity: float) -
 
 
 def save_table_graph(path: Path, width: int, height: int, entries: int) -> Path:
-    """Write the graph of `save_graph` with a table of weights, indexed by the brightest right pixel.
+    """Write the graph of `save_graph` with a table of weights for the brightest right pixel.
 
     A table shorter than that pixel's level makes the runtime fail on the frame; a long one makes
     the engine as large as wanted.

@@ -15,6 +15,7 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
@@ -23,6 +24,7 @@ from stereo_depth_ros.ros.images import encode
 BEST_EFFORT = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 RELIABLE = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
 FRAME = "left_optical"
+TRUTH = "truth/depth/image_rect"
 OUTPUTS = {
     "depth/image_rect": Image,
     "depth/camera_info": CameraInfo,
@@ -61,7 +63,9 @@ def floats(message: Image) -> np.ndarray:
 class Rig(Node):
     """Sends pairs and hears outputs in ``namespace``, under the names the node uses there."""
 
-    def __init__(self, namespace: str, qos: QoSProfile = BEST_EFFORT) -> None:
+    def __init__(
+        self, namespace: str, qos: QoSProfile = BEST_EFFORT, has_camera: bool = True
+    ) -> None:
         super().__init__("rig", namespace=namespace)
         self.heard: dict[str, list[Any]] = defaultdict(list)
         self.diagnostics: dict[str, Any] = {}
@@ -74,6 +78,7 @@ class Rig(Node):
                 ("left/camera_info", CameraInfo),
                 ("right/camera_info", CameraInfo),
             )
+            if has_camera
         }
         self._subscribed: dict[str, Any] = {}
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
@@ -97,7 +102,7 @@ class Rig(Node):
         for topic in topics:
             if topic not in self._subscribed:
                 self._subscribed[topic] = self.create_subscription(
-                    OUTPUTS[topic], topic, self.heard[topic].append, qos
+                    OUTPUTS.get(topic, Image), topic, self.heard[topic].append, qos
                 )
         for messages in self.heard.values():
             messages.clear()
@@ -140,6 +145,13 @@ class Rig(Node):
             message.header.frame_id = FRAME
             self._send[topic].publish(message)
         return now.to_msg()
+
+    def send_unstamped(self, image: Image, infos: tuple[CameraInfo, CameraInfo]) -> None:
+        """Send a pair as a driver does that never sets header.stamp."""
+        for side, calibration in zip(("left", "right"), infos, strict=True):
+            image.header.stamp = calibration.header.stamp = Time().to_msg()
+            self._send[f"{side}/camera_info"].publish(calibration)
+            self._send[f"{side}/image_rect"].publish(image)
 
     def show(
         self, left: np.ndarray, encoding: str = "rgb8", offset: float = 0.0, skew: float = 0.0

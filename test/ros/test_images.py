@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from copy import deepcopy
+
 import cv2
 import numpy as np
 import pytest
@@ -47,18 +49,6 @@ def words(values: np.ndarray, encoding: str = "mono16", big_endian: bool = False
 def compressed(image: np.ndarray, extension: str) -> CompressedImage:
     data = cv2.imencode(extension, image[..., ::-1])[1]
     return CompressedImage(format=extension.lstrip("."), data=as_bytes(data))
-
-
-def copied(message: Image) -> Image:
-    other = Image(
-        height=message.height,
-        width=message.width,
-        encoding=message.encoding,
-        step=message.step,
-        is_bigendian=message.is_bigendian,
-    )
-    other.data = message.data[:]
-    return other
 
 
 def test_every_known_encoding_is_tested_here():
@@ -379,6 +369,6 @@ def test_encoded_messages_have_consistent_sizes(encodings, pixel_bytes):
 def test_decoding_leaves_the_message_as_it_was():
     for encoding in ENCODINGS:
         message = encode(gradient(8, 14), encoding)
-        before = copied(message)
+        before = deepcopy(message)
         decoded(message)
         assert message == before

@@ -7,15 +7,15 @@ import math
 import numpy as np
 import pytest
 
-rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from fakes import encode  # noqa: E402
-from graphs import save_table_graph  # noqa: E402
-from rig import FRAME, OUTPUTS, RELIABLE, Rig, floats, info  # noqa: E402
+from fakes import encode
+from graphs import save_table_graph
+from rig import FRAME, OUTPUTS, RELIABLE, Rig, floats, info
 
-from stereo_depth_ros.ros.images import ENCODINGS  # noqa: E402
-from stereo_depth_ros.ros.images import encode as image_message  # noqa: E402
-from stereo_depth_ros.ros.processes import NODE  # noqa: E402
+from stereo_depth_ros.ros.images import ENCODINGS
+from stereo_depth_ros.ros.images import encode as image_message
+from stereo_depth_ros.ros.processes import NODE
 
 pytestmark = pytest.mark.ros
 

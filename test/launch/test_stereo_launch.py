@@ -1,0 +1,81 @@
+"""What stereo.launch.py would start, without starting it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("launch_ros", reason="needs a full ROS 2 (launch, launch_ros)")
+
+from launch import LaunchContext
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch_ros.actions import Node
+
+FILE = Path(__file__).parents[2] / "launch" / "stereo.launch.py"
+RECORDED = {
+    "generic": ("left/image_rect", "right/image_rect"),
+    "realsense": (
+        "/camera/camera/infra1/image_rect_raw",
+        "/camera/camera/infra2/image_rect_raw",
+    ),
+    "zed": (
+        "/zed/zed_node/left/color/rect/image",
+        "/zed/zed_node/right/color/rect/image",
+    ),
+    "oak": ("/oak/left/image_rect", "/oak/right/image_rect"),
+}
+
+
+def nodes(**given: str) -> dict[str, Node]:
+    """Return the nodes that the launch file makes of the given arguments, by executable."""
+    spec = importlib.util.spec_from_file_location("stereo_launch", FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    context = LaunchContext()
+    context.launch_configurations.update(given)
+    made = []
+    for entity in module.generate_launch_description().entities:
+        if isinstance(entity, DeclareLaunchArgument):
+            entity.execute(context)
+        elif isinstance(entity, OpaqueFunction):
+            made = entity.execute(context)
+    started = [n for n in made if n.condition is None or n.condition.evaluate(context)]
+    for node in started:
+        node._perform_substitutions(context)
+    return {node.node_executable: node for node in started}
+
+
+def test_the_node_alone_is_the_default():
+    assert set(nodes()) == {"stereo_depth_node"}
+
+
+def test_demo_and_rviz_add_their_nodes():
+    assert set(nodes(demo="true", rviz="true")) == {"stereo_depth_node", "scene_camera", "rviz2"}
+
+
+@pytest.mark.parametrize("camera", RECORDED)
+def test_presets_point_at_the_topics_of_the_drivers(camera):
+    remaps = dict(nodes(camera=camera)["stereo_depth_node"].expanded_remapping_rules)
+    assert (remaps["left/image_rect"], remaps["right/image_rect"]) == RECORDED[camera]
+    for side in ("left", "right"):
+        assert remaps[f"{side}/camera_info"].rsplit("/", 1)[1] == "camera_info"
+
+
+def test_a_topic_argument_replaces_the_presets():
+    remaps = dict(
+        nodes(camera="zed", left_image="/mine")["stereo_depth_node"].expanded_remapping_rules
+    )
+    assert remaps["left/image_rect"] == "/mine"
+    assert remaps["right/image_rect"] == RECORDED["zed"][1]
+
+
+def test_namespace_reaches_every_node():
+    for node in nodes(namespace="robot", demo="true").values():
+        assert node.expanded_node_namespace == "/robot"
+
+
+def test_a_missing_parameter_file_is_named():
+    with pytest.raises(FileNotFoundError, match=r"/no/such\.yaml"):
+        nodes(params_file="/no/such.yaml")

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import yaml
+
+rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from rclpy.exceptions import ParameterException
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from stereo_depth_ros.ros import parameters
+from stereo_depth_ros.ros.parameters import PARAMETERS, Parameter
+from stereo_depth_ros.settings import Settings
+from stereo_depth_ros.share import share_directory
+
+DEFAULTS = {parameter.name: parameter.default for parameter in PARAMETERS}
+BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+NOT_LIVE = [parameter.name for parameter in PARAMETERS if not parameter.live]
+LIVE = [parameter.name for parameter in PARAMETERS if parameter.live]
+WORDS_OF_TRUTH = [p.name for p in PARAMETERS if "true" in p.choices]
+
+every_parameter = pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
+
+
+@pytest.fixture(scope="module")
+def context():
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.try_shutdown(context=context)
+
+
+def declared(context, **overrides) -> Node:
+    node = Node(
+        "parameters_test",
+        context=context,
+        parameter_overrides=[RosParameter(name, value=value) for name, value in overrides.items()],
+    )
+    parameters.declare(node)
+    return node
+
+
+@pytest.fixture(scope="module")
+def node(context):
+    node = declared(context)
+    yield node
+    node.destroy_node()
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def test_names_are_unique():
+    assert len(BY_NAME) == len(PARAMETERS)
+
+
+@every_parameter
+def test_every_parameter_is_described_in_one_line(parameter):
+    assert parameter.description.strip() == parameter.description != ""
+    assert "\n" not in parameter.description
+    assert "|" not in parameter.description, "would break the table of the README"
+    assert not parameter.description.endswith(".")
+
+
+@every_parameter
+def test_every_default_is_allowed(parameter):
+    if parameter.limits is not None:
+        low, high = parameter.limits
+        assert low <= parameter.default <= high
+    if parameter.choices:
+        assert parameter.default in parameter.choices
+    assert parameters.problem(parameter.name, parameter.default, configured=False) is None
+
+
+@every_parameter
+def test_every_number_has_limits(parameter):
+    is_number = isinstance(parameter.default, (int, float)) and not isinstance(
+        parameter.default, bool
+    )
+    assert is_number == (parameter.limits is not None)
+
+
+def test_defaults_are_the_pipelines():
+    assert parameters.settings_from(DEFAULTS) == Settings()
+
+
+def test_every_setting_has_a_parameter_of_its_own():
+    changed = {
+        "min_depth": 0.2,
+        "max_depth": 20.0,
+        "confidence_threshold": 0.3,
+        "lr_check": True,
+        "lr_tolerance": 2.5,
+        "edge_filter": 3.0,
+        "speckle.size": 40,
+        "speckle.step": 0.75,
+        "roi": "[[0, 1], [20, 2], [10, 30]]",
+        "temporal_gain": 0.4,
+        "points.stride": 3,
+        "clearing_range": 7.0,
+        "output_resolution": "model",
+    }
+    found = parameters.settings_from({**DEFAULTS, **changed})
+    expected = Settings(
+        min_depth=0.2,
+        max_depth=20.0,
+        confidence_threshold=0.3,
+        lr_check=True,
+        lr_tolerance=2.5,
+        edge_filter=3.0,
+        speckle_size=40,
+        speckle_step=0.75,
+        roi=(0, 1, 20, 2, 10, 30),
+        temporal_gain=0.4,
+        points_stride=3,
+        clearing_range=7.0,
+        output_resolution="model",
+    )
+    assert found == expected
+    default = Settings()
+    same = [f.name for f in fields(found) if getattr(found, f.name) == getattr(default, f.name)]
+    assert same == [], "settings that this test does not change"
+
+
+def test_all_that_acts_on_the_outputs_is_live():
+    outputs = {f.name.replace("speckle_", "speckle.") for f in fields(Settings)}
+    outputs = {name.replace("points_", "points.") for name in outputs}
+    assert set(LIVE) == outputs | {"max_rate"}
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_the_yaml_file_is_the_tables():
+    text = (share_directory() / "config" / "stereo.yaml").read_text()
+    assert text == parameters.as_yaml()
+
+
+def test_the_yaml_file_holds_every_default_with_its_type():
+    text = (share_directory() / "config" / "stereo.yaml").read_text()
+    values = yaml.safe_load(text)["/**"]["ros__parameters"]
+    assert values == DEFAULTS
+    assert {name: type(value) for name, value in values.items()} == {
+        name: type(value) for name, value in DEFAULTS.items()
+    }
+
+
+def test_the_yaml_file_explains_every_parameter():
+    text = " ".join(parameters.as_yaml().replace("#", "").split())
+    for parameter in PARAMETERS:
+        assert " ".join(parameter.description.split()) in text
+        assert parameter.constraint in text
+
+
+def test_the_yaml_lines_are_not_too_long():
+    assert max(map(len, parameters.as_yaml().splitlines())) <= 100
+
+
+def test_the_readme_holds_the_table():
+    readme = (share_directory() / "README.md").read_text()
+    assert parameters.as_markdown() in readme
+
+
+def test_the_markdown_table_has_five_cells_in_every_row():
+    rows = parameters.as_markdown().splitlines()
+    assert len(rows) == len(PARAMETERS) + 2
+    assert {row.count("|") for row in rows} == {6}
+
+
+@every_parameter
+def test_the_markdown_table_tells_default_limits_and_life(parameter):
+    row = next(r for r in parameters.as_markdown().splitlines() if f"`{parameter.name}`" in r)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert yaml.safe_load(cells[1].strip("`")) == parameter.default
+    assert cells[2] == parameter.constraint
+    assert cells[3] == ("yes" if parameter.live else "")
+    assert cells[4] == parameter.description
+
+
+# -- values that are not allowed -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.choices])
+def test_a_word_that_is_not_a_choice_is_refused(name):
+    reason = parameters.problem(name, "nonsense", configured=False)
+    assert reason.startswith(f"{name} is 'nonsense'; it must be one of ")
+    assert all(choice in reason for choice in BY_NAME[name].choices)
+
+
+@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.choices])
+def test_every_choice_is_accepted(name):
+    for choice in BY_NAME[name].choices:
+        assert parameters.problem(name, choice, configured=False) is None
+
+
+@pytest.mark.parametrize("name", WORDS_OF_TRUTH)
+@pytest.mark.parametrize("value", [True, False])
+def test_words_of_truth_may_be_given_as_bools(name, value):
+    assert parameters.problem(name, value, configured=False) is None
+    parameters.check({name: value})
+
+
+@pytest.mark.parametrize("value", [1, 0, 1.0, "True", "yes", ""])
+def test_words_of_truth_are_nothing_else(value):
+    assert "must be one of auto, true, false" in parameters.problem("rectify", value, False)
+
+
+@pytest.mark.parametrize("name", NOT_LIVE)
+def test_what_configuring_uses_may_not_change_while_configured(name):
+    reason = parameters.problem(name, DEFAULTS[name], configured=True)
+    assert reason.startswith(f"{name} is used when the node is configured")
+    assert "cleanup" in reason
+    assert parameters.problem(name, DEFAULTS[name], configured=False) is None
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_what_is_live_may_change_while_configured(name):
+    assert parameters.problem(name, DEFAULTS[name], configured=True) is None
+
+
+def test_a_live_word_is_checked_while_configured_too():
+    assert "input, model" in parameters.problem("output_resolution", "half", configured=True)
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_parameters_of_others_are_left_alone(configured):
+    assert parameters.problem("use_sim_time", True, configured) is None
+    assert parameters.problem("qos_overrides./points.publisher.depth", 5, configured) is None
+
+
+def test_check_names_the_first_value_that_is_not_allowed():
+    with pytest.raises(ValueError, match=r"^backend is 'tpu'; it must be one of auto"):
+        parameters.check({**DEFAULTS, "backend": "tpu"})
+
+
+def test_check_accepts_the_defaults():
+    parameters.check(DEFAULTS)
+
+
+@pytest.mark.parametrize(("low", "high"), [(5.0, 5.0), (6.0, 5.0)])
+def test_crossed_depth_limits_are_refused_by_name(low, high):
+    with pytest.raises(ValueError, match=rf"min_depth \({low:g}\).*max_depth \({high:g}\)"):
+        parameters.settings_from({**DEFAULTS, "min_depth": low, "max_depth": high})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "somewhere",
+        "5",
+        "[1, 2, 3, 4, 5, 6]",
+        "[[0, 0], [10, 0], [10]]",
+        "[[0, 0], [10, 0], [10, 5, 5]]",
+        "[[0, 0], [10, 0], [a, b]]",
+        "[[0, 0], [10, 0]",
+        "{x: 1}",
+        "[[0, 0], null, [1, 1]]",
+        "[[0, 0], [10, 0]]",
+    ],
+)
+def test_a_roi_that_is_no_polygon_is_refused_by_name(text):
+    with pytest.raises(ValueError, match=r"^roi (is|has) ") as raised:
+        parameters.settings_from({**DEFAULTS, "roi": text})
+    assert "x" in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["", "[]", " "])
+def test_an_empty_roi_is_no_roi(text):
+    assert parameters.settings_from({**DEFAULTS, "roi": text}).roi == ()
+
+
+def test_a_roi_is_read_corner_by_corner():
+    text = "[[1, 2], [30.5, 4], [5, 60], [0, 7]]"
+    found = parameters.settings_from({**DEFAULTS, "roi": text})
+    assert found.roi == (1.0, 2.0, 30.5, 4.0, 5.0, 60.0, 0.0, 7.0)
+
+
+# -- on a node -----------------------------------------------------------------------------------
+
+
+def test_a_node_has_every_parameter_at_its_default(node):
+    assert parameters.current(node) == DEFAULTS
+
+
+@every_parameter
+def test_a_node_describes_every_parameter(node, parameter):
+    descriptor = node.describe_parameter(parameter.name)
+    assert descriptor.description == parameter.description
+    assert descriptor.additional_constraints == ", ".join(parameter.choices)
+    assert not descriptor.read_only
+
+
+@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.limits], ids=str)
+def test_a_node_refuses_numbers_beyond_the_limits(node, name):
+    kind, limits = type(DEFAULTS[name]), BY_NAME[name].limits
+    for value, allowed in (
+        (kind(limits[0]), True),
+        (kind(limits[1]), True),
+        (kind(limits[0] - 1), False),
+        (kind(limits[1] + 1), False),
+    ):
+        result = node.set_parameters([RosParameter(name, value=value)])[0]
+        assert result.successful is allowed, f"{value}: {result.reason}"
+    node.set_parameters([RosParameter(name, value=DEFAULTS[name])])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_node_refuses_numbers_that_are_none(node, value):
+    assert not node.set_parameters([RosParameter("max_depth", value=value)])[0].successful
+
+
+def test_a_node_refuses_another_type(node):
+    assert not node.set_parameters([RosParameter("max_depth", value="far")])[0].successful
+
+
+@pytest.mark.parametrize(("given", "word"), [(True, "true"), (False, "false"), ("auto", "auto")])
+def test_a_node_takes_words_of_truth_as_bools(context, given, word):
+    node = declared(context, **dict.fromkeys(WORDS_OF_TRUTH, given))
+    values = parameters.current(node)
+    node.destroy_node()
+    assert {name: values[name] for name in WORDS_OF_TRUTH} == dict.fromkeys(WORDS_OF_TRUTH, word)
+    parameters.check(values)
+
+
+def test_a_node_does_not_start_with_a_number_beyond_its_limits(context):
+    with pytest.raises(ParameterException, match="queue_size"):
+        declared(context, queue_size=0)
+
+
+def test_a_real_bool_stays_a_bool(context):
+    node = declared(context, lr_check=True, autostart=False)
+    values = parameters.current(node)
+    node.destroy_node()
+    assert values["lr_check"] is True
+    assert values["autostart"] is False
+
+
+def test_limits_of_whole_numbers_are_whole():
+    descriptor = Parameter("n", 5, "a number", (0, 7)).descriptor()
+    assert [(r.from_value, r.to_value) for r in descriptor.integer_range] == [(0, 7)]
+    assert list(descriptor.floating_point_range) == []
