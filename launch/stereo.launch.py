@@ -64,6 +64,8 @@ def _nodes(context: LaunchContext) -> list[Node]:
         (f"{INPUTS[name]}/compressed", f"{topics[name]}/compressed")
         for name in ("left_image", "right_image")
     ]
+    is_demo = value["demo"].lower() == "true"
+    frame = "scene_left_optical_frame" if is_demo else preset["frame"]
     shared = {
         "package": "stereo_depth_ros",
         "namespace": value["namespace"],
@@ -89,7 +91,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
             package="rviz2",
             executable="rviz2",
             namespace=value["namespace"],
-            arguments=["-d", str(SHARE / "config" / "stereo.rviz")],
+            arguments=["-d", str(SHARE / "config" / "stereo.rviz"), "-f", frame],
             parameters=[sim_time],
             condition=IfCondition(value["rviz"]),
         ),

@@ -5,7 +5,7 @@ from dataclasses import fields
 import pytest
 import yaml
 
-rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from rclpy.exceptions import ParameterException
 from rclpy.node import Node
@@ -25,29 +25,37 @@ WORDS_OF_TRUTH = [p.name for p in PARAMETERS if "true" in p.choices]
 every_parameter = pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
 
 
-@pytest.fixture(scope="module")
-def context():
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    yield context
-    rclpy.try_shutdown(context=context)
+YAML = share_directory() / "config" / "stereo.yaml"
 
 
-def declared(context, **overrides) -> Node:
+def declared(*arguments: str, **overrides) -> Node:
+    """A node with all parameters; ``arguments`` are those of a command line."""
     node = Node(
         "parameters_test",
-        context=context,
+        cli_args=["--ros-args", *arguments],
         parameter_overrides=[RosParameter(name, value=value) for name, value in overrides.items()],
     )
-    parameters.declare(node)
+    try:
+        parameters.declare(node)
+    except ParameterException:
+        node.destroy_node()
+        raise
     return node
 
 
 @pytest.fixture(scope="module")
-def node(context):
-    node = declared(context)
+def node(dds):
+    node = declared()
     yield node
     node.destroy_node()
+
+
+def started(*arguments: str, **overrides) -> dict[str, object]:
+    """The parameters of a node that was started so."""
+    node = declared(*arguments, **overrides)
+    values = parameters.current(node)
+    node.destroy_node()
+    return values
 
 
 # -- the table -----------------------------------------------------------------------------------
@@ -135,13 +143,11 @@ def test_all_that_acts_on_the_outputs_is_live():
 
 
 def test_the_yaml_file_is_the_tables():
-    text = (share_directory() / "config" / "stereo.yaml").read_text()
-    assert text == parameters.as_yaml()
+    assert YAML.read_text() == parameters.as_yaml()
 
 
 def test_the_yaml_file_holds_every_default_with_its_type():
-    text = (share_directory() / "config" / "stereo.yaml").read_text()
-    values = yaml.safe_load(text)["/**"]["ros__parameters"]
+    values = yaml.safe_load(YAML.read_text())["/**"]["ros__parameters"]
     assert values == DEFAULTS
     assert {name: type(value) for name, value in values.items()} == {
         name: type(value) for name, value in DEFAULTS.items()
@@ -317,25 +323,39 @@ def test_a_node_refuses_another_type(node):
 
 
 @pytest.mark.parametrize(("given", "word"), [(True, "true"), (False, "false"), ("auto", "auto")])
-def test_a_node_takes_words_of_truth_as_bools(context, given, word):
-    node = declared(context, **dict.fromkeys(WORDS_OF_TRUTH, given))
-    values = parameters.current(node)
-    node.destroy_node()
+def test_a_node_takes_words_of_truth_as_bools(dds, given, word):
+    values = started(**dict.fromkeys(WORDS_OF_TRUTH, given))
     assert {name: values[name] for name in WORDS_OF_TRUTH} == dict.fromkeys(WORDS_OF_TRUTH, word)
     parameters.check(values)
 
 
-def test_a_node_does_not_start_with_a_number_beyond_its_limits(context):
+def test_a_node_does_not_start_with_a_number_beyond_its_limits(dds):
     with pytest.raises(ParameterException, match="queue_size"):
-        declared(context, queue_size=0)
+        declared(queue_size=0)
 
 
-def test_a_real_bool_stays_a_bool(context):
-    node = declared(context, lr_check=True, autostart=False)
-    values = parameters.current(node)
-    node.destroy_node()
+def test_ros_reads_the_yaml_file_to_the_defaults(dds):
+    assert started("--params-file", str(YAML)) == DEFAULTS
+
+
+def test_ros_reads_what_a_user_types(dds):
+    values = started(
+        *("-p", "rectify:=true", "-p", "approximate_sync:=false", "-p", "lr_check:=true"),
+        *("-p", "max_depth:=12.5", "-p", "points.stride:=2", "-p", "model:=/data/net.onnx"),
+        *("-p", "roi:='[[0, 0], [9, 0], [9, 9]]'"),
+    )
+    changed = {name: value for name, value in values.items() if value != DEFAULTS[name]}
+    assert changed == {
+        "rectify": "true",
+        "approximate_sync": "false",
+        "lr_check": True,
+        "max_depth": 12.5,
+        "points.stride": 2,
+        "model": "/data/net.onnx",
+        "roi": "[[0, 0], [9, 0], [9, 9]]",
+    }
     assert values["lr_check"] is True
-    assert values["autostart"] is False
+    assert parameters.settings_from(values).roi == (0, 0, 9, 0, 9, 9)
 
 
 def test_limits_of_whole_numbers_are_whole():

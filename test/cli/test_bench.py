@@ -1,0 +1,43 @@
+"""`stereo-depth bench --node`, run for real but briefly."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+pytestmark = pytest.mark.ros
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "bench", "--node", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+
+
+def test_bench_reports_every_stage_size_and_transport(tmp_path):
+    file = tmp_path / "figures.json"
+    done = bench("--seconds", "3", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(file.read_text())
+    runs = {(r["size"], r["outputs"]): r for r in figures["runs"]}
+    assert set(runs) == {(s, o) for s in ("640x480", "1280x720") for o in ("depth", "all")}
+    for (_, outputs), run in runs.items():
+        assert run["frames"] > 3
+        assert {"decode", "inference", "depth", "publish"} <= set(run["stages"])
+        assert ("points" in run["stages"]) == (outputs == "all")
+        assert 0 < run["own"] < run["stamp_to_publish"][0]
+        assert run["memcpy"] > 0
+    shipped = [d for d in figures["deliveries"] if d["transport"] == "shipped"]
+    assert len(shipped) == len(figures["deliveries"]) / 2 == 4
+    assert all(d["received"] > 0.5 * d["sent"] for d in shipped)
+    assert "640x480 | depth" in done.stdout
+
+
+def test_a_soak_shorter_than_its_first_minute_is_refused():
+    done = bench("--soak", "1")
+    assert done.returncode == 1
+    assert "2 minutes" in done.stderr

@@ -1,0 +1,80 @@
+"""`stereo-depth demo`, run for real: two processes over DDS, a table and pictures."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from stereo_depth_ros.pictures import read_image, write_image
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from stereo_depth_ros.ros.demo import accuracy
+
+pytestmark = pytest.mark.ros
+
+
+def demo(*arguments: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "demo", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+
+def test_demo_measures_the_scene_and_writes_pictures_that_show_it(tmp_path):
+    done = demo("-o", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    rates = re.findall(r"^(\S+) +([\d.]+) Hz", done.stdout, re.MULTILINE)
+    assert [name for name, _ in rates] == [
+        "depth/image_rect",
+        "disparity",
+        "confidence/image",
+        "points",
+    ]
+    assert all(float(rate) > 1 for _, rate in rates)
+    error = re.search(r"EPE ([\d.]+) px, bad-2 ([\d.]+) %", done.stdout)
+    assert float(error[1]) < 1.0
+    assert float(error[2]) < 5.0
+    assert float(re.search(r"density +([\d.]+) %", done.stdout)[1]) > 80.0
+    assert "sgbm on opencv" in done.stdout
+    pictures = {p.stem: read_image(p) for p in tmp_path.glob("*.png")}
+    assert set(pictures) == {"left", "disparity", "depth", "confidence", "overview"}
+    # The near green box is warmer than the far wall behind it, in disparity and in depth.
+    for name in ("disparity", "depth"):
+        near, far = pictures[name][320, 590], pictures[name][170, 470]
+        assert int(near[0]) - int(near[2]) > int(far[0]) - int(far[2]), name
+    assert (tmp_path / "points.ply").read_bytes().startswith(b"ply\n")
+
+
+def test_demo_runs_on_a_pair_of_ones_own(tmp_path, wall):
+    for name in ("left", "right"):
+        write_image(tmp_path / f"{name}.png", getattr(wall.pair, name))
+    calibration = tmp_path / "calib.yaml"
+    calibration.write_text(f"focal_px: {wall.camera.fx}\nbaseline_m: {wall.camera.baseline}\n")
+    done = demo(
+        *("--left", str(tmp_path / "left.png"), "--right", str(tmp_path / "right.png")),
+        *("--calib", str(calibration), "-o", str(tmp_path / "out")),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "no truth known" in done.stdout
+    assert (tmp_path / "out" / "points.ply").stat().st_size > 100_000
+
+
+def test_a_pair_without_calibration_is_refused_with_the_cure(tmp_path):
+    done = demo("--left", "l.png", "--right", "r.png", "-o", str(tmp_path))
+    assert done.returncode == 1
+    assert "--calib" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_accuracy_counts_errors_where_there_is_depth_and_density_where_there_is_truth():
+    truth = np.array([[2.0, 4.0, 5.0, np.inf]], np.float32)
+    depth = np.array([[2.0, 4.2, np.nan, 7.0]], np.float32)
+    found = accuracy(depth, truth, focal_baseline=84.0)
+    assert found.depth_error == pytest.approx(0.1, abs=1e-4)
+    # 84 / 4 - 84 / 4.2 = 1 px on one of two pixels
+    assert found.epe == pytest.approx(0.5, abs=1e-4)
+    assert found.bad2 == 0.0
+    assert found.density == pytest.approx(200 / 3)
