@@ -42,6 +42,11 @@ def open_engine(
         engine = sgbm.SgbmEngine(card.name, max_disparity=max_disparity, **card.options)
     elif card.engine == "onnx":
         _require(backend, onnxruntime.BACKEND, model)
+        if max_disparity:
+            raise EngineError(
+                f"model '{model}': the search range of a graph is fixed when it is exported; set "
+                "max_disparity to 0, or export it again"
+            )
         why = "only backend installed for it" if backend == "auto" else "as asked"
         engine = onnxruntime.OnnxRuntimeEngine(card.verified_file(), providers, threads, why)
     else:

@@ -102,11 +102,6 @@ class StereoInputs:
         of_type = [p for p in publishers if p.topic_type == wanted]
         requested = source.subscription.qos_profile if source.subscription else qos.INPUT
         reasons = [qos.mismatch(p.qos_profile, requested) for p in of_type]
-        alternatives = [
-            name
-            for name, types in self._node.get_topic_names_and_types()
-            if wanted in types and name != source.name and not self._is_ours(name)
-        ]
         return TopicState(
             name=source.name,
             type=wanted,
@@ -115,8 +110,15 @@ class StereoInputs:
             incompatible=tuple(r for r in reasons if r),
             hz=source.rate.hz,
             received=source.received,
-            alternatives=tuple(get_close_matches(source.name, alternatives, 4, 0.3)),
+            alternatives=() if of_type else self._similar(source.name, wanted),
         )
+
+    def _similar(self, missing: str, wanted: str) -> tuple[str, ...]:
+        """Return other nodes' topics of type ``wanted`` whose names resemble ``missing``."""
+        topics = self._node.get_topic_names_and_types()
+        candidates = [name for name, types in topics if wanted in types and name != missing]
+        close = get_close_matches(missing, candidates, 12, 0.3)
+        return tuple(name for name in close if not self._is_ours(name))[:4]
 
     def _is_ours(self, topic: str) -> bool:
         name, namespace = self._node.get_name(), self._node.get_namespace()

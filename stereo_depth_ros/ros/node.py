@@ -8,6 +8,7 @@ from typing import Any
 
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.time import Time
 
@@ -59,8 +60,10 @@ class StereoDepthNode(LifecycleNode):
         self._silence: str | None = None
         self._seen = {"paired": 0, "stale": 0}
         self._diagnostics = DiagnosticsPublisher(self)
-        self.create_timer(_LOOK_S, self._look)
-        self.create_timer(1.0, self._report)
+        # Steady time, so that the node explains itself while /clock stands still or is absent.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_LOOK_S, self._look, clock=steady)
+        self.create_timer(1.0, self._report, clock=steady)
 
     # -- lifecycle ---------------------------------------------------------------------------
 
