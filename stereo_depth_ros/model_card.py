@@ -47,7 +47,7 @@ class ModelCard:
             )
         if self.sha256:
             actual = hashlib.sha256(self.file.read_bytes()).hexdigest()
-            if actual != self.sha256:
+            if actual != self.sha256.lower():
                 raise ModelError(
                     f"model '{self.name}': {self.file} is altered or truncated (sha256 "
                     f"{actual[:12]}…, its card says {self.sha256[:12]}…); reinstall it, or correct "
@@ -67,7 +67,7 @@ def load_model_card(model: str) -> ModelCard:
     Raises
     ------
     ModelError
-        For an unknown name, a path that does not exist, or a card that cannot be read.
+        For an unknown name, or a card that is missing or cannot be read.
     """
     path = Path(model).expanduser()
     if path.suffix == ".onnx":
@@ -89,6 +89,7 @@ def _read_card(path: Path) -> ModelCard:
         unknown = set(content) - known
         if unknown:
             raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+        content["options"] = content.get("options") or {}
         file = content.pop("file", None)
         return ModelCard(name=path.stem, file=path.parent / file if file else None, **content)
     except (OSError, yaml.YAMLError, TypeError, ValueError) as error:

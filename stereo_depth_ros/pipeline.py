@@ -227,9 +227,9 @@ def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> N
     for name, image in (("left", left), ("right", right)):
         if image.shape != expected:
             raise FrameError(
-                f"{name} image is {image.shape[1]} x {image.shape[0]} but camera_info says "
-                f"{camera.width} x {camera.height}; the driver must publish the camera_info of "
-                "the resolution it sends"
+                f"{name} image is {' x '.join(map(str, image.shape[1::-1] + image.shape[2:]))} but "
+                f"camera_info says {camera.width} x {camera.height} (x 3 channels); the driver "
+                "must publish the camera_info of the resolution it sends"
             )
 
 

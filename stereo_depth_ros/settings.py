@@ -53,6 +53,10 @@ class Settings:
                 f"min_depth ({self.min_depth:g}) must be above 0 and below max_depth "
                 f"({self.max_depth:g})"
             )
+        if self.output_resolution not in ("input", "model"):
+            raise ValueError(
+                f"output_resolution is '{self.output_resolution}'; it must be input or model"
+            )
         if len(self.roi) % 2 or 0 < len(self.roi) < 6:
             raise ValueError(
                 f"roi has {len(self.roi)} numbers; a polygon is x0, y0, x1, y1, … of at least "

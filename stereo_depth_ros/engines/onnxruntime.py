@@ -53,7 +53,7 @@ class OnnxRuntimeEngine:
             backend=BACKEND,
             height=height,
             width=width,
-            max_disparity=float(metadata["max_disparity"]),
+            max_disparity=_number(metadata["max_disparity"], path),
             precision=metadata.get("precision", "fp32"),
             device=chosen[0].removesuffix("ExecutionProvider"),
             provenance=f"{path.name}, {why}" if why else path.name,
@@ -87,6 +87,15 @@ class OnnxRuntimeEngine:
     def close(self) -> None:
         """Release the session and its memory."""
         self._session = None
+
+
+def _number(text: str, path: Path) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise EngineError(
+            f"{path}: metadata 'max_disparity' is '{text}', not a number of px; export it again"
+        ) from error
 
 
 def _runtime() -> Any:

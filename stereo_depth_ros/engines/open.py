@@ -37,9 +37,19 @@ def open_engine(
         raise EngineError(f"backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
     card = load_model_card(model)
     engine: Engine
+    known_options = {"mode", "max_disparity"} if card.engine == "sgbm" else set()
+    unknown = set(card.options) - known_options
+    if unknown:
+        raise EngineError(
+            f"model '{model}': its card has unknown options {', '.join(sorted(unknown))}; known "
+            f"are {', '.join(sorted(known_options)) or 'none'}"
+        )
     if card.engine == "sgbm":
         _require(backend, sgbm.BACKEND, model)
-        engine = sgbm.SgbmEngine(card.name, max_disparity=max_disparity, **card.options)
+        options = dict(card.options)
+        if max_disparity:
+            options["max_disparity"] = max_disparity
+        engine = sgbm.SgbmEngine(card.name, **options)
     elif card.engine == "onnx":
         _require(backend, onnxruntime.BACKEND, model)
         if max_disparity:

@@ -54,9 +54,8 @@ def test_every_pixel_has_a_finite_disparity_and_a_confidence(yard, mode):
     assert 0.5 < confidence.max() <= 1
 
 
-@MODES
-def test_open_sky_is_unknown_and_no_phantom_obstacle(yard, mode):
-    _, confidence = SgbmEngine(mode=mode).infer(yard.pair.left, yard.pair.right)
+def test_open_sky_is_unknown_and_no_phantom_obstacle(yard):
+    _, confidence = SgbmEngine().infer(yard.pair.left, yard.pair.right)
 
     # Away from all edges, where no object lends its disparity
     sky = np.isposinf(yard.pair.depth).astype(np.uint8)
@@ -69,6 +68,19 @@ def test_pair_without_texture_is_unknown_everywhere():
     blank = np.full((60, 80, 3), 128, np.uint8)
 
     disparity, confidence = SgbmEngine().infer(blank, blank)
+
+    assert_array_equal(confidence, np.zeros((60, 80)))
+    assert np.isfinite(disparity).all()
+    assert disparity.min() >= 0
+
+
+def test_views_without_anything_in_common_are_unknown_but_finite():
+    stripes = np.arange(80, dtype=np.uint8)[None, :, None] % 8 * 30
+    left = np.tile(stripes, (60, 1, 3))
+    right = np.random.default_rng(0).integers(0, 256, left.shape, dtype=np.uint8)
+
+    # The full mode leaves whole rows without any match to fill them from.
+    disparity, confidence = SgbmEngine(mode="hh").infer(left, right)
 
     assert_array_equal(confidence, np.zeros((60, 80)))
     assert np.isfinite(disparity).all()
