@@ -56,10 +56,13 @@ def decode_pair(
         For an unknown encoding, a truncated message or one that does not decompress.
     """
     pair = [_decode(left, "left"), _decode(right, "right")]
-    if any(image.dtype == np.uint16 for image in pair):
-        bits = max(int(image.max()).bit_length() for image in pair)
-        shift = max(0, bits - 8)
-        pair = [(image >> shift).astype(np.uint8) for image in pair]
+    deep = [image for image in pair if image.dtype == np.uint16]
+    if deep:
+        shift = max(0, max(int(image.max()).bit_length() for image in deep) - 8)
+        pair = [
+            (image >> shift).astype(np.uint8) if image.dtype == np.uint16 else image
+            for image in pair
+        ]
     return pair[0], pair[1]
 
 
@@ -92,7 +95,8 @@ def _words(raw: np.ndarray, message: Image) -> np.ndarray:
 
 
 def _decompress(message: CompressedImage, side: str) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    data = np.frombuffer(message.data, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     if image is None:
         raise FrameError(
             f"{side} image: {len(message.data)} bytes of format '{message.format}' do not "

@@ -19,7 +19,8 @@ DELTA_DISPARITY = 1 / 16
 def as_bytes(values: np.ndarray) -> array.array:
     """Return the bytes of a contiguous array in the one type that message setters take unchecked.
 
-    Assigning bytes or an ndarray makes rclpy check every element: seconds for a large cloud.
+    Where rclpy checks fields (Humble always does), bytes or an ndarray are checked element by
+    element, which takes a good part of a second for a large cloud.
     """
     data = array.array("B")
     if values.size:

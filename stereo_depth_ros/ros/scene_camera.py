@@ -23,7 +23,7 @@ from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.calibration_file import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.pictures import read_image
-from stereo_depth_ros.ros.images import encode
+from stereo_depth_ros.ros.images import ENCODINGS, encode
 from stereo_depth_ros.ros.messages import as_bytes, map_message
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.scenes.planar import plane_scene, render, yard_scene
@@ -51,6 +51,13 @@ _PARAMETERS = (
     ("calibration_file", "", "Calibration of the two files"),
 )
 
+_WORDS = {
+    "scene": ("yard", "plane"),
+    "encoding": ENCODINGS,
+    "image_transport": ("raw", "compressed"),
+    "reliability": ("best_effort", "reliable"),
+}
+
 
 @dataclass(frozen=True)
 class _Shot:
@@ -70,6 +77,7 @@ class SceneCamera(Node):
         for name, default, description in _PARAMETERS:
             descriptor = ParameterDescriptor(description=description)
             self.declare_parameter(name, default, descriptor)
+        self._check()
         shot = self._from_files() if self._value("left_file") else self._from_scene()
         self._depth = shot.depth
         self._images = [
@@ -84,6 +92,17 @@ class SceneCamera(Node):
             f"sending {shot.left.shape[1]} x {shot.left.shape[0]} {self._value('encoding')} at "
             f"{self._value('rate'):g} Hz"
         )
+
+    def _check(self) -> None:
+        for name, known in _WORDS.items():
+            if self._value(name) not in known:
+                raise ValueError(f"{name} is '{self._value(name)}'; known are {', '.join(known)}")
+        if self._value("rate") <= 0:
+            raise ValueError(f"rate is {self._value('rate'):g} Hz; it must be above 0")
+        files = ("left_file", "right_file", "calibration_file")
+        missing = [name for name in files if not self._value(name)]
+        if 0 < len(missing) < len(files):
+            raise ValueError(f"a pair of files needs {', '.join(missing)} too")
 
     def _value(self, name: str):
         return self.get_parameter(name).value
@@ -103,10 +122,9 @@ class SceneCamera(Node):
                 -focal * self._value("baseline"),
             ),
         )
-        scenes = {"yard": yard_scene, "plane": lambda: plane_scene(self._value("plane_depth"))}
-        if self._value("scene") not in scenes:
-            raise ValueError(f"scene is '{self._value('scene')}'; known are {', '.join(scenes)}")
-        pair = render(scenes[self._value("scene")](), StereoCamera.from_calibrations(*calibrations))
+        is_plane = self._value("scene") == "plane"
+        scene = plane_scene(self._value("plane_depth")) if is_plane else yard_scene()
+        pair = render(scene, StereoCamera.from_calibrations(*calibrations))
         return _Shot(pair.left, pair.right, calibrations, pair.depth)
 
     def _from_files(self) -> _Shot:

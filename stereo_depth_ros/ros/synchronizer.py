@@ -20,7 +20,7 @@ _JUMP_NS = 1_000_000_000
 """A stamp so far behind its predecessor means another clock, not another order of arrival."""
 
 _PATIENCE = 10
-"""Unpaired images on each side after which `auto` concludes that stamps are never equal."""
+"""So many images in a row prove a point: stamps are never equal, or a short bag began anew."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class PairSynchronizer(Generic[T]):
         self._waiting: tuple[dict[int, T], dict[int, T]] = ({}, {})
         self._last: list[int | None] = [None, None]
         self._newest: list[int | None] = [None, None]
+        self._behind = [0, 0]
         for stamps in self._recent:
             stamps.clear()
 
@@ -67,15 +68,16 @@ class PairSynchronizer(Generic[T]):
 
     def add(self, side: int, stamp: int, message: T) -> Pair[T] | None:
         """Take one message of ``side`` and return the pair it completes, if any."""
-        newest = self._newest[side]
-        if newest is not None and stamp < newest - _JUMP_NS:
+        newest, last = self._newest[side], self._last[side]
+        self._behind[side] = self._behind[side] + 1 if last is not None and stamp < last else 0
+        jumped = newest is not None and stamp < newest - _JUMP_NS
+        if jumped or self._behind[side] >= _PATIENCE:
             self.jumps += 1
             for other in (LEFT, RIGHT):
                 self.unpaired[other] += len(self._waiting[other])
             self._clear()
-            newest = None
+            newest = last = None
         self._newest[side] = stamp if newest is None else max(stamp, newest)
-        last = self._last[side]
         if (last is not None and stamp <= last) or stamp in self._waiting[side]:
             self.stale += 1
             return None
@@ -125,8 +127,8 @@ class PairSynchronizer(Generic[T]):
             self._slop = min(max(self._minimum_slop, abs(skew) * 3 // 2), self._period_ns() // 2)
 
     def _period_ns(self) -> int:
-        ordered = sorted(self._recent[LEFT])
-        return int(median(b - a for a, b in pairwise(ordered)))
+        steps = [[b - a for a, b in pairwise(sorted(stamps))] for stamps in self._recent]
+        return int(min(median(side) for side in steps if side))
 
     def typical_skew_ns(self) -> int | None:
         """Median of right minus nearest left stamp of late, None while too little is known.

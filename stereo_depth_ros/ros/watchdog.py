@@ -108,10 +108,16 @@ def _unpaired_cause(seen: Observation) -> str:
             "left and right stamps never come close: the cameras are not synchronized, or one "
             "runs on another clock; synchronize them"
         )
+    if seen.skew_ns == 0:
+        return (
+            "left and right stamps are equal, but one side arrives so late that its partners are "
+            "gone; raise queue_size, or find what delays that camera"
+        )
     skew = abs(seen.skew_ns) / 1e6
+    slop = max(skew * 1.5e-3, 1e-4)
     return (
         f"left and right stamps differ by {skew:.1f} ms and pairs must lie within "
-        f"{seen.slop_ns / 1e6:.1f} ms; set approximate_sync:=true slop:={skew * 1.5e-3:.3f}"
+        f"{seen.slop_ns / 1e6:.1f} ms; set approximate_sync:=true slop:={slop:.4f}"
     )
 
 

@@ -46,6 +46,8 @@ class LatestWorker(Generic[T]):
         """Run ``job`` in the thread, wait, and return its result or raise its exception."""
         future: Future = Future()
         with self._condition:
+            if self._closing:
+                raise RuntimeError("the worker has ended")
             self._jobs.append((job, future))
             self._condition.notify()
         return future.result()

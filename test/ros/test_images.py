@@ -41,7 +41,9 @@ def decoded(message: Image | CompressedImage) -> np.ndarray:
 
 def words(values: np.ndarray, encoding: str = "mono16", big_endian: bool = False) -> Image:
     """A 16-bit message of ``values`` in the byte order asked for."""
-    message = image_message(values.astype(">u2" if big_endian else "<u2"), encoding, values.shape[1])
+    message = image_message(
+        values.astype(">u2" if big_endian else "<u2"), encoding, values.shape[1]
+    )
     message.is_bigendian = int(big_endian)
     return message
 
@@ -254,6 +256,13 @@ def test_truncated_data_is_an_error_of_its_side(side, encoding):
     text = broken(side, message)
     assert f"needs {size} bytes but carries {size - 1}" in text
     assert "12 x 8" in text and encoding in text and "truncated" in text
+
+
+def test_data_that_ends_within_the_padding_is_truncated():
+    rows = np.pad(gradient().reshape(9, -1), ((0, 0), (0, 6)))
+    message = image_message(rows, "rgb8", 14)
+    message.data = message.data[:-6]
+    assert "needs 432 bytes but carries 426" in broken("right", message)
 
 
 @pytest.mark.parametrize(("height", "width"), [(0, 12), (8, 0), (0, 0)])

@@ -119,6 +119,8 @@ def test_a_falsy_item_is_an_item(worker, desk):
     worker.submit(0)
     desk.wait_for_begin()
     assert desk.handled == [0]
+    worker.submit(0)
+    assert worker.submit(0) is True
 
 
 def test_discard_forgets_the_waiting_item(worker, desk):

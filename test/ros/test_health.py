@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
+
+from fakes import make_camera
+
+from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.rectification import VerticalDisparity
+from stereo_depth_ros.ros import health
+from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN
+from stereo_depth_ros.ros.statistics import Statistics
+from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
+from stereo_depth_ros.ros.watchdog import TopicState
+
+MS = 1_000_000
+TOPICS = (
+    TopicState("/left/image_rect", "sensor_msgs/msg/Image", 1, hz=29.9),
+    TopicState("/right/image_rect", "sensor_msgs/msg/Image", 1, hz=30.1),
+)
+
+
+def synchronized(skew: int = 0, mode: str = "true", slop: int = 10 * MS) -> PairSynchronizer:
+    synchronizer = PairSynchronizer(mode, slop)
+    for number in range(10):
+        synchronizer.add(LEFT, number * 33 * MS, "left")
+        synchronizer.add(RIGHT, number * 33 * MS + skew, "right")
+    return synchronizer
+
+
+# -- input pairs ---------------------------------------------------------------------------------
+
+
+def test_inputs_report_rates_pairs_and_losses():
+    synchronizer = synchronized(mode="false")
+    synchronizer.add(LEFT, 0, "stale")
+    synchronizer.add(LEFT, 400 * MS, "alone")
+    synchronizer.add(LEFT, 401 * MS, "paired")
+    synchronizer.add(RIGHT, 401 * MS, "paired")
+    report = health.input_report(TOPICS, synchronizer, None)
+    assert (report.subject, report.level, report.message) == ("input pairs", OK, "ok")
+    expected = {
+        "/left/image_rect rate (Hz)": 29.9,
+        "/right/image_rect rate (Hz)": 30.1,
+        "pairs": 11,
+        "unpaired left": 1,
+        "unpaired right": 0,
+        "stale or duplicate": 1,
+        "clock jumps": 0,
+        "pairing": "equal stamps",
+    }
+    assert {key: report.values[key] for key in expected} == expected
+
+
+def test_inputs_report_the_skew_and_how_they_pair():
+    values = health.input_report(TOPICS, synchronized(4 * MS), None).values
+    assert values["skew (ms)"] == 4.0
+    assert values["pairing"] == "within 10 ms"
+
+
+def test_inputs_report_an_unknown_skew_in_words():
+    values = health.input_report(TOPICS, PairSynchronizer(), None).values
+    assert values["skew (ms)"] == "unknown"
+
+
+def test_loss_on_the_way_is_a_warning():
+    report = health.input_report(TOPICS, synchronized(), "the transport loses images")
+    assert (report.level, report.message) == (WARN, "the transport loses images")
+    assert report.values["pairs"] == 10
+
+
+# -- inference -----------------------------------------------------------------------------------
+
+
+def test_inference_reports_stages_but_not_the_latency():
+    statistics = Statistics()
+    statistics.record_published({"inference": 0.020, "depth": 0.001}, latency=0.5)
+    for name, count in (("pairs", 5), ("replaced", 2), ("limited", 1)):
+        for _ in range(count):
+            statistics.count(name)
+    statistics.confidence_mean = 0.75
+    report = health.inference_report(statistics)
+    assert (report.subject, report.level, report.message) == ("inference", OK, "ok")
+    assert report.values == {
+        "inference p50 / p95 (ms)": "20.00 / 20.00",
+        "depth p50 / p95 (ms)": "1.00 / 1.00",
+        "pairs offered": 5,
+        "replaced by a newer pair": 2,
+        "skipped by max_rate": 1,
+        "failed": 0,
+        "mean confidence": 0.75,
+    }
+
+
+def test_a_failing_inference_is_an_error_until_a_frame_succeeds():
+    statistics = Statistics()
+    statistics.record_error("left image: truncated")
+    report = health.inference_report(statistics)
+    assert (report.level, report.message) == (ERROR, "left image: truncated")
+    assert report.values["failed"] == 1
+    statistics.record_published({}, latency=0.1)
+    report = health.inference_report(statistics)
+    assert (report.level, report.message) == (OK, "ok")
+    assert report.values["failed"] == 1
+
+
+# -- outputs -------------------------------------------------------------------------------------
+
+
+def test_outputs_report_what_is_published():
+    statistics = Statistics()
+    for _ in range(3):
+        statistics.record_published({}, latency=0.0405)
+    report = health.output_report(statistics, None, False, ["depth", "points"])
+    assert (report.subject, report.level, report.message) == ("outputs", OK, "ok")
+    assert report.values["published"] == 3
+    assert report.values["rate (Hz)"] > 0
+    assert report.values["stamp to publish p50 / p95 (ms)"] == "40.5 / 40.5"
+    assert 0 <= report.values["seconds since the last"] < 1
+    assert report.values["subscribed"] == "depth, points"
+
+
+def test_outputs_that_never_were_say_so():
+    values = health.output_report(Statistics(), None, False, []).values
+    assert values["published"] == 0
+    assert values["seconds since the last"] == "never"
+    assert values["subscribed"] == "nothing"
+    assert values["stamp to publish p50 / p95 (ms)"] == "nan / nan"
+
+
+@pytest.mark.parametrize(("idle", "level"), [(False, WARN), (True, OK)])
+def test_silence_is_a_warning_unless_nobody_listens(idle, level):
+    report = health.output_report(Statistics(), "the cause", idle, [])
+    assert (report.level, report.message) == (level, "the cause")
+
+
+# -- engine --------------------------------------------------------------------------------------
+
+
+def test_the_engine_is_reported_with_all_that_it_says_of_itself():
+    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp16", "CUDA", "net.onnx")
+    report = health.engine_report(spec)
+    assert (report.subject, report.level) == ("engine", OK)
+    assert report.message == str(spec)
+    assert report.values == {
+        "name": spec.name,
+        "backend": spec.backend,
+        "device": spec.device,
+        "precision": spec.precision,
+        "provenance": spec.provenance,
+    }
+
+
+def test_an_engine_that_is_not_loaded_is_a_warning():
+    report = health.engine_report(None)
+    assert report.level == WARN
+    assert "configure" in report.message
+
+
+# -- calibration ---------------------------------------------------------------------------------
+
+
+def test_calibration_reports_the_geometry():
+    camera = make_camera(64, 48, offset=2.5)
+    report = health.calibration_report(camera, None, None)
+    assert (report.subject, report.level, report.message) == ("calibration", OK, "ok")
+    assert report.values == {
+        "baseline (m)": camera.baseline,
+        "focal length (px)": camera.fx,
+        "principal-point offset (px)": 2.5,
+        "image size": "64 x 48",
+    }
+
+
+def test_a_calibration_error_is_an_error():
+    report = health.calibration_report(make_camera(), "P[0] = 0", None)
+    assert (report.level, report.message) == (ERROR, "P[0] = 0")
+
+
+def test_no_camera_info_yet_is_no_fault():
+    report = health.calibration_report(None, None, None)
+    assert (report.level, report.message) == (OK, "no camera_info yet")
+
+
+def test_warnings_of_the_calibration_are_warnings():
+    camera = replace(make_camera(), warnings=("the sign is wrong", "cy differs"))
+    report = health.calibration_report(camera, None, None)
+    assert (report.level, report.message) == (WARN, "the sign is wrong; cy differs")
+
+
+@pytest.mark.parametrize(("rms", "level"), [(0.3, OK), (1.0, OK), (1.01, WARN), (4.2, WARN)])
+def test_rows_that_differ_by_more_than_a_pixel_are_a_warning(rms, level):
+    vertical = VerticalDisparity(rms, -0.1, 150)
+    report = health.calibration_report(make_camera(), None, vertical)
+    assert report.level == level
+    assert report.values["vertical disparity RMS (px)"] == rms
+    assert report.values["vertical disparity median (px)"] == -0.1
+    assert report.values["vertical disparity matches"] == 150
+    if level == WARN:
+        assert f"{rms:.1f} px" in report.message and "recalibrate" in report.message

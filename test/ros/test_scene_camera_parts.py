@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
+
+from rclpy.parameter import Parameter
+from rclpy.qos import ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from stereo_depth_ros.pictures import write_image
+from stereo_depth_ros.ros.scene_camera import SceneCamera
+
+SMALL = {"scene": "plane", "width": 32, "height": 24}
+NAMESPACE = "/scene_camera_parts"
+
+
+@pytest.fixture
+def made(dds) -> Iterator[Callable[..., SceneCamera]]:
+    """Makes small cameras, which are never spun, and removes them after the test."""
+    cameras = []
+
+    def make(**parameters: object) -> SceneCamera:
+        overrides = [Parameter(n, value=v) for n, v in {**SMALL, **parameters}.items()]
+        cameras.append(SceneCamera(namespace=NAMESPACE, parameter_overrides=overrides))
+        return cameras[-1]
+
+    yield make
+    for camera in cameras:
+        camera.destroy_node()
+
+
+def topics(camera: SceneCamera) -> dict[str, type]:
+    return {
+        publisher.topic_name.removeprefix(f"{NAMESPACE}/"): publisher.msg_type
+        for publisher in camera.publishers
+        if publisher.topic_name.startswith(f"{NAMESPACE}/")
+    }
+
+
+def reliabilities(camera: SceneCamera) -> set[ReliabilityPolicy]:
+    """Those of the topics that `topics` names."""
+    return {
+        publisher.qos_profile.reliability
+        for publisher in camera.publishers
+        if publisher.topic_name.startswith(f"{NAMESPACE}/")
+    }
+
+
+INFOS = {"left/camera_info": CameraInfo, "right/camera_info": CameraInfo}
+
+
+def test_it_publishes_what_a_rectified_pair_publishes_and_the_truth(made):
+    assert topics(made()) == {
+        "left/image_rect": Image,
+        "right/image_rect": Image,
+        "truth/depth/image_rect": Image,
+        **INFOS,
+    }
+
+
+def test_compressed_images_come_on_the_topics_of_image_transport(made):
+    found = topics(made(image_transport="compressed"))
+    assert found == {
+        "left/image_rect/compressed": CompressedImage,
+        "right/image_rect/compressed": CompressedImage,
+        "truth/depth/image_rect": Image,
+        **INFOS,
+    }
+
+
+@pytest.mark.parametrize(
+    ("word", "policy"),
+    [("best_effort", ReliabilityPolicy.BEST_EFFORT), ("reliable", ReliabilityPolicy.RELIABLE)],
+)
+def test_all_topics_have_the_reliability_asked_for(made, word, policy):
+    assert reliabilities(made(reliability=word)) == {policy}
+
+
+def test_a_camera_is_best_effort_as_sensors_are(made):
+    assert reliabilities(made()) == {ReliabilityPolicy.BEST_EFFORT}
+
+
+def test_every_parameter_is_described(made):
+    camera = made()
+    for name in (*SMALL, "rate", "noise", "skew", "drop", "encoding", "left_file"):
+        assert len(camera.describe_parameter(name).description) > 5
+
+
+@pytest.mark.parametrize("encoding", ["bgra8", "mono16", "bayer_grbg8", "yuv422_yuy2"])
+def test_it_sends_other_encodings(made, encoding):
+    assert "left/image_rect" in topics(made(encoding=encoding, noise=0.0))
+
+
+@pytest.mark.parametrize("name", ["scene", "encoding", "reliability", "image_transport"])
+def test_a_word_that_is_not_known_is_refused_in_words(made, name):
+    # What is no ValueError ends the process in a traceback.
+    with pytest.raises(ValueError, match=r"nonsense"):
+        made(**{name: "nonsense"})
+
+
+@pytest.mark.parametrize("rate", [0.0, -5.0])
+def test_a_rate_that_is_none_is_refused_in_words(made, rate):
+    with pytest.raises(ValueError, match=r"rate"):
+        made(rate=rate)
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path) -> dict[str, str]:
+    """Parameters of a pair of 32 x 24 images with their calibration."""
+    image = np.arange(32 * 24 * 3, dtype=np.uint8).reshape(24, 32, 3)
+    for name in ("left", "right"):
+        write_image(tmp_path / f"{name}.png", image)
+    write_image(tmp_path / "large.png", np.repeat(image, 2, axis=1))
+    (tmp_path / "calib.yaml").write_text("focal_px: 30.0\nbaseline_m: 0.1\ncx: 15.5\ncy: 11.5\n")
+    return {
+        "left_file": str(tmp_path / "left.png"),
+        "right_file": str(tmp_path / "right.png"),
+        "calibration_file": str(tmp_path / "calib.yaml"),
+    }
+
+
+def test_files_are_sent_on_the_topics_of_the_scene(made, files):
+    assert {"left/image_rect", "right/image_rect", *INFOS} <= topics(made(**files)).keys()
+
+
+def test_two_files_of_different_size_are_refused(made, files, tmp_path):
+    with pytest.raises(ValueError, match="differ in size"):
+        made(**{**files, "right_file": str(tmp_path / "large.png")})
+
+
+@pytest.mark.parametrize("name", ["left_file", "right_file", "calibration_file"])
+def test_a_missing_file_is_named(made, files, name):
+    with pytest.raises((OSError, ValueError), match=r"absent\.file"):
+        made(**{**files, name: "absent.file"})
+
+
+@pytest.mark.parametrize("name", ["right_file", "calibration_file"])
+def test_a_file_that_was_not_given_is_refused_in_words(made, files, name):
+    with pytest.raises((OSError, ValueError)) as raised:
+        made(**{**files, name: ""})
+    assert name.split("_")[0] in str(raised.value)
