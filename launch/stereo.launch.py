@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
@@ -25,10 +25,10 @@ ARGUMENTS = {
     "model": ("", "A name in models/ or the path of an exported .onnx file"),
     "backend": ("", "What runs the model: auto, onnxruntime, opencv"),
     "namespace": ("", "Namespace of the node and of its relative topics"),
-    "params_file": (str(SHARE / "config" / "stereo.yaml"), "Parameters of the node"),
+    "params_file": ("", "Your parameters; what they leave out is as in config/stereo.yaml"),
     "rviz": ("false", "Show depth, confidence and the cloud in RViz"),
     "demo": ("false", "Start a simulated camera, so that no camera is needed"),
-    "use_sim_time": ("false", "Follow /clock"),
+    "use_sim_time": ("", "true to follow /clock"),
     "log_level": ("info", "debug, info, warn or error"),
     **{name: ("", f"Topic to use instead of the preset's {name}") for name in INPUTS},
 }
@@ -45,19 +45,23 @@ def generate_launch_description() -> LaunchDescription:
         )
         for name, (default, description) in ARGUMENTS.items()
     ]
-    transport = [SetEnvironmentVariable(k, v) for k, v in transport_environment().items()]
-    return LaunchDescription([*arguments, *transport, OpaqueFunction(function=_nodes)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
 
 
 def _nodes(context: LaunchContext) -> list[Node]:
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     preset_file = SHARE / "config" / "cameras" / f"{value['camera']}.yaml"
     preset = yaml.safe_load(preset_file.read_text())
-    if not Path(value["params_file"]).is_file():
-        raise FileNotFoundError(f"params_file {value['params_file']} does not exist")
+    own = [value["params_file"]] if value["params_file"] else []
+    for file in own:
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"params_file {file} does not exist")
+    defaults = str(SHARE / "config" / "stereo.yaml")
     topics = {name: value[name] or preset["topics"][name] for name in INPUTS}
     chosen = {name: value[name] for name in ("model", "backend") if value[name]}
-    sim_time = {"use_sim_time": value["use_sim_time"].lower() == "true"}
+    if value["use_sim_time"]:
+        chosen["use_sim_time"] = value["use_sim_time"].lower() == "true"
+    clock = {name: chosen[name] for name in ("use_sim_time",) if name in chosen}
     remappings = [(INPUTS[name], topic) for name, topic in topics.items()]
     # To ROS the compressed images are topics of their own, which the simulated camera publishes.
     remappings += [
@@ -70,6 +74,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
         "package": "stereo_depth_ros",
         "namespace": value["namespace"],
         "remappings": remappings,
+        "additional_env": transport_environment(),
         "arguments": ["--ros-args", "--log-level", value["log_level"]],
         "output": "screen",
     }
@@ -77,13 +82,13 @@ def _nodes(context: LaunchContext) -> list[Node]:
         Node(
             executable="stereo_depth_node",
             name="stereo_depth_node",
-            parameters=[value["params_file"], preset["parameters"], chosen, sim_time],
+            parameters=[defaults, preset["parameters"], *own, chosen],
             **shared,
         ),
         Node(
             executable="scene_camera",
             name="scene_camera",
-            parameters=[sim_time],
+            parameters=[clock],
             condition=IfCondition(value["demo"]),
             **shared,
         ),
@@ -92,7 +97,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
             executable="rviz2",
             namespace=value["namespace"],
             arguments=["-d", str(SHARE / "config" / "stereo.rviz"), "-f", frame],
-            parameters=[sim_time],
+            parameters=[clock],
             condition=IfCondition(value["rviz"]),
         ),
     ]

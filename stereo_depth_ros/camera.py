@@ -9,6 +9,7 @@ depth is ``f * B / (disparity - (cx_left - cx_right))``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -47,12 +48,12 @@ class StereoCamera:
         left: Calibration,
         right: Calibration,
         baseline: float = 0.0,
-        tf_baseline: float | None = None,
+        tf_baseline: Callable[[], float | None] = lambda: None,
     ) -> StereoCamera:
         """Build the geometry of the images that the two cameras send.
 
         The baseline comes from P[3] of the right camera; where that is zero from ``baseline`` (the
-        parameter, metres, 0 = unset); where that is unset from ``tf_baseline`` (metres, None =
+        parameter, metres, 0 = unset); where that is unset ``tf_baseline`` is asked (metres, None =
         unknown).
 
         Raises
@@ -170,7 +171,7 @@ def _baseline(
     left: Calibration,
     right: Calibration,
     parameter: float,
-    tf_baseline: float | None,
+    tf_baseline: Callable[[], float | None],
     warnings: list[str],
 ) -> float:
     tx_left = left.p[0, 3] / left.p[0, 0]
@@ -185,14 +186,13 @@ def _baseline(
     if signed == 0:
         if parameter != 0:
             signed, origin = parameter, "parameter 'baseline'"
-        elif tf_baseline is not None:
-            signed, origin = tf_baseline, "TF between the two camera frames"
+        else:
+            signed, origin = tf_baseline() or 0.0, "TF between the two camera frames"
     if not np.isfinite(signed) or signed == 0:
         raise CalibrationError(
             f"baseline is {signed:g}: P[3] of {right.source} is {right.p[0, 3]:g}, parameter "
-            f"'baseline' is {parameter:g} and TF gives "
-            f"{'nothing' if tf_baseline is None else format(tf_baseline, 'g')}; set parameter "
-            "'baseline' to the distance between the cameras in metres"
+            f"'baseline' is {parameter:g} and TF gives none; set parameter 'baseline' to the "
+            "distance between the cameras in metres"
         )
     if not MIN_BASELINE_M <= abs(signed) <= MAX_BASELINE_M:
         raise CalibrationError(

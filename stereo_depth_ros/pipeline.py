@@ -46,10 +46,12 @@ class StereoResult:
     +Inf too far, -Inf too near), ``depth_mm`` uint16 (0 unknown or out of limits), ``disparity``
     float32 px less the principal-point offset (-1 unknown), ``confidence`` float32 (NaN unknown),
     ``points`` (H, W, 4) float32 x y z in m and packed 0x00RRGGBB, NaN where there is none,
-    ``free_space`` (N, 3) float32 m. ``seconds`` is the time that each stage took.
+    ``free_space`` (N, 3) float32 m. ``settings`` are those it was made with; ``seconds`` is the
+    time that each stage took.
     """
 
     camera: StereoCamera
+    settings: Settings
     search_range: tuple[float, float]
     image: np.ndarray
     matched: np.ndarray
@@ -99,8 +101,9 @@ class StereoPipeline:
                 left, right = rectify[0](left), rectify[1](right)
         spec = self.engine.spec
         # Engines search from zero upwards; with verged cameras the far field lies below zero.
-        verge = max(0, ceil(-camera.offset))
+        verge = _verge(camera)
         fit = Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
+        at_input = settings.output_resolution == "input"
         with _timed(seconds, "fit"):
             small_left = fit.shrink(_extended(left, verge, 0))
             left_input = fit.pad(small_left)
@@ -110,30 +113,29 @@ class StereoPipeline:
             back = self._right_view(left_input, right_input) if settings.lr_check else None
         with _timed(seconds, "filters"):
             disparity, confidence = fit.crop(disparity), fit.crop(confidence)
-            at_input = settings.output_resolution == "input"
             known = filters.confident(confidence, settings.confidence_threshold)
             known &= np.isfinite(disparity)
             if back is not None:
                 tolerance = settings.lr_tolerance * (fit.scale if at_input else 1.0)
                 known &= filters.left_right_consistent(disparity, fit.crop(back), tolerance)
             if at_input:
-                output_camera, image, margin, scale = camera, left, verge, 1.0
+                image, margin, scale = left, verge, 1.0
                 disparity = fit.enlarge_disparity(disparity)
                 confidence, known = fit.enlarge_nearest(confidence), fit.enlarge_nearest(known)
             else:
                 scale, margin = fit.scale, round(verge * fit.scale)
-                extended = camera.cropped(-verge, 0, fit.width, fit.height)
-                output_camera = fit.camera(extended).cropped(
-                    margin, 0, fit.inner_width - margin, fit.inner_height
-                )
                 image = small_left[:, margin:]
             disparity = disparity[:, margin:] - np.float32(verge * scale)
             confidence, known = confidence[:, margin:], known[:, margin:]
-            disparity = self._over_time(disparity, image)
-            known = self._filtered(disparity, known)
+            if rectify is not None:
+                known = known & _resized_mask(rectify[0].inside, known)
+            disparity = self._over_time(disparity, image, settings.temporal_gain)
+            known = _filtered(disparity, known, settings)
         search = (spec.max_disparity or fit.inner_width / 3) * scale / fit.scale
+        output_camera = self.output_camera(camera, settings)
         result = StereoResult(
             camera=output_camera,
+            settings=settings,
             search_range=(0.0, search - verge * scale - output_camera.offset),
             image=image,
             matched=disparity,
@@ -141,8 +143,18 @@ class StereoPipeline:
             known=known,
             seconds=seconds,
         )
-        self._make(result, wanted)
+        _make(result, wanted)
         return result
+
+    def output_camera(self, camera: StereoCamera, settings: Settings) -> StereoCamera:
+        """Return the geometry of the outputs for a pair of ``camera``."""
+        if settings.output_resolution == "input":
+            return camera
+        spec, verge = self.engine.spec, _verge(camera)
+        fit = Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
+        extended = fit.camera(camera.cropped(-verge, 0, fit.width, fit.height))
+        margin = round(verge * fit.scale)
+        return extended.cropped(margin, 0, fit.inner_width - margin, fit.inner_height)
 
     def _right_view(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         # Mirrored and exchanged, the right view is a left view that the same engine can match.
@@ -151,8 +163,7 @@ class StereoPipeline:
         )
         return mirrored[:, ::-1]
 
-    def _over_time(self, disparity: np.ndarray, image: np.ndarray) -> np.ndarray:
-        gain = self.settings.temporal_gain
+    def _over_time(self, disparity: np.ndarray, image: np.ndarray, gain: float) -> np.ndarray:
         if gain >= 1.0:
             self._previous = None
             return disparity
@@ -162,53 +173,55 @@ class StereoPipeline:
         self._previous = disparity, grey
         return disparity
 
-    def _filtered(self, disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
-        settings = self.settings
-        if settings.edge_filter > 0:
-            known = known & filters.not_flying(disparity, settings.edge_filter)
-        if settings.speckle_size > 0:
-            left = np.where(known, disparity, np.float32(np.nan))
-            known = known & filters.not_speckle(left, settings.speckle_size, settings.speckle_step)
-        if settings.roi:
-            known = known & filters.inside_polygon(settings.roi, *disparity.shape)
-        return known
 
-    def _make(self, result: StereoResult, wanted: Collection[Output]) -> None:
-        seconds, unknown = result.seconds, ~result.known
-        if set(wanted) - {Output.DISPARITY, Output.CONFIDENCE}:
-            self._make_metric(result, wanted)
-        if Output.DISPARITY in wanted:
-            with _timed(seconds, "disparity"):
-                disparity = result.matched - np.float32(result.camera.offset)
-                np.maximum(disparity, 0.0, out=disparity)
-                disparity[unknown] = -1.0
-                result.disparity = disparity
-        if Output.CONFIDENCE in wanted:
-            with _timed(seconds, "confidence"):
-                confidence = result.certainty.copy()
-                confidence[unknown] = np.nan
-                result.confidence = confidence
+def _filtered(disparity: np.ndarray, known: np.ndarray, settings: Settings) -> np.ndarray:
+    if settings.edge_filter > 0:
+        known = known & filters.not_flying(disparity, settings.edge_filter)
+    if settings.speckle_size > 0:
+        left = np.where(known, disparity, np.float32(np.nan))
+        known = known & filters.not_speckle(left, settings.speckle_size, settings.speckle_step)
+    if settings.roi:
+        known = known & filters.inside_polygon(settings.roi, *disparity.shape)
+    return known
 
-    def _make_metric(self, result: StereoResult, wanted: Collection[Output]) -> None:
-        seconds, settings = result.seconds, self.settings
-        with _timed(seconds, "depth"):
-            depth = result.camera.depth(result.matched)
-            depth[depth < settings.min_depth] = -np.inf
-            depth[depth > settings.max_depth] = np.inf
-            depth[~result.known] = np.nan
-        if Output.DEPTH in wanted:
-            result.depth = depth
-        if Output.DEPTH_MM in wanted:
-            with _timed(seconds, "depth_mm"):
-                result.depth_mm = to_millimetres(depth)
-        if Output.POINTS in wanted:
-            with _timed(seconds, "points"):
-                result.points = _cloud(depth, result, settings.points_stride)
-        if Output.FREE_SPACE in wanted:
-            with _timed(seconds, "free_space"):
-                result.free_space = _free_space(
-                    depth, result.camera, settings.clearing_range, settings.points_stride
-                )
+
+def _make(result: StereoResult, wanted: Collection[Output]) -> None:
+    seconds, unknown = result.seconds, ~result.known
+    if set(wanted) - {Output.DISPARITY, Output.CONFIDENCE}:
+        _make_metric(result, wanted)
+    if Output.DISPARITY in wanted:
+        with _timed(seconds, "disparity"):
+            disparity = result.matched - np.float32(result.camera.offset)
+            np.maximum(disparity, 0.0, out=disparity)
+            disparity[unknown] = -1.0
+            result.disparity = disparity
+    if Output.CONFIDENCE in wanted:
+        with _timed(seconds, "confidence"):
+            confidence = result.certainty.copy()
+            confidence[unknown] = np.nan
+            result.confidence = confidence
+
+
+def _make_metric(result: StereoResult, wanted: Collection[Output]) -> None:
+    seconds, settings = result.seconds, result.settings
+    with _timed(seconds, "depth"):
+        depth = result.camera.depth(result.matched)
+        depth[depth < settings.min_depth] = -np.inf
+        depth[depth > settings.max_depth] = np.inf
+        depth[~result.known] = np.nan
+    if Output.DEPTH in wanted:
+        result.depth = depth
+    if Output.DEPTH_MM in wanted:
+        with _timed(seconds, "depth_mm"):
+            result.depth_mm = to_millimetres(depth)
+    if Output.POINTS in wanted:
+        with _timed(seconds, "points"):
+            result.points = _cloud(depth, result, settings.points_stride)
+    if Output.FREE_SPACE in wanted:
+        with _timed(seconds, "free_space"):
+            result.free_space = _free_space(
+                depth, result.camera, settings.clearing_range, settings.points_stride
+            )
 
 
 def to_millimetres(depth: np.ndarray) -> np.ndarray:
@@ -231,6 +244,18 @@ def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> N
                 f"camera_info says {camera.width} x {camera.height} (x 3 channels); the driver "
                 "must publish the camera_info of the resolution it sends"
             )
+
+
+def _verge(camera: StereoCamera) -> int:
+    """Columns by which the views must be moved apart so that infinity is no negative disparity."""
+    return max(0, ceil(-camera.offset))
+
+
+def _resized_mask(mask: np.ndarray, like: np.ndarray) -> np.ndarray:
+    if mask.shape == like.shape:
+        return mask
+    size = like.shape[::-1]
+    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
 
 
 def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:

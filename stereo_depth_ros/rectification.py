@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -19,6 +20,12 @@ class RectificationMap:
 
     coordinates: np.ndarray
     weights: np.ndarray
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """Whether each rectified pixel shows the raw image, (H, W) bool."""
+        height, width = self.coordinates.shape[:2]
+        return self(np.full((height, width), 255, np.uint8)) == 255
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Return ``image`` rectified, same shape and dtype; black beyond the raw image."""
@@ -96,10 +103,16 @@ def vertical_disparity(
 ) -> VerticalDisparity | None:
     """Measure how far corresponding points lie from a common row.
 
-    Corners of ``left`` (H, W, 3) uint8 are tracked into ``right`` (same) from where ``disparity``
-    (H, W) float32 px, matched, predicts them; a track must lead back to its start. Returns None
-    where fewer than 20 survive, as on blank walls.
+    Corners of ``left`` (H, W, 3) uint8 are tracked into ``right`` (same) from where the matched
+    ``disparity`` (float32, px of its own size, which may be another) predicts them; a track must
+    lead back to its start. Returns None where fewer than 20 survive, as on blank walls.
     """
+    height, width = left.shape[:2]
+    if disparity.shape != (height, width):
+        scale = np.float32(width / disparity.shape[1])
+        disparity = scale * cv2.resize(
+            disparity, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
+        )
     grey_left = cv2.cvtColor(left, cv2.COLOR_RGB2GRAY)
     grey_right = cv2.cvtColor(right, cv2.COLOR_RGB2GRAY)
     corners = cv2.goodFeaturesToTrack(grey_left, max_matches, 0.02, 12)

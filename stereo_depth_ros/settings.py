@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,8 @@ class Settings:
             raise ValueError(
                 f"output_resolution is '{self.output_resolution}'; it must be input or model"
             )
+        if not all(map(isfinite, self.roi)):
+            raise ValueError(f"roi holds a number that is not finite: {self.roi}")
         if len(self.roi) % 2 or 0 < len(self.roi) < 6:
             raise ValueError(
                 f"roi has {len(self.roi)} numbers; a polygon is x0, y0, x1, y1, … of at least "

@@ -288,7 +288,7 @@ def test_baseline_comes_from_p3_without_a_warning(fx, tx_left, tx_right, baselin
     ],
 )
 def test_baseline_comes_from_p3_then_the_parameter_then_tf(tx_right, parameter, tf, baseline):
-    camera = StereoCamera.from_calibrations(*pair(381.36, 0.0, tx_right), parameter, tf)
+    camera = StereoCamera.from_calibrations(*pair(381.36, 0.0, tx_right), parameter, lambda: tf)
     assert camera.baseline == pytest.approx(baseline, rel=1e-4)
     assert camera.warnings == ()
 
@@ -450,14 +450,14 @@ def test_unit_hint_for_a_baseline_in_centimetres_names_centimetres():
 )
 def test_too_large_baseline_names_where_it_comes_from(parameter, tf, origin):
     with pytest.raises(CalibrationError) as caught:
-        StereoCamera.from_calibrations(*pair(381.36, 0.0, 0.0), parameter, tf)
+        StereoCamera.from_calibrations(*pair(381.36, 0.0, 0.0), parameter, lambda: tf)
     assert f"60 m from {origin}" in str(caught.value)
 
 
 @pytest.mark.parametrize("tf", [0.0, np.nan])
 def test_tf_without_a_distance_is_refused(tf):
     with pytest.raises(CalibrationError, match="set parameter 'baseline'"):
-        StereoCamera.from_calibrations(*pair(381.36, 0.0, 0.0), tf_baseline=tf)
+        StereoCamera.from_calibrations(*pair(381.36, 0.0, 0.0), tf_baseline=lambda: tf)
 
 
 def test_focal_lengths_within_one_percent_are_accepted():

@@ -19,7 +19,7 @@ from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA, resident_bytes, running
 from stereo_depth_ros.ros.recorder import Recorder
-from stereo_depth_ros.ros.transport import VARIABLES, transport_environment
+from stereo_depth_ros.ros.transport import CHOICES, profile_environment
 
 NAMESPACE = "/stereo_depth_bench"
 SIZES = ((640, 480), (1280, 720))
@@ -39,16 +39,19 @@ _RATE_HZ = 4.0
 
 @dataclass
 class Run:
-    """One configuration: ms per stage as (p50, p95); ``own`` is all of them but the inference.
+    """One configuration: ms as (p50, p95), per stage and over frames.
 
-    ``memcpy`` is the ms that copying the same bytes, in and out, takes in the same minute.
+    ``own`` sums all stages but the inference, filling and publishing messages included;
+    ``overhead`` is stamp to publish less the inference, so the camera's sending and the transport
+    count too. ``memcpy`` is the ms that copying the same bytes, in and out, takes meanwhile.
     """
 
     size: str
     outputs: str
     frames: int
     stages: dict[str, tuple[float, float]]
-    own: float
+    own: tuple[float, float]
+    overhead: tuple[float, float]
     stamp_to_publish: tuple[float, float]
     memcpy: float
     megabytes: float
@@ -103,15 +106,15 @@ def bench_node(
     found = NodeBenchmark()
     for width, height in SIZES:
         for label, topics in (("depth", _DEPTH_ONLY), ("all", _ALL)):
-            with _recording(topics, transport_environment()) as recorder:
+            with _recording(topics, profile_environment()) as recorder:
                 found.runs.append(
                     _run(recorder, node_parameters, (width, height), label, topics, seconds)
                 )
                 found.engine = recorder.diagnostics["engine"].message
-        for name, variables in (("default", {}), ("shipped", transport_environment())):
+        for name, variables in (("default", {}), ("shipped", profile_environment())):
             found.deliveries += _deliveries((width, height), name, variables)
     if soak_minutes:
-        with _recording(_ALL, transport_environment()) as recorder:
+        with _recording(_ALL, profile_environment()) as recorder:
             found.soak = _soak(recorder, node_parameters, soak_minutes)
     return found
 
@@ -119,7 +122,7 @@ def bench_node(
 @contextmanager
 def _recording(topics: Mapping[str, type], variables: Mapping[str, str]) -> Iterator[Recorder]:
     """Give a recorder whose process uses the transport that ``variables`` select."""
-    before = {name: os.environ.pop(name, None) for name in VARIABLES}
+    before = {name: os.environ.pop(name, None) for name in CHOICES}
     os.environ.update(variables)
     rclpy.init()
     recorder = Recorder(topics, NAMESPACE)
@@ -169,8 +172,9 @@ def _run(
         size=f"{size[0]}x{size[1]}",
         outputs=label,
         frames=len(recorder.arrivals["depth/image_rect"]),
+        own=stages.pop("own"),
+        overhead=stages.pop("overhead"),
         stages=stages,
-        own=sum(p50 for stage, (p50, _) in stages.items() if stage != "inference"),
         stamp_to_publish=_two(recorder.values("outputs")["stamp to publish p50 / p95 (ms)"]),
         memcpy=memcpy,
         megabytes=megabytes,
@@ -241,18 +245,17 @@ def as_text(found: NodeBenchmark) -> str:
     lines = [
         f"engine: {found.engine}",
         "",
-        "| size | outputs | inference p50 / p95 | node's own p50 | memcpy of the same bytes "
-        "| stamp to publish p50 / p95 |",
-        "| --- " * 6 + "|",
+        "| size | outputs | stamp to publish | inference | overhead | of it the node's own "
+        "| memcpy of the same bytes |",
+        "| --- " * 7 + "|",
     ]
     for run in found.runs:
-        p50, p95 = run.stages["inference"]
+        columns = (run.stamp_to_publish, run.stages["inference"], run.overhead, run.own)
+        times = " | ".join(f"{p50:.1f} / {p95:.1f}" for p50, p95 in columns)
         lines.append(
-            f"| {run.size} | {run.outputs} | {p50:.1f} / {p95:.1f} ms | {run.own:.2f} ms "
-            f"| {run.memcpy:.2f} ms ({run.megabytes:.1f} MB) "
-            f"| {run.stamp_to_publish[0]:.1f} / {run.stamp_to_publish[1]:.1f} ms |"
+            f"| {run.size} | {run.outputs} | {times} | {run.memcpy:.2f} ({run.megabytes:.1f} MB) |"
         )
-    lines += ["", "Stages, p50 / p95 in ms:", ""]
+    lines += ["", "All in ms, p50 / p95. Stages:", ""]
     for run in found.runs:
         stages = ", ".join(f"{s} {a:.2f} / {b:.2f}" for s, (a, b) in run.stages.items())
         lines.append(f"- {run.size} {run.outputs} ({run.frames} frames): {stages}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import cv2
@@ -36,6 +37,8 @@ _INPUTS = {
     "truth/depth/image_rect": Image,
 }
 _START_S, _MEASURE_S = 20.0, 8.0
+# Any engine that works is far on the right side of these, in percent.
+_MAX_BAD2, _MIN_DENSITY = 10.0, 50.0
 
 
 class DemoError(RuntimeError):
@@ -63,7 +66,8 @@ def run_demo(
     Raises
     ------
     DemoError
-        When an output does not arrive, or a process does not end as it should.
+        When an output does not arrive, a process does not end with status 0, or depth disagrees
+        with the truth.
     """
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(transport_environment())
@@ -71,29 +75,39 @@ def run_demo(
     recorder = Recorder({**_OUTPUTS, **_INPUTS}, NAMESPACE)
     try:
         with ExitStack() as stack:
+            processes = {}
             for module, parameters, log in (
                 (NODE, node_parameters, "node.log"),
                 (SCENE_CAMERA, camera_parameters, "camera.log"),
             ):
-                stack.enter_context(running(module, parameters, NAMESPACE, log=folder / log))
-            _wait_for_outputs(recorder, folder)
+                started = running(module, parameters, NAMESPACE, log=folder / log)
+                processes[log] = stack.enter_context(started)
+            _wait_for_outputs(recorder, processes, folder)
             recorder.forget()
             recorder.spin_for(_MEASURE_S)
             recorder.spin_until(lambda: "engine" in recorder.diagnostics, 3.0)
     finally:
         recorder.destroy_node()
         rclpy.try_shutdown()
+    for log, process in processes.items():
+        if process.returncode != 0:
+            raise DemoError(f"status {process.returncode} instead of 0; see {folder / log}")
     _write_pictures(recorder, folder)
     return _report(recorder, folder)
 
 
-def _wait_for_outputs(recorder: Recorder, folder: Path) -> None:
-    if not recorder.spin_until(lambda: all(t in recorder.latest for t in _OUTPUTS), _START_S):
-        missing = [topic for topic in _OUTPUTS if topic not in recorder.latest]
-        said = recorder.complaints() or (folder / "node.log").read_text().splitlines()[-5:]
+def _wait_for_outputs(recorder: Recorder, processes: Mapping[str, Popen], folder: Path) -> None:
+    def is_decided() -> bool:
+        complete = all(topic in recorder.latest for topic in _OUTPUTS)
+        ended = any(process.poll() is not None for process in processes.values())
+        return complete or ended or recorder.is_error("engine")
+
+    recorder.spin_until(is_decided, _START_S)
+    missing = [topic for topic in _OUTPUTS if topic not in recorder.latest]
+    if missing:
+        logs = [line for log in processes for line in (folder / log).read_text().splitlines()[-3:]]
         raise DemoError(
-            f"no {', '.join(missing)} within {_START_S:.0f} s; the node says: "
-            + "; ".join(said or ["nothing"])
+            f"no {', '.join(missing)}: " + "; ".join(recorder.complaints() or logs or ["no word"])
         )
 
 
@@ -150,6 +164,10 @@ def _report(recorder: Recorder, folder: Path) -> str:
         found = accuracy(
             _floats(recorder.latest["depth/image_rect"]), _floats(truth), focal_baseline
         )
+        if found.bad2 > _MAX_BAD2 or found.density < _MIN_DENSITY:
+            raise DemoError(
+                f"depth disagrees with the truth: {found}; see the pictures in {folder}/"
+            )
         lines += [
             f"error against truth   median {1e3 * found.depth_error:.1f} mm, EPE "
             f"{found.epe:.2f} px, bad-2 {found.bad2:.1f} %",

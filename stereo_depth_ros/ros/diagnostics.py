@@ -9,6 +9,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 
+from stereo_depth_ros.ros import qos
+
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
 
@@ -27,7 +29,10 @@ class DiagnosticsPublisher:
 
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
-        self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", 1)
+        profile = qos.QoSProfile(depth=10)
+        self._publisher = qos.create_publisher(
+            node, node.create_publisher, DiagnosticArray, "/diagnostics", profile
+        )
 
     def publish(self, reports: list[Report], hardware_id: str) -> None:
         """Publish ``reports`` of the hardware that ``hardware_id`` names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from sensor_msgs.msg import CameraInfo
 
@@ -17,8 +18,8 @@ Maps = tuple[RectificationMap, RectificationMap]
 class PairGeometry:
     """Keeps the `StereoCamera` and, for raw images, the rectification maps of the newest infos.
 
-    ``topics`` are the two camera_info topics, for error texts. ``rectify`` is "auto", "true" or
-    "false"; ``raw`` says whether the image topics are raw, which is what auto goes by.
+    ``topics`` are the two camera_info topics, for error texts. ``rectify`` is "auto", "always"
+    or "never"; ``raw`` says whether the image topics are raw, which is what auto goes by.
     ``tf_baseline`` looks up the distance between two frames in metres, None where unknown.
     """
 
@@ -66,7 +67,7 @@ class PairGeometry:
         camera = StereoCamera.from_calibrations(
             *pair,
             baseline=self._baseline,
-            tf_baseline=self._tf_baseline(left.header.frame_id, right.header.frame_id),
+            tf_baseline=partial(self._tf_baseline, left.header.frame_id, right.header.frame_id),
         )
         maps = None
         if self._must_rectify(pair):
@@ -76,7 +77,7 @@ class PairGeometry:
     def _must_rectify(self, pair: list[Calibration]) -> bool:
         if self._rectify == "auto":
             return self._raw and not all(calibration.is_rectified for calibration in pair)
-        return self._rectify == "true"
+        return self._rectify == "always"
 
 
 def _numbers(info: CameraInfo) -> tuple[object, ...]:

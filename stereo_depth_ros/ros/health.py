@@ -12,6 +12,8 @@ from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.watchdog import TopicState
 
+_ERROR_STAYS_S = 10.0
+
 MAX_VERTICAL_PX = 1.0
 """Vertical disparity RMS above which a rectification counts as bad."""
 
@@ -52,7 +54,7 @@ def inference_report(statistics: Statistics) -> Report:
         "mean confidence": statistics.confidence_mean,
     }
     error = statistics.last_error
-    if error is not None:
+    if error is not None and time.monotonic() - error[0] < _ERROR_STAYS_S:
         return Report("inference", ERROR, error[1], values)
     return Report("inference", OK, "ok", values)
 
@@ -75,10 +77,12 @@ def output_report(
     return Report("outputs", OK, "ok", values)
 
 
-def engine_report(spec: EngineSpec | None) -> Report:
-    """Report which engine runs and why."""
+def engine_report(spec: EngineSpec | None, error: str | None = None) -> Report:
+    """Report which engine runs and why, or why none does."""
+    if error is not None:
+        return Report("engine", ERROR, error, {})
     if spec is None:
-        return Report("engine", WARN, "not loaded; configure the node", {})
+        return Report("engine", WARN, "not loaded: the node is not configured", {})
     return Report(
         "engine",
         OK,

@@ -1,84 +1,95 @@
-"""The node's subscriptions: two images and two camera_infos, heard only while wanted."""
+"""The node's subscriptions: two images, heard only while wanted, and two camera_infos."""
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_depth_ros.ros import qos
+from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
 from stereo_depth_ros.ros.statistics import Rate
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, Pair, PairSynchronizer
+from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 from stereo_depth_ros.ros.watchdog import TopicState
 
-StereoPair = Pair[Image | CompressedImage]
+Synchronizer = PairSynchronizer | MessageFiltersSynchronizer
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A pair of images and, where they have arrived, the camera_infos that belong to them."""
+
+    left: Image | CompressedImage
+    right: Image | CompressedImage
+    left_info: CameraInfo | None
+    right_info: CameraInfo | None
 
 
 @dataclass
 class _Input:
+    """One topic: ``name`` as the code gives it, before expansion and remapping."""
+
     name: str
     type: type
-    rate: Rate
+    rate: Rate = field(default_factory=Rate)
     received: int = 0
-    subscription: Subscription | None = None
+    subscriptions: list[Subscription] = field(default_factory=list)
 
 
 class StereoInputs:
     """Subscribes to the images only between `open` and `close`; camera_info is heard throughout.
 
-    ``on_pair`` is called in the executor's thread with every pair. ``infos`` holds the newest
-    camera_info of (left, right).
+    ``on_frame`` is called in the executor's thread with every pair.
     """
 
     def __init__(
         self,
         node: LifecycleNode,
-        synchronizer: PairSynchronizer,
+        synchronizer: Synchronizer,
         image_transport: str,
-        on_pair: Callable[[StereoPair], None],
+        on_frame: Callable[[Frame], None],
     ) -> None:
         self._node = node
         self.synchronizer = synchronizer
-        self._on_pair = on_pair
-        self.infos: list[CameraInfo | None] = [None, None]
-        suffix, image_type = (
-            ("/compressed", CompressedImage) if image_transport == "compressed" else ("", Image)
-        )
-        self._images = [
-            _Input(node.resolve_topic_name(f"{side}/image_rect") + suffix, image_type, Rate())
-            for side in ("left", "right")
-        ]
-        self._infos = [
-            _Input(node.resolve_topic_name(f"{side}/camera_info"), CameraInfo, Rate())
-            for side in ("left", "right")
-        ]
+        self._on_frame = on_frame
+        compressed = image_transport == "compressed"
+        suffix, image_type = ("/compressed", CompressedImage) if compressed else ("", Image)
+        sides = ("left", "right")
+        self._images = [_Input(f"{side}/image_rect{suffix}", image_type) for side in sides]
+        self._infos = [_Input(f"{side}/camera_info", CameraInfo) for side in sides]
+        self._recent_infos: tuple[deque[CameraInfo], ...] = (deque(maxlen=10), deque(maxlen=10))
         for side, info in zip((LEFT, RIGHT), self._infos, strict=True):
-            self._subscribe(info, qos.INFO_INPUT, self._info_callback(side, info))
+            self._subscribe(info, qos.INPUT, self._info_callback(side, info))
 
     @property
     def info_topics(self) -> tuple[str, str]:
         """Full names of the camera_info topics, (left, right)."""
-        return self._infos[0].name, self._infos[1].name
+        left, right = (self._node.resolve_topic_name(info.name) for info in self._infos)
+        return left, right
 
     @property
     def are_raw(self) -> bool:
         """Whether the image topics' names say that the images are not rectified."""
-        return not any("rect" in image.name for image in self._images)
+        names = [self._node.resolve_topic_name(image.name) for image in self._images]
+        return any({"rect", "rectified"}.isdisjoint(re.split("[/_]", name)) for name in names)
 
     @property
     def is_open(self) -> bool:
         """Whether the images are subscribed to."""
-        return self._images[0].subscription is not None
+        return bool(self._images[0].subscriptions)
 
     def open(self) -> None:
         """Subscribe to the images."""
         for side, image in zip((LEFT, RIGHT), self._images, strict=True):
-            if image.subscription is None:
+            if not image.subscriptions:
+                image.rate = Rate()
                 self._subscribe(image, qos.INPUT, self._image_callback(side, image))
 
     def close(self) -> None:
@@ -88,29 +99,43 @@ class StereoInputs:
 
     def destroy(self) -> None:
         """Drop every subscription."""
-        self.close()
-        for info in self._infos:
-            self._drop(info)
+        for source in (*self._images, *self._infos):
+            self._drop(source)
+
+    def hear_latched(self) -> None:
+        """Subscribe anew to a camera_info that its driver sends once and latched.
+
+        Only to such a one: to any other driver the request would be a misfit, logged as a warning.
+        """
+        for side, info in zip((LEFT, RIGHT), self._infos, strict=True):
+            publishers = self._node.get_publishers_info_by_topic(info.name)
+            latched = any(qos.is_latched(p.qos_profile) for p in publishers)
+            if latched and len(info.subscriptions) == 1:
+                self._subscribe(info, qos.LATCHED_INPUT, self._info_callback(side, info, False))
 
     def states(self) -> list[TopicState]:
         """Return what is known of each input: its publishers and what came of them."""
-        return [self._state(i) for i in (*self._images, *self._infos)]
+        images = [self._state(image, streams=True) for image in self._images]
+        return images + [self._state(info, streams=False) for info in self._infos]
 
-    def _state(self, source: _Input) -> TopicState:
+    def _state(self, source: _Input, streams: bool) -> TopicState:
+        # By the name before remapping, since this look-up remaps as well.
         publishers = self._node.get_publishers_info_by_topic(source.name)
         wanted = source.type.__module__.split(".")[0] + "/msg/" + source.type.__name__
         of_type = [p for p in publishers if p.topic_type == wanted]
-        requested = source.subscription.qos_profile if source.subscription else qos.INPUT
+        requested = source.subscriptions[0].qos_profile if source.subscriptions else qos.INPUT
         reasons = [qos.mismatch(p.qos_profile, requested) for p in of_type]
+        name = self._node.resolve_topic_name(source.name)
         return TopicState(
-            name=source.name,
+            name=name,
             type=wanted,
             publishers=len(of_type),
             other_types=tuple(sorted({p.topic_type for p in publishers} - {wanted})),
             incompatible=tuple(r for r in reasons if r),
             hz=source.rate.hz,
+            silence=source.rate.silence if streams else 0.0,
             received=source.received,
-            alternatives=() if of_type else self._similar(source.name, wanted),
+            alternatives=() if of_type else self._similar(name, wanted),
         )
 
     def _similar(self, missing: str, wanted: str) -> tuple[str, ...]:
@@ -135,40 +160,41 @@ class StereoInputs:
             image.received += 1
             pair = self.synchronizer.add(side, _nanoseconds(message), message)
             if pair is not None:
-                self._on_pair(pair)
+                infos = (self._info_of(LEFT, pair.left), self._info_of(RIGHT, pair.right))
+                self._on_frame(Frame(pair.left, pair.right, *infos))
 
         return received
 
-    def _info_callback(self, side: int, info: _Input) -> Callable[[CameraInfo], None]:
+    def _info_callback(
+        self, side: int, info: _Input, is_first: bool = True
+    ) -> Callable[[CameraInfo], None]:
         def received(message: CameraInfo) -> None:
-            info.rate.tick()
+            if is_first:
+                info.rate.tick()
             info.received += 1
-            self.infos[side] = message
+            self._recent_infos[side].append(message)
 
         return received
+
+    def _info_of(self, side: int, image: Image | CompressedImage) -> CameraInfo | None:
+        """Return the camera_info stamped as the image, else the newest."""
+        recent = self._recent_infos[side]
+        for info in reversed(recent):
+            if info.header.stamp == image.header.stamp:
+                return info
+        return recent[-1] if recent else None
 
     def _subscribe(
-        self, source: _Input, profile: qos.QoSProfile, callback: Callable[..., None]
+        self, source: _Input, profile: QoSProfile, callback: Callable[..., None]
     ) -> None:
-        source.subscription = self._node.create_subscription(
-            source.type,
-            source.name,
-            callback,
-            profile,
-            event_callbacks=qos.SubscriptionEventCallbacks(
-                incompatible_qos=lambda event: self._node.get_logger().error(
-                    f"{source.name}: a publisher offers a QoS that this subscription cannot take "
-                    f"(policy {event.last_policy_kind!s}); change it at the camera or with "
-                    f"qos_overrides.{source.name}.subscription.*"
-                )
-            ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        source.subscriptions.append(
+            qos.create_subscription(self._node, source.type, source.name, callback, profile)
         )
 
     def _drop(self, source: _Input) -> None:
-        if source.subscription is not None:
-            self._node.destroy_subscription(source.subscription)
-            source.subscription = None
+        for subscription in source.subscriptions:
+            self._node.destroy_subscription(subscription)
+        source.subscriptions.clear()
 
 
 def _nanoseconds(message: Image | CompressedImage) -> int:

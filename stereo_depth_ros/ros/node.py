@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from functools import partial
 from typing import Any
 
+import numpy as np
 import rclpy
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -13,14 +16,16 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.time import Time
 
 from stereo_depth_ros.calibration import CalibrationError
+from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine, open_engine
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult
 from stereo_depth_ros.rectification import VerticalDisparity, vertical_disparity
 from stereo_depth_ros.ros import health, parameters, watchdog
 from stereo_depth_ros.ros.diagnostics import DiagnosticsPublisher
-from stereo_depth_ros.ros.geometry import PairGeometry
+from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair
-from stereo_depth_ros.ros.inputs import StereoInputs, StereoPair
+from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
+from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.statistics import Statistics
@@ -34,6 +39,23 @@ _VERTICAL_CHECK_S = 5.0
 _LOG_AGAIN_S = 10.0
 
 
+def _open_engine(values: dict[str, Any]) -> Engine:
+    return open_engine(
+        values["model"],
+        backend=values["backend"],
+        providers=[p.strip() for p in values["providers"].split(",") if p.strip()],
+        threads=values["threads"],
+        max_disparity=values["max_disparity"],
+    )
+
+
+def _synchronizer(values: dict[str, Any]) -> Synchronizer:
+    slop_ns, queue_size = round(values["slop"] * 1e9), values["queue_size"]
+    if values["sync"] == "latest":
+        return PairSynchronizer(slop_ns, queue_size, round(values["max_age"] * 1e9))
+    return MessageFiltersSynchronizer(slop_ns if values["sync"] == "approximate" else 0, queue_size)
+
+
 class StereoDepthNode(LifecycleNode):
     """Depth from a stereo pair; see the README for topics and parameters."""
 
@@ -42,7 +64,7 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._statistics = Statistics()
-        self._worker: LatestWorker[StereoPair] = LatestWorker(self._work, "stereo engine")
+        self._worker: LatestWorker[Frame] = LatestWorker(self._work, "stereo engine")
         self._engine: Engine | None = None
         self._pipeline: StereoPipeline | None = None
         self._inputs: StereoInputs | None = None
@@ -56,6 +78,8 @@ class StereoDepthNode(LifecycleNode):
         self._last_accepted = float("-inf")
         self._hardware_id = "no camera yet"
         self._said: dict[str, float] = {}
+        self._saying = threading.Lock()
+        self._configure_error: str | None = None
         self._silent_since = time.monotonic()
         self._silence: str | None = None
         self._seen = {"paired": 0, "stale": 0}
@@ -68,39 +92,36 @@ class StereoDepthNode(LifecycleNode):
     # -- lifecycle ---------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the engine; on failure say why and stay unconfigured."""
-        values = parameters.current(self)
+        """Load the engine and make the topics; on failure say why and stay unconfigured."""
+        self._configure_error = None
         began = time.monotonic()
         try:
+            values = parameters.current(self)
             parameters.check(values)
-            settings = parameters.settings_from(values)
-            self._engine = self._worker.call(
-                lambda: open_engine(
-                    values["model"],
-                    backend=values["backend"],
-                    providers=[p.strip() for p in values["providers"].split(",") if p.strip()],
-                    threads=values["threads"],
-                    max_disparity=values["max_disparity"],
-                )
+            self._engine = self._worker.call(partial(_open_engine, values))
+            self._pipeline = StereoPipeline(self._engine, parameters.settings_from(values))
+            self._outputs = StereoOutputs(self)
+            self._inputs = StereoInputs(
+                self, _synchronizer(values), values["image_transport"], self._on_frame
+            )
+            # Declares the QoS overrides of the images now, so that a wrong one shows now.
+            self._inputs.open()
+            self._inputs.close()
+            self._geometry = PairGeometry(
+                self._inputs.info_topics,
+                values["baseline"],
+                values["rectify"],
+                self._inputs.are_raw,
+                self._tf_baseline,
             )
         except Exception as error:
-            self.get_logger().error(f"cannot configure: {error}")
+            self._configure_error = f"cannot configure: {error}"
+            self.get_logger().error(self._configure_error)
+            self._release()
             return TransitionCallbackReturn.FAILURE
         seconds = time.monotonic() - began
         self.get_logger().info(f"engine: {self._engine.spec}; loaded in {seconds:.1f} s")
-        self._pipeline = StereoPipeline(self._engine, settings)
-        self._outputs = StereoOutputs(self)
-        synchronizer: PairSynchronizer = PairSynchronizer(
-            values["approximate_sync"], round(values["slop"] * 1e9), values["queue_size"]
-        )
-        self._inputs = StereoInputs(self, synchronizer, values["image_transport"], self._on_pair)
-        self._geometry = PairGeometry(
-            self._inputs.info_topics,
-            values["baseline"],
-            values["rectify"],
-            self._inputs.are_raw,
-            self._tf_baseline,
-        )
+        self._seen = {"paired": 0, "stale": 0}
         return super().on_configure(state)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -145,14 +166,16 @@ class StereoDepthNode(LifecycleNode):
             self._inputs.destroy()
         if self._outputs is not None:
             self._outputs.destroy()
+        self._tf_baseline.close()
         self._engine = self._pipeline = self._inputs = self._outputs = self._geometry = None
         self._vertical, self._calibration_error = None, None
+        self._statistics.last_error = None
 
     def destroy_node(self) -> None:
         """End the worker, then remove the node."""
         self._active = False
         self._pause()
-        if not self._worker.close(timeout=1.5):
+        if not self._worker.close(timeout=1.0):
             self.get_logger().warning("the engine is still busy; leaving without waiting for it")
         super().destroy_node()
 
@@ -186,7 +209,7 @@ class StereoDepthNode(LifecycleNode):
         elif self._inputs.is_open:
             self._pause()
 
-    def _on_pair(self, pair: StereoPair) -> None:
+    def _on_frame(self, frame: Frame) -> None:
         self._statistics.count("pairs")
         rate = self.get_parameter("max_rate").value
         now = time.monotonic()
@@ -195,14 +218,14 @@ class StereoDepthNode(LifecycleNode):
             self._statistics.count("limited")
             return
         self._last_accepted = now
-        if self._worker.submit(pair):
+        if self._worker.submit(frame):
             self._statistics.count("replaced")
 
-    def _work(self, pair: StereoPair) -> None:
-        """Process one pair, in the worker's thread; nothing that it meets stops the node."""
+    def _work(self, frame: Frame) -> None:
+        """Process one frame, in the worker's thread; nothing that it meets stops the node."""
         self._statistics.busy_since = time.monotonic()
         try:
-            self._process(pair)
+            self._process(frame)
         except CalibrationError as error:
             self._calibration_error = str(error)
             self._failed(str(error))
@@ -213,47 +236,58 @@ class StereoDepthNode(LifecycleNode):
         finally:
             self._statistics.busy_since = None
 
-    def _process(self, pair: StereoPair) -> None:
+    def _process(self, frame: Frame) -> None:
         inputs, outputs, pipeline, geometry = (
             self._inputs,
             self._outputs,
             self._pipeline,
             self._geometry,
         )
-        if not self._active or None in (inputs, outputs, pipeline, geometry):
+        if inputs is None or outputs is None or pipeline is None or geometry is None:
             return
-        left_info, right_info = inputs.infos
-        if left_info is None or right_info is None:
-            missing = inputs.info_topics[0 if left_info is None else 1]
-            raise FrameError(f"images arrive but {missing} does not; publish it with the images")
+        for info, topic in zip(
+            (frame.left_info, frame.right_info), inputs.info_topics, strict=True
+        ):
+            if info is None:
+                raise FrameError(f"images arrive but {topic} does not; publish it with the images")
         known = geometry.camera
-        camera, maps = geometry.of(left_info, right_info)
+        camera, maps = geometry.of(frame.left_info, frame.right_info)
         self._calibration_error = None
         if camera is not known:
-            self._hardware_id = f"{pair.left.header.frame_id} on {pipeline.engine.spec.device}"
-            for warning in camera.warnings:
-                self.get_logger().warning(warning)
+            self._new_camera(camera, frame, pipeline)
+        header, wanted = frame.left.header, outputs.wanted()
+        if not wanted:
+            outputs.publish_info(pipeline.output_camera(camera, pipeline.settings), header)
+            return
         began = time.perf_counter()
-        left, right = decode_pair(pair.left, pair.right)
+        left, right = decode_pair(frame.left, frame.right)
         decoded = time.perf_counter()
-        result = pipeline.process(left, right, camera, outputs.wanted(), maps)
+        result = pipeline.process(left, right, camera, wanted, maps)
         processed = time.perf_counter()
-        outputs.publish(result, pair.left.header, pipeline.settings)
+        if not self._active:
+            return
+        outputs.publish(result, header)
         seconds = {
             "decode": decoded - began,
             **result.seconds,
             "publish": time.perf_counter() - processed,
         }
-        age = self.get_clock().now() - Time.from_msg(pair.left.header.stamp)
+        age = self.get_clock().now() - Time.from_msg(header.stamp)
         self._statistics.record_published(seconds, age.nanoseconds * 1e-9)
         if time.monotonic() - self._vertical_checked > _VERTICAL_CHECK_S:
             self._check_rows(left, right, maps, result)
 
-    def _check_rows(self, left: Any, right: Any, maps: Any, result: StereoResult) -> None:
+    def _new_camera(self, camera: StereoCamera, frame: Frame, pipeline: StereoPipeline) -> None:
+        self._hardware_id = f"{frame.left.header.frame_id} on {pipeline.engine.spec.device}"
+        self._vertical, self._vertical_checked = None, 0.0
+        for warning in camera.warnings:
+            self.get_logger().warning(warning)
+
+    def _check_rows(
+        self, left: np.ndarray, right: np.ndarray, maps: Maps | None, result: StereoResult
+    ) -> None:
         self._vertical_checked = time.monotonic()
         self._statistics.confidence_mean = float(result.certainty.mean())
-        if result.image.shape != left.shape:
-            return
         if maps is not None:
             left, right = maps[0](left), maps[1](right)
         self._vertical = vertical_disparity(left, right, result.matched)
@@ -268,9 +302,11 @@ class StereoDepthNode(LifecycleNode):
     def _say(self, severity: str, text: str) -> None:
         """Log ``text`` unless it was logged a moment ago."""
         now = time.monotonic()
-        if now - self._said.get(text, float("-inf")) >= _LOG_AGAIN_S:
-            self._said = {t: at for t, at in self._said.items() if now - at < _LOG_AGAIN_S}
-            self._said[text] = now
+        with self._saying:
+            said = {t: at for t, at in self._said.items() if now - at < _LOG_AGAIN_S}
+            is_new = text not in said
+            self._said = {text: now, **said}
+        if is_new:
             # rclpy lets one line of code log at one severity only.
             if severity == "error":
                 self.get_logger().error(text)
@@ -283,12 +319,14 @@ class StereoDepthNode(LifecycleNode):
 
     def _report(self) -> None:
         inputs, outputs, geometry = self._inputs, self._outputs, self._geometry
-        reports = [health.engine_report(self._engine.spec if self._engine else None)]
+        spec = self._engine.spec if self._engine else None
+        reports = [health.engine_report(spec, self._configure_error)]
         if inputs is not None and outputs is not None and geometry is not None:
+            inputs.hear_latched()
             seen = self._observed(inputs, outputs)
             self._explain(seen)
             loss = watchdog.transport_loss(seen) if inputs.is_open else None
-            if loss:
+            if loss and loss != self._silence:
                 self._say("warning", loss)
             idle = not seen.subscribers
             wanted = sorted(o.value for o in outputs.wanted())
@@ -311,7 +349,6 @@ class StereoDepthNode(LifecycleNode):
             subscribers=outputs.anybody(),
             paired=paired,
             skew_ns=synchronizer.typical_skew_ns(),
-            slop_ns=synchronizer.slop_ns,
             calibration_error=self._calibration_error,
             frame_error=error[1] if error else None,
             busy=time.monotonic() - busy if busy else 0.0,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
+from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.pipeline import Output, StereoResult
 from stereo_depth_ros.ros import messages, qos
-from stereo_depth_ros.settings import Settings
 
 _TOPICS = {
     Output.DEPTH: ("depth/image_rect", Image),
@@ -32,19 +33,9 @@ class StereoOutputs:
         }
         self._info = self._create("depth/camera_info", CameraInfo)
 
-    def _create(self, topic: str, kind: type):
-        return self._node.create_lifecycle_publisher(
-            kind,
-            topic,
-            qos.OUTPUT,
-            event_callbacks=qos.PublisherEventCallbacks(
-                incompatible_qos=lambda event: self._node.get_logger().error(
-                    f"{topic}: a subscriber asks for a QoS that this publisher does not offer "
-                    f"(policy {event.last_policy_kind!s}); change it there or with qos_overrides"
-                )
-            ),
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-        )
+    def _create(self, topic: str, kind: type) -> Any:
+        create = self._node.create_lifecycle_publisher
+        return qos.create_publisher(self._node, create, kind, topic, qos.OUTPUT)
 
     def wanted(self) -> set[Output]:
         """Return the outputs that have subscribers."""
@@ -54,17 +45,21 @@ class StereoOutputs:
         """Whether anything published would be received, be it only the camera_info."""
         return bool(self.wanted()) or self._info.get_subscription_count() > 0
 
-    def publish(self, result: StereoResult, header: Header, settings: Settings) -> None:
-        """Publish all that ``result`` holds under ``header``, that of the left image."""
-        send = {output: p.publish for output, p in self._publishers.items()}
+    def publish_info(self, camera: StereoCamera, header: Header) -> None:
+        """Publish the camera_info of the depth image, if anybody listens."""
         if self._info.get_subscription_count() > 0:
-            self._info.publish(messages.camera_info_message(result.camera, header))
+            self._info.publish(messages.camera_info_message(camera, header))
+
+    def publish(self, result: StereoResult, header: Header) -> None:
+        """Publish all that ``result`` holds under ``header``, that of the left image."""
+        self.publish_info(result.camera, header)
+        send = {output: p.publish for output, p in self._publishers.items()}
         if result.depth is not None:
             send[Output.DEPTH](messages.map_message(result.depth, header))
         if result.depth_mm is not None:
             send[Output.DEPTH_MM](messages.map_message(result.depth_mm, header))
         if result.disparity is not None:
-            low, high = _disparity_limits(result, settings)
+            low, high = _disparity_limits(result)
             send[Output.DISPARITY](
                 messages.disparity_message(result.disparity, result.camera, header, low, high)
             )
@@ -81,9 +76,9 @@ class StereoOutputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def _disparity_limits(result: StereoResult, settings: Settings) -> tuple[float, float]:
+def _disparity_limits(result: StereoResult) -> tuple[float, float]:
     """Least and largest valid disparity in px, from the depth limits and the search range."""
     focal_baseline = result.camera.fx * result.camera.baseline
-    low = focal_baseline / settings.max_depth
-    high = min(focal_baseline / settings.min_depth, result.search_range[1])
+    low = focal_baseline / result.settings.max_depth
+    high = min(focal_baseline / result.settings.min_depth, result.search_range[1])
     return low, max(high, low + messages.DELTA_DISPARITY)

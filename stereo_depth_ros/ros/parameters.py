@@ -43,8 +43,6 @@ class Parameter:
         descriptor = ParameterDescriptor(
             description=self.description,
             additional_constraints=", ".join(self.choices),
-            # On a command line true is a bool, in a YAML file "true" is a word; both are meant.
-            dynamic_typing="true" in self.choices,
         )
         if self.limits is not None:
             low, high = self.limits
@@ -81,22 +79,26 @@ PARAMETERS = (
         "image_transport", "raw", "How images arrive on the network", choices=("raw", "compressed")
     ),
     Parameter(
-        "approximate_sync",
-        "auto",
-        "Pair images by nearest stamp (true), by equal stamps (false), or by equal stamps until "
-        "these prove to differ (auto)",
-        choices=("auto", "true", "false"),
+        "sync",
+        "latest",
+        "How images are paired. latest: equal stamps first, within slop where stamps are never "
+        "equal, and the newest pair wins; exact, approximate: by message_filters",
+        choices=("latest", "exact", "approximate"),
     ),
     Parameter(
-        "slop", 0.01, "Largest difference of paired stamps in s, when approximate", (0.0, 1.0)
+        "slop",
+        0.01,
+        "Largest difference of paired stamps in s, for latest and approximate",
+        (0.0, 1.0),
     ),
     Parameter("queue_size", 10, "Images of each side that wait for a partner", (1, 100)),
+    Parameter("max_age", 1.0, "Seconds of stamp for which latest lets an image wait", (0.01, 60.0)),
     Parameter(
         "rectify",
         "auto",
         "Rectify the images here: always, never, or (auto) when the topics are raw and the "
         "calibration asks for it",
-        choices=("auto", "true", "false"),
+        choices=("auto", "always", "never"),
     ),
     Parameter(
         "baseline",
@@ -194,12 +196,7 @@ def declare(node: Node) -> None:
 
 def current(node: Node) -> dict[str, Any]:
     """Return the values of all parameters of the table."""
-    return {p.name: _word(p, node.get_parameter(p.name).value) for p in PARAMETERS}
-
-
-def _word(parameter: Parameter, value: Any) -> Any:
-    is_flag = isinstance(value, bool) and bool(parameter.choices)
-    return str(value).lower() if is_flag else value
+    return {p.name: node.get_parameter(p.name).value for p in PARAMETERS}
 
 
 def problem(name: str, value: Any, configured: bool) -> str | None:
@@ -212,7 +209,7 @@ def problem(name: str, value: Any, configured: bool) -> str | None:
             f"{name} is used when the node is configured; 'ros2 lifecycle set' it to deactivate "
             "and cleanup first, then change it"
         )
-    if parameter.choices and _word(parameter, value) not in parameter.choices:
+    if parameter.choices and value not in parameter.choices:
         return f"{name} is '{value}'; it must be one of {parameter.constraint}"
     return None
 
@@ -292,6 +289,5 @@ def as_markdown() -> str:
 
 def _yaml_value(value: Value) -> str:
     if isinstance(value, str):
-        # Quoted, so that the words true and false stay words.
         return f'"{value}"'
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,7 +1,11 @@
-"""Quality of service: what the node asks for, and why a publisher does not fit."""
+"""Quality of service: what the node asks for, what it offers, and why partners do not fit."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
     HistoryPolicy,
@@ -9,21 +13,22 @@ from rclpy.qos import (
     QoSProfile,
     ReliabilityPolicy,
     qos_check_compatible,
+    qos_policy_name_from_kind,
 )
+from rclpy.qos_overriding_options import QoSOverridingOptions
 
 try:
-    from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
+    from rclpy.event_handler import (
+        PublisherEventCallbacks,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
 except ImportError:  # Humble
-    from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
-
-__all__ = [
-    "INFO_INPUT",
-    "INPUT",
-    "OUTPUT",
-    "PublisherEventCallbacks",
-    "SubscriptionEventCallbacks",
-    "mismatch",
-]
+    from rclpy.qos_event import (
+        PublisherEventCallbacks,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
 
 INPUT = QoSProfile(
     reliability=ReliabilityPolicy.BEST_EFFORT,
@@ -33,11 +38,11 @@ INPUT = QoSProfile(
 )
 """Best effort hears both kinds of camera; a deep queue would only hold frames that are too old."""
 
-INFO_INPUT = QoSProfile(
-    reliability=ReliabilityPolicy.BEST_EFFORT,
-    durability=DurabilityPolicy.VOLATILE,
+LATCHED_INPUT = QoSProfile(
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
     history=HistoryPolicy.KEEP_LAST,
-    depth=5,
+    depth=1,
 )
 
 OUTPUT = QoSProfile(
@@ -53,3 +58,59 @@ def mismatch(offered: QoSProfile, requested: QoSProfile) -> str | None:
     """Return which policy keeps a publisher from reaching a subscription, None if none does."""
     verdict, reason = qos_check_compatible(offered, requested)
     return reason.removeprefix("ERROR: ").strip("; ") if verdict == QoSCompatibility.ERROR else None
+
+
+def is_latched(offered: QoSProfile) -> bool:
+    """Whether a publisher keeps its last message for subscriptions that come later."""
+    return offered.durability == DurabilityPolicy.TRANSIENT_LOCAL
+
+
+def create_subscription(
+    node: Node, kind: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
+) -> Any:
+    """Subscribe with overridable QoS; partners that do not fit are named in the log."""
+
+    def misfit(event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        node.get_logger().error(
+            f"{topic}: a publisher offers a QoS that this subscription cannot take (policy "
+            f"{policy}); change it at the camera or with qos_overrides.<topic>.subscription.*"
+        )
+
+    # A second subscription to a topic would read the overrides of the first.
+    overrides = None if is_latched(profile) else QoSOverridingOptions.with_default_policies()
+    events = SubscriptionEventCallbacks(incompatible_qos=misfit)
+    return _with_events(
+        node.create_subscription,
+        events,
+        kind,
+        topic,
+        callback,
+        profile,
+        qos_overriding_options=overrides,
+    )
+
+
+def create_publisher(
+    node: Node, create: Callable[..., Any], kind: type, topic: str, profile: QoSProfile
+) -> Any:
+    """Publish, by the node's method ``create``, with overridable QoS; misfits go into the log."""
+
+    def misfit(event: Any) -> None:
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        node.get_logger().error(
+            f"{topic}: a subscriber asks for a QoS that this publisher does not offer (policy "
+            f"{policy}); change it there or with qos_overrides.<topic>.publisher.*"
+        )
+
+    events = PublisherEventCallbacks(incompatible_qos=misfit)
+    overrides = QoSOverridingOptions.with_default_policies()
+    return _with_events(create, events, kind, topic, profile, qos_overriding_options=overrides)
+
+
+def _with_events(create: Callable[..., Any], events: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return create(*args, event_callbacks=events, **kwargs)
+    except UnsupportedEventTypeError:
+        # Not every middleware reports misfits; the watchdog finds them too.
+        return create(*args, **kwargs)

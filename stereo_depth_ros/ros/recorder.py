@@ -81,6 +81,11 @@ class Recorder(Node):
         status = self.diagnostics.get(subject)
         return {v.key: v.value for v in status.values} if status else {}
 
+    def is_error(self, subject: str) -> bool:
+        """Whether the newest status of a diagnostic subject is an error."""
+        status = self.diagnostics.get(subject)
+        return status is not None and status.level == DiagnosticStatus.ERROR
+
     def complaints(self) -> list[str]:
         """Return what diagnostics complain of, one line a subject."""
         return [

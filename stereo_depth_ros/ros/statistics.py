@@ -16,11 +16,17 @@ class Rate:
 
     def __init__(self, window: float = 5.0) -> None:
         self._window = window
+        self._began = time.monotonic()
         self._times: deque[float] = deque(maxlen=2000)
 
     def tick(self) -> None:
         """Count one event now."""
         self._times.append(time.monotonic())
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last event, or since the count began."""
+        return time.monotonic() - (self._times[-1] if self._times else self._began)
 
     @property
     def hz(self) -> float:
@@ -31,7 +37,7 @@ class Rate:
 
 
 class Statistics:
-    """Counters, timings and the last error; safe to write and read from several threads.
+    """Counters, timings and the last error; written by the worker, read by the executor.
 
     Counters: ``pairs`` offered to the worker, ``replaced`` before they were begun, ``limited`` by
     max_rate, ``published`` and ``failed``.
@@ -54,12 +60,22 @@ class Statistics:
             return self.counts[what]
 
     def record_published(self, seconds: dict[str, float], latency: float) -> None:
-        """Record a published frame: seconds per stage, and from its stamp to its publication."""
+        """Record a published frame: seconds per stage, and from its stamp to its publication.
+
+        Two sums are kept beside the stages: ``own``, all of them but the inference, and
+        ``overhead``, stamp to publication less the inference.
+        """
+        inference = seconds.get("inference", 0.0)
+        seconds = {
+            **seconds,
+            "own": sum(seconds.values()) - inference,
+            "overhead": latency - inference,
+            "latency": latency,
+        }
         with self._lock:
             self.counts["published"] += 1
             for stage, value in seconds.items():
                 self._timings[stage].append(value)
-            self._timings["latency"].append(latency)
         self.published.tick()
         self.last_published = time.monotonic()
         self.last_error = None
@@ -70,7 +86,7 @@ class Statistics:
         self.last_error = (time.monotonic(), text)
 
     def percentiles_ms(self) -> dict[str, tuple[float, float]]:
-        """Return (p50, p95) in ms of every stage, ``latency`` among them."""
+        """Return (p50, p95) in ms of every stage, and of ``own``, ``overhead`` and ``latency``."""
         with self._lock:
             recent = {stage: list(values) for stage, values in self._timings.items()}
         return {

@@ -1,23 +1,18 @@
 """Pair left and right messages by stamp; the newest complete pair wins.
 
-Unlike message_filters it holds no lock during anything, survives clock jumps and looping bags,
-counts what it drops, and can find out by itself that the stamps of the two cameras differ.
+Equal stamps come first. Cameras that are not triggered together never have equal stamps; once that
+is certain, the nearest stamps within a stated slop are paired. Clock jumps and looping bags are
+survived, and what is dropped is counted.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from itertools import pairwise
-from statistics import median
 from typing import Generic, TypeVar
 
+from stereo_depth_ros.ros.stamps import JUMP_NS, LEFT, RIGHT, StampRecord
+
 T = TypeVar("T")
-
-LEFT, RIGHT = 0, 1
-
-_JUMP_NS = 1_000_000_000
-"""A stamp so far behind its predecessor means another clock, not another order of arrival."""
 
 _PATIENCE = 10
 """So many images in a row prove a point: stamps are never equal, or a short bag began anew."""
@@ -33,84 +28,98 @@ class Pair(Generic[T]):
 
 
 class PairSynchronizer(Generic[T]):
-    """Pairs two streams; stamps are in ns, ``mode`` is "auto", "true" or "false" (approximate).
+    """Pairs two streams; all times are stamps in ns.
+
+    ``slop_ns`` is the largest difference that may be paired where stamps are never equal, 0
+    forbidding it; an image waits for its partner until ``queue_size`` newer ones of its side have
+    come or its stamp is ``max_age_ns`` behind the newest.
 
     Counters since the start: ``paired``, ``unpaired`` (left, right), ``stale`` (not newer than
     what was paired already) and ``jumps`` of the clock.
     """
 
-    def __init__(self, mode: str = "auto", slop_ns: int = 10_000_000, queue_size: int = 10) -> None:
-        self._mode = mode
-        self._slop = slop_ns if mode == "true" else 0
-        self._minimum_slop = slop_ns
+    def __init__(
+        self,
+        slop_ns: int = 10_000_000,
+        queue_size: int = 10,
+        max_age_ns: int = 1_000_000_000,
+    ) -> None:
+        self._stated_slop = slop_ns
         self._queue_size = queue_size
+        self._max_age = max_age_ns
+        self.slop_ns = 0
+        """Largest difference of stamps that is paired at present; 0 pairs equal stamps only."""
         self.paired = 0
         self.unpaired = [0, 0]
         self.stale = 0
         self.jumps = 0
-        self.skews: deque[int] = deque(maxlen=60)
-        self._recent: tuple[deque[int], deque[int]] = (deque(maxlen=30), deque(maxlen=30))
+        self._record = StampRecord()
         self._since_pair = [0, 0]
-        self._clear()
+        self._forget_everything()
 
-    def _clear(self) -> None:
+    def _forget_everything(self) -> None:
         self._waiting: tuple[dict[int, T], dict[int, T]] = ({}, {})
         self._last: list[int | None] = [None, None]
         self._newest: list[int | None] = [None, None]
         self._behind = [0, 0]
-        for stamps in self._recent:
-            stamps.clear()
-
-    @property
-    def slop_ns(self) -> int:
-        """Largest difference of stamps that is paired at present; 0 pairs equal stamps only."""
-        return self._slop
+        self._record.clear()
 
     def add(self, side: int, stamp: int, message: T) -> Pair[T] | None:
         """Take one message of ``side`` and return the pair it completes, if any."""
+        self._notice_jump(side, stamp)
         newest, last = self._newest[side], self._last[side]
-        self._behind[side] = self._behind[side] + 1 if last is not None and stamp < last else 0
-        jumped = newest is not None and stamp < newest - _JUMP_NS
-        if jumped or self._behind[side] >= _PATIENCE:
-            self.jumps += 1
-            for other in (LEFT, RIGHT):
-                self.unpaired[other] += len(self._waiting[other])
-            self._clear()
-            newest = last = None
         self._newest[side] = stamp if newest is None else max(stamp, newest)
         if (last is not None and stamp <= last) or stamp in self._waiting[side]:
             self.stale += 1
             return None
-        self._recent[side].append(stamp)
+        self._record.add(side, stamp)
         self._since_pair[side] += 1
         self._adapt()
         partner = self._partner(1 - side, stamp)
         if partner is None:
             self._waiting[side][stamp] = message
-            if len(self._waiting[side]) > self._queue_size:
-                del self._waiting[side][min(self._waiting[side])]
-                self.unpaired[side] += 1
+            self._drop_old()
             return None
         other = self._waiting[1 - side].pop(partner)
-        self._forget(side, stamp)
-        self._forget(1 - side, partner)
+        self._drop_until(side, stamp)
+        self._drop_until(1 - side, partner)
         self.paired += 1
         self._since_pair = [0, 0]
-        skew = (partner - stamp) if side == LEFT else (stamp - partner)
-        self.skews.append(skew)
-        left, right = (message, other) if side == LEFT else (other, message)
-        return Pair(left, right, skew)
+        if side == LEFT:
+            return Pair(message, other, partner - stamp)
+        return Pair(other, message, stamp - partner)
+
+    def _notice_jump(self, side: int, stamp: int) -> None:
+        newest, last = self._newest[side], self._last[side]
+        self._behind[side] = self._behind[side] + 1 if last is not None and stamp < last else 0
+        jumped = newest is not None and stamp < newest - JUMP_NS
+        if jumped or self._behind[side] >= _PATIENCE:
+            self.jumps += 1
+            for other in (LEFT, RIGHT):
+                self.unpaired[other] += len(self._waiting[other])
+            self._forget_everything()
 
     def _partner(self, side: int, stamp: int) -> int | None:
         waiting = self._waiting[side]
         if stamp in waiting:
+            self.slop_ns = 0
             return stamp
-        if not self._slop or not waiting:
+        if not self.slop_ns or not waiting:
             return None
         nearest = min(waiting, key=lambda other: abs(other - stamp))
-        return nearest if abs(nearest - stamp) <= self._slop else None
+        return nearest if abs(nearest - stamp) <= self.slop_ns else None
 
-    def _forget(self, side: int, stamp: int) -> None:
+    def _drop_old(self) -> None:
+        oldest = max(stamp for stamp in self._newest if stamp is not None) - self._max_age
+        for side, waiting in enumerate(self._waiting):
+            surplus = len(waiting) - self._queue_size
+            ordered = sorted(waiting)
+            for position, stamp in enumerate(ordered):
+                if position < surplus or stamp < oldest:
+                    del waiting[stamp]
+                    self.unpaired[side] += 1
+
+    def _drop_until(self, side: int, stamp: int) -> None:
         """Drop what is not newer than a paired stamp; it would come out of order."""
         self._last[side] = stamp
         for old in [s for s in self._waiting[side] if s <= stamp]:
@@ -118,26 +127,16 @@ class PairSynchronizer(Generic[T]):
             self.unpaired[side] += 1
 
     def _adapt(self) -> None:
-        if self._mode != "auto" or min(self._since_pair) < _PATIENCE:
+        if min(self._since_pair) < _PATIENCE:
             return
         self._since_pair = [0, 0]
         skew = self.typical_skew_ns()
-        if skew:
-            # Beyond half a period an image's neighbour in time would pass for its partner.
-            self._slop = min(max(self._minimum_slop, abs(skew) * 3 // 2), self._period_ns() // 2)
-
-    def _period_ns(self) -> int:
-        steps = [[b - a for a, b in pairwise(sorted(stamps))] for stamps in self._recent]
-        return int(min(median(side) for side in steps if side))
+        # Equal stamps on both sides mean that partners exist and were lost on the way.
+        if skew is None or abs(skew) > self._stated_slop or self._record.have_equals:
+            return
+        # Beyond half a period an image's neighbour in time would pass for its partner.
+        self.slop_ns = min(self._stated_slop, self._record.period_ns // 2)
 
     def typical_skew_ns(self) -> int | None:
-        """Median of right minus nearest left stamp of late, None while too little is known.
-
-        None, too, where the skew is not clearly less than half the period: such streams cannot be
-        paired by time.
-        """
-        left, right = self._recent
-        if len(left) < 3 or not right:
-            return None
-        typical = int(median(r - min(left, key=lambda s: abs(s - r)) for r in right))
-        return typical if abs(typical) < 0.45 * self._period_ns() else None
+        """Return how far right stamps lie behind left ones; see `StampRecord.typical_skew_ns`."""
+        return self._record.typical_skew_ns()

@@ -32,6 +32,12 @@ class TfBaseline:
         t = found.transform.translation
         return math.sqrt(t.x * t.x + t.y * t.y + t.z * t.z)
 
+    def close(self) -> None:
+        """Stop listening."""
+        if self._listener is not None:
+            self._listener.unregister()
+        self._buffer = self._listener = None
+
     def _listening(self) -> bool:
         if self._buffer is None:
             try:

@@ -7,13 +7,17 @@ import os
 from stereo_depth_ros.share import share_directory
 
 # FastDDS renamed the variable; both ends of the rename are in supported ROS distributions.
-VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
-_OWN_CHOICES = (*VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS", "ROS_DISCOVERY_SERVER")
+_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+
+CHOICES = (*_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS")
+"""Variables by which a user chooses a transport."""
+
+
+def profile_environment() -> dict[str, str]:
+    """Return the variables that select config/fastdds.xml."""
+    return dict.fromkeys(_VARIABLES, str(share_directory() / "config" / "fastdds.xml"))
 
 
 def transport_environment() -> dict[str, str]:
-    """Return the variables that select config/fastdds.xml; none where the user chose already."""
-    if any(name in os.environ for name in _OWN_CHOICES):
-        return {}
-    profile = str(share_directory() / "config" / "fastdds.xml")
-    return dict.fromkeys(VARIABLES, profile)
+    """Return `profile_environment`, or nothing where the user chose a transport already."""
+    return {} if any(name in os.environ for name in CHOICES) else profile_environment()

@@ -13,7 +13,11 @@ _LOSS = 0.7
 
 @dataclass(frozen=True)
 class TopicState:
-    """One input topic: its publishers, and what arrived. ``incompatible`` names QoS policies."""
+    """One input topic: its publishers, and what arrived.
+
+    ``incompatible`` names QoS policies; ``silence`` is the seconds since a stream's last message,
+    0 for what need not stream.
+    """
 
     name: str
     type: str
@@ -21,6 +25,7 @@ class TopicState:
     other_types: tuple[str, ...] = ()
     incompatible: tuple[str, ...] = ()
     hz: float = 0.0
+    silence: float = 0.0
     received: int = 0
     alternatives: tuple[str, ...] = ()
 
@@ -33,7 +38,6 @@ class Observation:
     subscribers: bool = True
     paired: int = 0
     skew_ns: int | None = None
-    slop_ns: int = 0
     calibration_error: str | None = None
     frame_error: str | None = None
     busy: float = 0.0
@@ -68,9 +72,10 @@ def cause_of_silence(seen: Observation) -> str | None:
             "the stamps of the images do not advance; the camera driver must set header.stamp to "
             "the time of exposure"
         )
-    if seen.paired == 0:
+    loss = transport_loss(seen)
+    if loss is None and seen.paired == 0:
         return _unpaired_cause(seen)
-    return transport_loss(seen)
+    return loss
 
 
 def _topic_cause(topic: TopicState, argument: str) -> str | None:
@@ -97,7 +102,7 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
             "the transport loses every message; start both ends with the transport profile "
             "config/fastdds.xml"
         )
-    if topic.hz == 0.0:
+    if topic.silence > SILENCE_S:
         return f"{topic.name} has stopped: no message for {SILENCE_S:.0f} s; check the camera"
     return None
 
@@ -116,8 +121,8 @@ def _unpaired_cause(seen: Observation) -> str:
     skew = abs(seen.skew_ns) / 1e6
     slop = max(skew * 1.5e-3, 1e-4)
     return (
-        f"left and right stamps differ by {skew:.1f} ms and pairs must lie within "
-        f"{seen.slop_ns / 1e6:.1f} ms; set approximate_sync:=true slop:={slop:.4f}"
+        f"left and right stamps differ by {skew:.1f} ms, which is not paired; set parameter sync "
+        f"to latest or approximate and slop to {slop:.4f}, and configure again"
     )
 
 
@@ -127,7 +132,8 @@ def transport_loss(seen: Observation) -> str | None:
         if info.hz > 1.0 and 0 < image.hz < _LOSS * info.hz:
             return (
                 f"{image.name} arrives at {image.hz:.1f} Hz but its camera_info at "
-                f"{info.hz:.1f} Hz: the transport loses large messages; start the camera and this "
-                "node with the transport profile config/fastdds.xml"
+                f"{info.hz:.1f} Hz: the transport loses large messages, or the driver sends fewer "
+                "images; start the camera and this node with the transport profile "
+                "config/fastdds.xml"
             )
     return None

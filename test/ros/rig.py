@@ -128,18 +128,19 @@ class Rig(Node):
         self,
         left: Image,
         right: Image,
-        infos: tuple[CameraInfo, CameraInfo],
+        infos: tuple[CameraInfo, CameraInfo] | None,
         skew: float = 0.0,
     ) -> Any:
         """Send one pair stamped now, the right one ``skew`` s later; return the left stamp."""
         now = self.get_clock().now()
         later = now + rclpy.duration.Duration(seconds=skew)
-        messages = {
-            "left/camera_info": (infos[0], now),
-            "right/camera_info": (infos[1], later),
-            "left/image_rect": (left, now),
-            "right/image_rect": (right, later),
-        }
+        messages = {"left/image_rect": (left, now), "right/image_rect": (right, later)}
+        if infos is not None:
+            calibrated = {
+                "left/camera_info": (infos[0], now),
+                "right/camera_info": (infos[1], later),
+            }
+            messages = {**calibrated, **messages}
         for topic, (message, stamp) in messages.items():
             message.header.stamp = stamp.to_msg()
             message.header.frame_id = FRAME
@@ -187,6 +188,8 @@ class Rig(Node):
         """Call a service of the node and return its response."""
         client = self.create_client(kind, f"stereo_depth_node/{name}")
         assert client.wait_for_service(15.0), f"no service {name}"
+        # The way back may be matched a little later than the way there.
+        self.until(lambda: False, 0.2)
         future = client.call_async(request)
         assert self.until(future.done, 20.0), f"service {name} does not answer"
         self.destroy_client(client)

@@ -64,11 +64,15 @@ def test_the_geometry_is_that_of_the_infos():
 
 
 def test_equal_numbers_give_the_same_object():
-    tf = Tf()
-    known = geometry("true", tf=tf)
+    known = geometry("always")
     first = known.of(*pair(DISTORTION))
     assert known.of(*pair(DISTORTION)) is first
-    assert len(tf.asked) == 1
+
+
+def test_tf_is_not_asked_where_the_calibration_has_a_baseline():
+    tf = Tf(0.07)
+    geometry(tf=tf).of(*pair(baseline=0.1))
+    assert tf.asked == []
 
 
 def test_header_changes_are_no_changes():
@@ -146,14 +150,14 @@ def test_a_bad_info_leaves_no_camera_and_a_good_one_brings_it_back():
         # The infos of rectified images keep the distortion of the lens (REP 104).
         ("auto", False, True, False),
         ("auto", False, False, False),
-        ("true", True, True, True),
-        ("true", True, False, True),
-        ("true", False, True, True),
-        ("true", False, False, True),
-        ("false", True, True, False),
-        ("false", True, False, False),
-        ("false", False, True, False),
-        ("false", False, False, False),
+        ("always", True, True, True),
+        ("always", True, False, True),
+        ("always", False, True, True),
+        ("always", False, False, True),
+        ("never", True, True, False),
+        ("never", True, False, False),
+        ("never", False, True, False),
+        ("never", False, False, False),
     ],
 )
 def test_rectification_goes_by_parameter_topic_and_calibration(rectify, raw, distorted, rectifies):
@@ -178,7 +182,7 @@ def test_a_rotation_alone_asks_for_rectification():
 def test_each_view_gets_its_own_map():
     left, right = pair(DISTORTION)
     right.d = [-0.1, 0.0, 0.0, 0.0, 0.0]
-    _, maps = geometry("true").of(left, right)
+    _, maps = geometry("always").of(left, right)
     image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     for side, message in enumerate((left, right)):
         expected = rectification_map(calibration_from(message, ""))(image)
@@ -189,9 +193,9 @@ def test_each_view_gets_its_own_map():
 def test_an_unknown_lens_is_an_error_only_where_it_is_rectified():
     left, right = pair(DISTORTION)
     left.distortion_model = right.distortion_model = "pentagonal"
-    assert geometry("false", raw=True).of(left, right)[1] is None
+    assert geometry("never", raw=True).of(left, right)[1] is None
     with pytest.raises(CalibrationError, match=r"/cam/left/camera_info.*pentagonal"):
-        geometry("true").of(left, right)
+        geometry("always").of(left, right)
 
 
 # -- errors and the baseline ---------------------------------------------------------------------

@@ -23,9 +23,9 @@ TOPICS = (
 )
 
 
-def synchronized(skew: int = 0, mode: str = "true", slop: int = 10 * MS) -> PairSynchronizer:
-    synchronizer = PairSynchronizer(mode, slop)
-    for number in range(10):
+def synchronized(skew: int = 0, count: int = 10) -> PairSynchronizer:
+    synchronizer = PairSynchronizer(10 * MS)
+    for number in range(count):
         synchronizer.add(LEFT, number * 33 * MS, "left")
         synchronizer.add(RIGHT, number * 33 * MS + skew, "right")
     return synchronizer
@@ -35,7 +35,7 @@ def synchronized(skew: int = 0, mode: str = "true", slop: int = 10 * MS) -> Pair
 
 
 def test_inputs_report_rates_pairs_and_losses():
-    synchronizer = synchronized(mode="false")
+    synchronizer = synchronized()
     synchronizer.add(LEFT, 0, "stale")
     synchronizer.add(LEFT, 400 * MS, "alone")
     synchronizer.add(LEFT, 401 * MS, "paired")
@@ -56,7 +56,7 @@ def test_inputs_report_rates_pairs_and_losses():
 
 
 def test_inputs_report_the_skew_and_how_they_pair():
-    values = health.input_report(TOPICS, synchronized(4 * MS), None).values
+    values = health.input_report(TOPICS, synchronized(4 * MS, 40), None).values
     assert values["skew (ms)"] == 4.0
     assert values["pairing"] == "within 10 ms"
 
@@ -87,6 +87,8 @@ def test_inference_reports_stages_but_not_the_latency():
     assert report.values == {
         "inference p50 / p95 (ms)": "20.00 / 20.00",
         "depth p50 / p95 (ms)": "1.00 / 1.00",
+        "own p50 / p95 (ms)": "1.00 / 1.00",
+        "overhead p50 / p95 (ms)": "480.00 / 480.00",
         "pairs offered": 5,
         "replaced by a newer pair": 2,
         "skipped by max_rate": 1,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import array
 import struct
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ def result() -> StereoResult:
 
 @pytest.fixture(scope="module")
 def disparity(result: StereoResult) -> DisparityImage:
-    limits = _disparity_limits(result, SETTINGS)
+    limits = _disparity_limits(result)
     return messages.disparity_message(result.disparity, result.camera, HEADER, *limits)
 
 
@@ -263,7 +264,8 @@ def test_disparity_limits_are_those_of_the_depth_limits(disparity, result):
 
 @pytest.mark.parametrize("limits", [(0.1, 50.0), (0.001, 0.002), (100.0, 1e4), (49.9, 50.0)])
 def test_least_disparity_lies_below_the_largest_whatever_the_limits(result, limits):
-    low, high = _disparity_limits(result, Settings(min_depth=limits[0], max_depth=limits[1]))
+    settings = Settings(min_depth=limits[0], max_depth=limits[1])
+    low, high = _disparity_limits(replace(result, settings=settings))
     assert 0 <= low < high
 
 

@@ -20,7 +20,6 @@ DEFAULTS = {parameter.name: parameter.default for parameter in PARAMETERS}
 BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 NOT_LIVE = [parameter.name for parameter in PARAMETERS if not parameter.live]
 LIVE = [parameter.name for parameter in PARAMETERS if parameter.live]
-WORDS_OF_TRUTH = [p.name for p in PARAMETERS if "true" in p.choices]
 
 every_parameter = pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda p: p.name)
 
@@ -202,18 +201,6 @@ def test_every_choice_is_accepted(name):
         assert parameters.problem(name, choice, configured=False) is None
 
 
-@pytest.mark.parametrize("name", WORDS_OF_TRUTH)
-@pytest.mark.parametrize("value", [True, False])
-def test_words_of_truth_may_be_given_as_bools(name, value):
-    assert parameters.problem(name, value, configured=False) is None
-    parameters.check({name: value})
-
-
-@pytest.mark.parametrize("value", [1, 0, 1.0, "True", "yes", ""])
-def test_words_of_truth_are_nothing_else(value):
-    assert "must be one of auto, true, false" in parameters.problem("rectify", value, False)
-
-
 @pytest.mark.parametrize("name", NOT_LIVE)
 def test_what_configuring_uses_may_not_change_while_configured(name):
     reason = parameters.problem(name, DEFAULTS[name], configured=True)
@@ -322,13 +309,6 @@ def test_a_node_refuses_another_type(node):
     assert not node.set_parameters([RosParameter("max_depth", value="far")])[0].successful
 
 
-@pytest.mark.parametrize(("given", "word"), [(True, "true"), (False, "false"), ("auto", "auto")])
-def test_a_node_takes_words_of_truth_as_bools(dds, given, word):
-    values = started(**dict.fromkeys(WORDS_OF_TRUTH, given))
-    assert {name: values[name] for name in WORDS_OF_TRUTH} == dict.fromkeys(WORDS_OF_TRUTH, word)
-    parameters.check(values)
-
-
 def test_a_node_does_not_start_with_a_number_beyond_its_limits(dds):
     with pytest.raises(ParameterException, match="queue_size"):
         declared(queue_size=0)
@@ -340,14 +320,14 @@ def test_ros_reads_the_yaml_file_to_the_defaults(dds):
 
 def test_ros_reads_what_a_user_types(dds):
     values = started(
-        *("-p", "rectify:=true", "-p", "approximate_sync:=false", "-p", "lr_check:=true"),
+        *("-p", "rectify:=always", "-p", "sync:=exact", "-p", "lr_check:=true"),
         *("-p", "max_depth:=12.5", "-p", "points.stride:=2", "-p", "model:=/data/net.onnx"),
         *("-p", "roi:='[[0, 0], [9, 0], [9, 9]]'"),
     )
     changed = {name: value for name, value in values.items() if value != DEFAULTS[name]}
     assert changed == {
-        "rectify": "true",
-        "approximate_sync": "false",
+        "rectify": "always",
+        "sync": "exact",
         "lr_check": True,
         "max_depth": 12.5,
         "points.stride": 2,

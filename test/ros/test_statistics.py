@@ -62,7 +62,9 @@ def test_percentiles_are_in_milliseconds_for_every_stage_and_the_latency():
     for value in seconds:
         statistics.record_published({"inference": value, "depth": 2 * value}, latency=3 * value)
     found = statistics.percentiles_ms()
-    assert set(found) == {"inference", "depth", "latency"}
+    assert set(found) == {"inference", "depth", "own", "overhead", "latency"}
+    assert found["own"] == pytest.approx(found["depth"])
+    assert found["overhead"] == pytest.approx((101.0, 190.1))
     assert found["inference"] == pytest.approx((50.5, 95.05))
     assert found["depth"] == pytest.approx((101.0, 190.1))
     assert found["latency"] == pytest.approx((151.5, 285.15))
@@ -134,4 +136,4 @@ def test_percentiles_can_be_read_while_frames_are_recorded():
     done.set()
     reader.join()
     assert failures == []
-    assert len(statistics.percentiles_ms()) == 1001
+    assert len(statistics.percentiles_ms()) == 1003

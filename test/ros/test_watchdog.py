@@ -103,11 +103,16 @@ def test_a_topic_on_which_nothing_arrives_is_named(index):
     assert "config/fastdds.xml" in cause
 
 
-@each_topic
-def test_a_topic_that_stopped_is_named(index):
-    cause = cause_of_silence(with_topic(HEALTHY, index, hz=0.0))
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_stream_that_stopped_is_named(index):
+    cause = cause_of_silence(with_topic(HEALTHY, index, hz=0.0, silence=SILENCE_S + 0.1))
     assert cause.startswith(f"{NAMES[index]} has stopped")
     assert f"{SILENCE_S:.0f} s" in cause
+
+
+@each_topic
+def test_a_slow_topic_has_not_stopped(index):
+    assert cause_of_silence(with_topic(HEALTHY, index, hz=0.0, silence=SILENCE_S)) is None
 
 
 def test_a_calibration_error_is_repeated():
@@ -135,19 +140,25 @@ def test_stamps_that_do_not_advance_are_the_drivers():
 
 
 def test_stamps_that_differ_are_measured():
-    cause = cause_of_silence(replace(HEALTHY, paired=0, skew_ns=-4 * MS, slop_ns=0))
+    cause = cause_of_silence(replace(HEALTHY, paired=0, skew_ns=-4 * MS))
     assert "differ by 4.0 ms" in cause
-    assert "within 0.0 ms" in cause
-    assert "approximate_sync:=true slop:=0.006" in cause
+    assert "slop to 0.0060" in cause
 
 
-@pytest.mark.parametrize("skew_ns", [200_000, 1 * MS, 4 * MS, -4 * MS, 12 * MS, 40 * MS])
+@pytest.mark.parametrize("skew_ns", [200_000, 1 * MS, 4 * MS, -4 * MS, 12 * MS])
 def test_the_slop_that_is_advised_pairs_such_stamps(skew_ns):
-    cause = cause_of_silence(replace(HEALTHY, paired=0, skew_ns=skew_ns, slop_ns=0))
-    slop = float(re.search(r"slop:=([0-9.e-]+)", cause)[1])
-    synchronizer = PairSynchronizer("true", round(slop * 1e9))
-    synchronizer.add(LEFT, 10**12, "left")
-    assert synchronizer.add(RIGHT, 10**12 + skew_ns, "right") is not None
+    cause = cause_of_silence(replace(HEALTHY, paired=0, skew_ns=skew_ns))
+    slop = float(re.search(r"slop to ([0-9.]+)", cause)[1])
+    synchronizer = PairSynchronizer(round(slop * 1e9))
+    for number in range(1, 40):
+        synchronizer.add(LEFT, number * 33 * MS, "left")
+        synchronizer.add(RIGHT, number * 33 * MS + skew_ns, "right")
+    assert synchronizer.paired > 25
+
+
+def test_losses_are_named_before_stamps():
+    seen = with_topic(replace(HEALTHY, paired=0, skew_ns=1 * MS), 0, hz=3.0)
+    assert "loses large messages" in cause_of_silence(seen)
 
 
 def test_stamps_that_never_come_close_need_synchronized_cameras():
@@ -156,10 +167,9 @@ def test_stamps_that_never_come_close_need_synchronized_cameras():
     assert "slop" not in cause
 
 
-@pytest.mark.parametrize("slop_ns", [0, 10 * MS])
-def test_equal_stamps_that_miss_each_other_are_not_blamed_on_the_stamps(slop_ns):
+def test_equal_stamps_that_miss_each_other_are_not_blamed_on_the_stamps():
     # One side lags by more images than wait for a partner; approximation cures nothing.
-    cause = cause_of_silence(replace(HEALTHY, paired=0, skew_ns=0, slop_ns=slop_ns))
+    cause = cause_of_silence(replace(HEALTHY, paired=0, skew_ns=0))
     assert "differ by" not in cause
     assert "queue_size" in cause
 
@@ -191,8 +201,12 @@ def test_images_that_do_not_arrive_at_all_are_not_called_slow():
 def test_causes_come_in_the_order_of_their_cures():
     """Each step cures the cause that the step before it showed."""
     absent = {"publishers": 0, "received": 0, "hz": 0.0}
+    silences = (60.0, 60.0, 0.0, 0.0)
     everything = Observation(
-        topics=tuple(replace(topic, **absent) for topic in HEALTHY.topics),
+        topics=tuple(
+            replace(topic, silence=silence, **absent)
+            for topic, silence in zip(HEALTHY.topics, silences, strict=True)
+        ),
         subscribers=False,
         paired=0,
         skew_ns=4 * MS,
@@ -209,16 +223,21 @@ def test_causes_come_in_the_order_of_their_cures():
             (f"{name} carries T", lambda s, i=i: with_topic(s, i, publishers=1, incompatible="Q")),
             (f"{name} is published", lambda s, i=i: with_topic(s, i, incompatible=())),
             (f"{name} has a publisher", lambda s, i=i: with_topic(s, i, received=9)),
-            (f"{name} has stopped", lambda s, i=i: with_topic(s, i, hz=1.0 if i < 2 else 30.0)),
         ]
+        if i < 2:
+            steps.append(
+                (f"{name} has stopped", lambda s, i=i: with_topic(s, i, silence=0.0, hz=1.0))
+            )
+        else:
+            steps[-1] = (steps[-1][0], lambda s, i=i: with_topic(s, i, received=9, hz=30.0))
     steps += [
         ("the calibration", lambda s: replace(s, calibration_error=None)),
         ("every frame fails: the frame", lambda s: replace(s, frame_error=None)),
         ("one inference", lambda s: replace(s, busy=0.0)),
         ("the stamps of the images", lambda s: replace(s, zero_stamps=False)),
-        ("left and right stamps", lambda s: replace(s, paired=10)),
         (f"{NAMES[0]} arrives at", lambda s: with_topic(s, 0, hz=30.0)),
         (f"{NAMES[1]} arrives at", lambda s: with_topic(s, 1, hz=30.0)),
+        ("left and right stamps", lambda s: replace(s, paired=10)),
     ]
     for expected, cure in steps:
         assert cause_of_silence(seen).startswith(expected)

@@ -1,0 +1,50 @@
+"""The recent stamps of two streams, and how far apart the two run."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import pairwise
+from statistics import median_low
+
+LEFT, RIGHT = 0, 1
+
+JUMP_NS = 1_000_000_000
+"""A stamp so far behind its predecessor means another clock, not another order of arrival."""
+
+
+class StampRecord:
+    """The last stamps of the left and the right stream, in ns."""
+
+    def __init__(self, length: int = 30) -> None:
+        self._recent: tuple[deque[int], deque[int]] = (deque(maxlen=length), deque(maxlen=length))
+
+    def add(self, side: int, stamp: int) -> None:
+        """Record one stamp."""
+        self._recent[side].append(stamp)
+
+    def clear(self) -> None:
+        """Forget all, as after a jump of the clock."""
+        for stamps in self._recent:
+            stamps.clear()
+
+    @property
+    def have_equals(self) -> bool:
+        """Whether some stamp occurred on both sides."""
+        return not set(self._recent[LEFT]).isdisjoint(self._recent[RIGHT])
+
+    @property
+    def period_ns(self) -> int:
+        """The smallest recent step; losses only make steps larger."""
+        return min(b - a for stamps in self._recent for a, b in pairwise(sorted(stamps)))
+
+    def typical_skew_ns(self) -> int | None:
+        """Median of right minus nearest left stamp of late, None while too little is known.
+
+        None, too, where the skew is not clearly less than half the period: such streams cannot be
+        paired by time.
+        """
+        left, right = self._recent
+        if len(left) < 3 or not right:
+            return None
+        typical = median_low(r - min(left, key=lambda s: abs(s - r)) for r in right)
+        return typical if abs(typical) < 0.45 * self.period_ns else None
