@@ -1,0 +1,97 @@
+"""Once a second: observe the node, explain its silence, publish its health."""
+
+from __future__ import annotations
+
+import time
+
+from rclpy.lifecycle import LifecycleNode
+
+from stereo_depth_ros.ros import health, watchdog
+from stereo_depth_ros.ros.diagnostics import DiagnosticsPublisher
+from stereo_depth_ros.ros.inputs import StereoInputs
+from stereo_depth_ros.ros.outputs import StereoOutputs
+from stereo_depth_ros.ros.processor import FrameProcessor
+from stereo_depth_ros.ros.statistics import Statistics
+from stereo_depth_ros.ros.throttled_log import ThrottledLog
+
+
+class Reporter:
+    """Publishes diagnostics, and logs why nothing is published when nothing is."""
+
+    def __init__(self, node: LifecycleNode, statistics: Statistics, log: ThrottledLog) -> None:
+        self._diagnostics = DiagnosticsPublisher(node)
+        self._statistics = statistics
+        self._log = log
+        self._expecting_since = time.monotonic()
+        self._seen = {"paired": 0, "stale": 0}
+        self._hardware_id = "no camera yet"
+
+    def expect(self) -> None:
+        """Count the silence from now, as output cannot be expected earlier."""
+        self._expecting_since = time.monotonic()
+
+    def report_unconfigured(self, error: str | None) -> None:
+        """Publish that there is no engine, and the error of the last attempt at one."""
+        self._diagnostics.publish([health.engine_report(None, error)], self._hardware_id)
+
+    def report(
+        self,
+        is_active: bool,
+        inputs: StereoInputs,
+        outputs: StereoOutputs,
+        processor: FrameProcessor,
+    ) -> None:
+        """Publish the health of a configured node."""
+        inputs.hear_latched()
+        spec = processor.pipeline.engine.spec
+        if processor.camera_frame is not None:
+            self._hardware_id = f"{processor.camera_frame} on {spec.device}"
+        seen = self._observed(inputs, outputs, processor)
+        silence = self._explained(seen) if is_active else "the node is not active; activate it"
+        loss = watchdog.transport_loss(seen) if inputs.is_open else None
+        if loss and loss != silence:
+            self._log.warning(loss)
+        wanted = sorted(output.value for output in outputs.wanted())
+        reports = [
+            health.engine_report(spec),
+            health.input_report(seen.topics, inputs.synchronizer, loss),
+            health.inference_report(self._statistics),
+            health.output_report(self._statistics, silence, not seen.subscribers, wanted),
+            health.calibration_report(
+                processor.camera, processor.calibration_error, processor.vertical
+            ),
+        ]
+        self._diagnostics.publish(reports, self._hardware_id)
+
+    def _observed(
+        self, inputs: StereoInputs, outputs: StereoOutputs, processor: FrameProcessor
+    ) -> watchdog.Observation:
+        synchronizer, statistics = inputs.synchronizer, self._statistics
+        busy, error = statistics.busy_since, statistics.last_error
+        paired = synchronizer.paired - self._seen["paired"]
+        stale = synchronizer.stale - self._seen["stale"]
+        self._seen = {"paired": synchronizer.paired, "stale": synchronizer.stale}
+        return watchdog.Observation(
+            topics=tuple(inputs.states()),
+            subscribers=outputs.anybody(),
+            paired=paired,
+            skew_ns=synchronizer.typical_skew_ns(),
+            calibration_error=processor.calibration_error,
+            frame_error=error[1] if error else None,
+            busy=time.monotonic() - busy if busy else 0.0,
+            zero_stamps=paired == 0 and stale > 0,
+        )
+
+    def _explained(self, seen: watchdog.Observation) -> str | None:
+        """Return, and log, the cause of a silence of some seconds; None while there is none."""
+        since = max(self._expecting_since, self._statistics.last_published or 0.0)
+        if time.monotonic() - since < watchdog.SILENCE_S:
+            return None
+        cause = watchdog.cause_of_silence(seen)
+        if cause:
+            text = f"nothing published for {watchdog.SILENCE_S:.0f} s: {cause}"
+            if seen.subscribers:
+                self._log.warning(text)
+            else:
+                self._log.info(text)
+        return cause
