@@ -20,6 +20,7 @@ setup(
         "opencv-python-headless>=4.5.4",
         "PyYAML>=5.4",
         "onnxruntime>=1.15",
+        "tqdm>=4.57",
     ],
     extras_require={
         "ros-jazzy": [

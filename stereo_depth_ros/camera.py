@@ -87,6 +87,11 @@ class StereoCamera:
         width, height = left.image_size
         return cls(width, height, fx, fy, cx, cy, cx_right, chosen, tuple(warnings))
 
+    @classmethod
+    def uncalibrated(cls, width: int, height: int) -> StereoCamera:
+        """Return a camera of focal length 1 px and baseline 1 m, for disparity without depth."""
+        return cls(width, height, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
     @property
     def offset(self) -> float:
         """cx_left - cx_right in px: the disparity of a point at infinity."""

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 
-def colour_disparity(disparity: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
-    """Return (H, W, 3) uint8 RGB: near is red, far is blue, unknown or not finite is black."""
-    return _turbo(disparity, known)
+def colour_disparity(
+    disparity: np.ndarray,
+    known: np.ndarray | None = None,
+    limits: Sequence[float] | None = None,
+) -> np.ndarray:
+    """Return (H, W, 3) uint8 RGB: near is red, far is blue, unknown or not finite is black.
+
+    ``limits`` are the disparities in px of the farthest and nearest colour, by default those of
+    the picture itself.
+    """
+    return _turbo(disparity, known, limits)
 
 
 def colour_depth(depth: np.ndarray) -> np.ndarray:
@@ -28,11 +37,15 @@ def colour_confidence(confidence: np.ndarray) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _turbo(values: np.ndarray, known: np.ndarray | None = None) -> np.ndarray:
+def _turbo(
+    values: np.ndarray,
+    known: np.ndarray | None = None,
+    limits: Sequence[float] | None = None,
+) -> np.ndarray:
     known = np.isfinite(values) if known is None else known & np.isfinite(values)
     if not known.any():
         return np.zeros((*values.shape, 3), np.uint8)
-    low, high = np.percentile(values[known], (1, 99))
+    low, high = np.percentile(values[known], (1, 99)) if limits is None else limits
     scaled = (np.where(known, values, low) - low) / max(high - low, 1e-6)
     picture = cv2.applyColorMap(
         np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_TURBO

@@ -10,7 +10,7 @@ from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.model_card import ModelError
 
-VERBS = ("demo", "run", "bench")
+VERBS = ("demo", "run", "evaluate", "bench")
 
 
 def main(argv: list[str] | None = None) -> int:

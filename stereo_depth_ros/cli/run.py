@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stereo_depth_ros import pictures
-from stereo_depth_ros.calibration import Calibration, CalibrationError
+from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.calibration_file import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import add_engine_options, engine_from
@@ -48,17 +48,13 @@ def run(arguments: argparse.Namespace) -> int:
             f"{right.shape[1]} x {right.shape[0]}: a rectified pair has one size"
         )
     height, width = left.shape[:2]
-    wanted = set()
     if arguments.calib:
-        calibrations = read_calibration(arguments.calib, width, height)
         wanted = {Output.DEPTH}
+        calibrations = read_calibration(arguments.calib, width, height)
+        camera = StereoCamera.from_calibrations(*calibrations)
     else:
-        # Disparity needs no metric geometry; a unit camera keeps one way through the pipeline.
-        calibrations = (
-            Calibration.pinhole(width, height, 1.0, 0.0, 0.0),
-            Calibration.pinhole(width, height, 1.0, 0.0, 0.0, -1.0),
-        )
-    camera = StereoCamera.from_calibrations(*calibrations)
+        wanted = set()
+        camera = StereoCamera.uncalibrated(width, height)
     if (camera.width, camera.height) != (width, height):
         raise CalibrationError(
             f"{arguments.calib} is for {camera.width} x {camera.height} images, not "

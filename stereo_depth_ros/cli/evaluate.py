@@ -1,0 +1,54 @@
+"""Score models on a dataset with truth, StereoSGBM beside them in the same run.
+
+"filled" counts the answer for every pixel, "raw" only what the model vouches for (confidence above
+0). AUSE / random judges the confidence: 0 is a perfect order of the pixels, 1 a random one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stereo_depth_ros.engines import BACKENDS, open_engine
+from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
+from stereo_depth_ros.evaluation.evaluate import evaluate
+from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
+
+HELP = "score models on a dataset with truth"
+_BESIDE = ("sgbm", "sgbm_hh")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``evaluate``."""
+    parser.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        help="a name in models/ or an .onnx file; repeatable",
+    )
+    parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--layout", required=True, choices=LAYOUTS)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with pictures here")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score the models and print the tables."""
+    samples = read_dataset(arguments.data, arguments.layout)
+    engines = [open_engine(model, backend=arguments.backend) for model in arguments.model]
+    engines += [open_engine(model) for model in _BESIDE if model not in arguments.model]
+    gallery = Gallery()
+    viewer = gallery if arguments.html else None
+    scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
+    for engine in engines:
+        engine.close()
+    print(as_text(scores))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(as_dict(scores), indent=1))
+    if arguments.html:
+        arguments.html.write_text(as_html(scores, gallery, f"Stereo on {arguments.data.name}"))
+    return 0

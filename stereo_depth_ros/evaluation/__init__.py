@@ -1,0 +1,1 @@
+"""How good a model is: readers of public datasets, metrics, reports."""

@@ -1,0 +1,230 @@
+"""Read the pairs and the truth of public stereo datasets as their authors lay them out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from stereo_depth_ros.pictures import read_image
+
+
+class DatasetError(ValueError):
+    """A folder that does not hold what its layout says; the text names what was looked for."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair with truth, read when asked.
+
+    ``truth`` and ``nonocc`` read (H, W) float32 px, NaN unknown, and (H, W) bool; ``nonocc`` is
+    None where the dataset has no mask of pixels seen in both views.
+    """
+
+    name: str
+    left: Path
+    right: Path
+    truth: Callable[[], np.ndarray]
+    nonocc: Callable[[], np.ndarray] | None = None
+
+    def images(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return both images, (H, W, 3) uint8 RGB."""
+        return read_image(self.left), read_image(self.right)
+
+
+def read_pfm(path: Path) -> np.ndarray:
+    """Return a one-channel PFM file as (H, W) float32, its infinities as NaN.
+
+    Raises
+    ------
+    DatasetError
+        When the file is no such PFM, or is truncated.
+    """
+    with path.open("rb") as file:
+        header = [file.readline().decode("latin-1").strip() for _ in range(3)]
+        data = file.read()
+    try:
+        if header[0] != "Pf":
+            raise ValueError(f"its first line is '{header[0]}', not 'Pf'")
+        width, height = map(int, header[1].split())
+        order = "<f4" if float(header[2]) < 0 else ">f4"
+        values = np.frombuffer(data, order, width * height).reshape(height, width)
+    except ValueError as error:
+        raise DatasetError(f"{path} is not a readable PFM: {error}") from error
+    image = np.flipud(values).astype(np.float32)
+    return np.where(np.isfinite(image), image, np.float32(np.nan))
+
+
+def _png(path: Path, scale: float | None) -> np.ndarray:
+    """Return a grey image as disparity in px, value / ``scale``; 0 is unknown.
+
+    Without a scale it is of Middlebury 2005 or 2006, whose views are published at full, half and
+    third size while the values of the truth stay those of full size.
+    """
+    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if values is None or values.ndim != 2:
+        raise DatasetError(f"{path} is not a readable grey image")
+    if scale is None:
+        width = values.shape[1]
+        scale = 1.0 if width > 1000 else 2.0 if width > 550 else 3.0
+    return np.where(values > 0, values / np.float32(scale), np.float32(np.nan)).astype(np.float32)
+
+
+def _known(path: Path, scale: float) -> np.ndarray:
+    return np.isfinite(_png(path, scale))
+
+
+def _magnitude(path: Path) -> np.ndarray:
+    return np.abs(read_pfm(path))
+
+
+def _array(path: Path, kind: type) -> np.ndarray:
+    return np.load(path).astype(kind)
+
+
+def _mask(path: Path) -> np.ndarray:
+    values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if values is None:
+        raise DatasetError(f"{path} is not a readable mask")
+    return values == 255
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(p for p in (root, *root.iterdir()) if p.is_dir())
+
+
+def _plain(root: Path) -> Iterator[Sample]:
+    for folder in _folders(root):
+        truth, nonocc = folder / "disp.npy", folder / "nonocc.npy"
+        if truth.is_file():
+            yield Sample(
+                folder.name,
+                folder / "left.png",
+                folder / "right.png",
+                partial(_array, truth, np.float32),
+                partial(_array, nonocc, bool) if nonocc.is_file() else None,
+            )
+
+
+def _two_view(root: Path) -> Iterator[Sample]:
+    """Middlebury 2014, 2021 and evaluation v3, and ETH3D: PFM truth beside im0 and im1."""
+    for folder in _folders(root):
+        found = [
+            folder / name for name in ("disp0GT.pfm", "disp0.pfm") if (folder / name).is_file()
+        ]
+        mask = folder / "mask0nocc.png"
+        if found:
+            yield Sample(
+                folder.name,
+                folder / "im0.png",
+                folder / "im1.png",
+                partial(read_pfm, found[0]),
+                partial(_mask, mask) if mask.is_file() else None,
+            )
+
+
+def _middlebury(root: Path) -> Iterator[Sample]:
+    yield from _two_view(root)
+    for folder in _folders(root):
+        for left, right, truth, scale in (
+            ("im2.ppm", "im6.ppm", "disp2.pgm", 8.0),  # 2001
+            ("im2.png", "im6.png", "disp2.png", 4.0),  # 2003, quarter size
+            ("view1.png", "view5.png", "disp1.png", None),  # 2005 and 2006
+        ):
+            path = folder / truth
+            if path.is_file():
+                yield Sample(
+                    folder.name,
+                    folder / left,
+                    folder / right,
+                    partial(_png, path, scale),
+                )
+
+
+def _kitti(root: Path) -> Iterator[Sample]:
+    base = root / "training" if (root / "training").is_dir() else root
+    for left, right, occ, noc in (
+        ("image_2", "image_3", "disp_occ_0", "disp_noc_0"),  # 2015
+        ("colored_0", "colored_1", "disp_occ", "disp_noc"),  # 2012
+        ("image_0", "image_1", "disp_occ", "disp_noc"),
+    ):
+        truths = sorted((base / occ).glob("*_10.png")) if (base / left).is_dir() else []
+        for truth in truths:
+            visible = base / noc / truth.name
+            yield Sample(
+                truth.stem,
+                base / left / truth.name,
+                base / right / truth.name,
+                partial(_png, truth, 256.0),
+                partial(_known, visible, 256.0) if visible.is_file() else None,
+            )
+        if truths:
+            return
+
+
+def _scene_flow(root: Path) -> Iterator[Sample]:
+    for truth in sorted((root / "disparity").rglob("left/*.pfm")):
+        inner = truth.relative_to(root / "disparity").with_suffix("")
+        for images in ("frames_finalpass", "frames_cleanpass"):
+            left = (root / images / inner).with_suffix(".png")
+            left = left if left.is_file() else left.with_suffix(".webp")
+            if left.is_file():
+                right = left.parent.parent / "right" / left.name
+                name = f"{images.removeprefix('frames_')}/{inner.as_posix()}"
+                yield Sample(name, left, right, partial(_magnitude, truth))
+
+
+def _instereo2k(root: Path) -> Iterator[Sample]:
+    for folder in _folders(root):
+        truth = folder / "left_disp.png"
+        if truth.is_file():
+            yield Sample(
+                folder.name,
+                folder / "left.png",
+                folder / "right.png",
+                partial(_png, truth, 100.0),
+            )
+
+
+_LAYOUTS: dict[str, tuple[Callable[[Path], Iterator[Sample]], str]] = {
+    "plain": (_plain, "NAME/left.png right.png disp.npy [nonocc.npy]"),
+    "middlebury": (
+        _middlebury,
+        "NAME/im0.png im1.png disp0.pfm (2014, 2021, v3), im2 im6 disp2 (2001, 2003), or "
+        "view1.png view5.png disp1.png (2005, 2006)",
+    ),
+    "eth3d": (_two_view, "NAME/im0.png im1.png disp0GT.pfm [mask0nocc.png]"),
+    "kitti": (
+        _kitti,
+        "[training/]image_2 image_3 disp_occ_0 (2015), or image_0 image_1 disp_occ (2012)",
+    ),
+    "sceneflow": (_scene_flow, "frames_finalpass/…/left/*.png and disparity/…/left/*.pfm"),
+    "instereo2k": (_instereo2k, "NAME/left.png right.png left_disp.png"),
+}
+
+LAYOUTS = tuple(_LAYOUTS)
+
+
+def read_dataset(root: Path, layout: str) -> list[Sample]:
+    """Return the samples below ``root``, laid out as `LAYOUTS` name it, in order of name.
+
+    Raises
+    ------
+    DatasetError
+        For a folder that is missing or holds no pair with truth of that layout.
+    """
+    reader, expected = _LAYOUTS[layout]
+    if not root.is_dir():
+        raise DatasetError(f"{root} is not a folder")
+    samples = list(reader(root))
+    if not samples:
+        raise DatasetError(f"{root} holds no pair with truth; layout {layout} is {expected}")
+    for sample in samples:
+        for image in (sample.left, sample.right):
+            if not image.is_file():
+                raise DatasetError(f"{sample.name}: {image} is missing; layout is {expected}")
+    return samples

@@ -1,0 +1,115 @@
+"""Stereo metrics, defined as the public benchmarks define them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BAD_PX = (0.5, 1.0, 2.0, 3.0, 4.0)
+_STEPS = 50
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Disparity against truth over ``pixels`` of known truth.
+
+    ``epe`` and ``median`` are the mean and median absolute error in px of the answered pixels
+    (NaN where none is). ``bad`` maps a threshold in px to the percentage of pixels whose error
+    exceeds it, ``d1`` is KITTI's (over 3 px and over 5 % of the truth); in both an unanswered pixel
+    counts as bad. ``density`` is the percentage answered.
+    """
+
+    pixels: int
+    density: float
+    epe: float
+    median: float
+    bad: dict[float, float]
+    d1: float
+
+
+def accuracy(
+    disparity: np.ndarray, truth: np.ndarray, considered: np.ndarray | None = None
+) -> Accuracy:
+    """Compare ``disparity`` (H, W) px, NaN where unanswered, with ``truth`` (H, W), NaN unknown.
+
+    ``considered`` (H, W) bool restricts the comparison, to non-occluded pixels for example.
+
+    Raises
+    ------
+    ValueError
+        When no pixel of known truth is left to compare.
+    """
+    mask = np.isfinite(truth)
+    if considered is not None:
+        mask = mask & considered
+    if not mask.any():
+        raise ValueError("no pixel of known truth to compare with")
+    expected = truth[mask]
+    error = np.abs(disparity[mask] - expected)
+    answered = np.isfinite(error)
+    worst = np.where(answered, error, np.inf)
+    return Accuracy(
+        pixels=int(mask.sum()),
+        density=float(100 * answered.mean()),
+        epe=float(error[answered].mean()) if answered.any() else float("nan"),
+        median=float(np.median(error[answered])) if answered.any() else float("nan"),
+        bad={px: float(100 * (worst > px).mean()) for px in BAD_PX},
+        d1=float(100 * ((worst > 3.0) & (worst > 0.05 * expected)).mean()),
+    )
+
+
+@dataclass(frozen=True)
+class Sparsification:
+    """Mean error of what is kept as the least confident pixels are removed.
+
+    ``kept`` are the fractions of pixels, from 1 down; ``error`` the mean error in px of these most
+    confident pixels, ``oracle`` that of the pixels of least error. ``auc`` is the area under
+    ``error``, ``ause`` that between the two, ``ause_random`` the same for a random order, whose
+    curve is flat; ``relative`` is their ratio: 0 is perfect, 1 no better than chance. ``deciles``
+    is the mean error of each tenth, the most confident first.
+    """
+
+    kept: tuple[float, ...]
+    error: tuple[float, ...]
+    oracle: tuple[float, ...]
+    auc: float
+    ause: float
+    ause_random: float
+    deciles: tuple[float, ...]
+
+    @property
+    def relative(self) -> float:
+        """``ause`` as a share of what a random order gives; NaN where all errors are equal."""
+        return self.ause / self.ause_random if self.ause_random else float("nan")
+
+
+def sparsification(
+    disparity: np.ndarray, confidence: np.ndarray, truth: np.ndarray
+) -> Sparsification:
+    """Judge ``confidence`` (H, W) by the errors of dense ``disparity`` (H, W) against ``truth``.
+
+    Pixels of equal confidence are taken in the order of the image.
+
+    Raises
+    ------
+    ValueError
+        When fewer than ten pixels have a known truth.
+    """
+    mask = np.isfinite(truth) & np.isfinite(disparity)
+    if mask.sum() < 10:
+        raise ValueError("fewer than ten pixels of known truth to order by confidence")
+    error = np.abs(disparity - truth)[mask].astype(np.float64)
+    ordered = error[np.argsort(-confidence[mask], kind="stable")]
+    counts = np.maximum(1, np.rint(np.linspace(1, 1 / _STEPS, _STEPS) * error.size)).astype(int)
+    by_confidence = np.cumsum(ordered)[counts - 1] / counts
+    by_error = np.cumsum(np.sort(error))[counts - 1] / counts
+    return Sparsification(
+        kept=tuple(counts / error.size),
+        error=tuple(by_confidence),
+        oracle=tuple(by_error),
+        auc=float(by_confidence.mean()),
+        ause=float((by_confidence - by_error).mean()),
+        ause_random=float((error.mean() - by_error).mean()),
+        deciles=tuple(float(tenth.mean()) for tenth in np.array_split(ordered, 10)),
+    )

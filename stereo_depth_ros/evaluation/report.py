@@ -1,0 +1,179 @@
+"""Scores as a table for people, as JSON, and as one HTML page with pictures."""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import numpy as np
+
+from stereo_depth_ros import pictures
+from stereo_depth_ros.evaluation.datasets import Sample
+from stereo_depth_ros.evaluation.evaluate import Score
+from stereo_depth_ros.evaluation.metrics import Accuracy, Sparsification
+
+_COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
+_PICTURE_WIDTH = 320
+
+
+def models_of(scores: Sequence[Score]) -> list[str]:
+    """Return the names of the models, in the order in which they were scored."""
+    return list(dict.fromkeys(score.model for score in scores))
+
+
+def _numbers(found: Accuracy) -> list[float]:
+    return [found.epe, *found.bad.values(), found.d1, found.density]
+
+
+def medians(scores: Sequence[Score], model: str, kind: str) -> list[float]:
+    """Return the median over samples of every column, for ``kind`` "filled" or "raw"."""
+    rows = [_numbers(getattr(s, kind)) for s in scores if s.model == model]
+    return [float(value) for value in np.median(np.array(rows), axis=0)]
+
+
+def as_text(scores: Sequence[Score]) -> str:
+    """Return medians per model, then every sample, as Markdown tables."""
+    head = f"| model | pixels | {' | '.join(_COLUMNS)} | AUSE / random | ms |"
+    lines = [head, "| --- " * (len(_COLUMNS) + 4) + "|"]
+    for model in models_of(scores):
+        mine = [s for s in scores if s.model == model]
+        relative = np.median([s.confidence.relative for s in mine])
+        time = np.median([s.milliseconds for s in mine])
+        for kind in ("filled", "raw"):
+            values = " | ".join(f"{v:.2f}" for v in medians(scores, model, kind))
+            lines.append(f"| {model} | {kind} | {values} | {relative:.2f} | {time:.0f} |")
+    lines += ["", f"| sample | model | {' | '.join(_COLUMNS)} |"]
+    lines.append("| --- " * (len(_COLUMNS) + 2) + "|")
+    for score in scores:
+        values = " | ".join(f"{v:.2f}" for v in _numbers(score.filled))
+        lines.append(f"| {score.sample} | {score.model} | {values} |")
+    return "\n".join(lines)
+
+
+def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
+    """Return plain values for JSON: the medians per model and every score."""
+    return {
+        "columns": list(_COLUMNS),
+        "medians": {
+            model: {kind: medians(scores, model, kind) for kind in ("filled", "raw")}
+            for model in models_of(scores)
+        },
+        "scores": [
+            {**asdict(score), "ause_relative": score.confidence.relative} for score in scores
+        ],
+    }
+
+
+class Gallery:
+    """Collects one row of pictures a score; its call is a `Viewer`."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], list[tuple[str, str]]] = {}
+
+    def __call__(
+        self,
+        sample: Sample,
+        model: str,
+        disparity: np.ndarray,
+        confidence: np.ndarray,
+        truth: np.ndarray,
+    ) -> None:
+        """Draw left image, truth, disparity, error and confidence of one score."""
+        error = np.abs(disparity - truth)
+        shades = np.rint(np.clip(np.nan_to_num(error), 0, 4) * 63.75).astype(np.uint8)
+        heat = cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO)[..., ::-1].copy()
+        heat[~np.isfinite(truth)] = 60
+        low_high = np.nanpercentile(truth, (1, 99))
+        self.rows[sample.name, model] = [
+            ("left", _embedded(sample.images()[0])),
+            ("truth", _embedded(pictures.colour_disparity(truth, limits=low_high))),
+            (model, _embedded(pictures.colour_disparity(disparity, limits=low_high))),
+            ("error, white is 4 px", _embedded(heat)),
+            ("confidence", _embedded(pictures.colour_confidence(confidence))),
+        ]
+
+
+def _embedded(picture: np.ndarray) -> str:
+    height = max(1, round(picture.shape[0] * _PICTURE_WIDTH / picture.shape[1]))
+    small = cv2.resize(picture, (_PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)
+    _, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+
+
+def as_html(scores: Sequence[Score], gallery: Gallery, title: str) -> str:
+    """Return one self-contained page: medians, then numbers, curve and pictures of each score."""
+    parts = [
+        "<!doctype html><meta charset=utf-8>",
+        f"<title>{html.escape(title)}</title>",
+        "<style>body{font:14px sans-serif;margin:2em;max-width:110em}"
+        "table{border-collapse:collapse}"
+        "td,th{padding:.2em .6em;border-bottom:1px solid #ccc;text-align:right}"
+        "td:first-child,th:first-child{text-align:left}figure{display:inline-block;margin:.2em}"
+        "figcaption{font-size:12px}</style>",
+        f"<h1>{html.escape(title)}</h1><p>Medians over {len({s.sample for s in scores})} samples, "
+        "errors in px, shares in percent; an unanswered pixel counts as bad.</p>",
+        _table(
+            ["model", *_COLUMNS, "AUSE / random"],
+            [
+                [
+                    f"{model}, {kind}",
+                    *(f"{v:.2f}" for v in medians(scores, model, kind)),
+                    f"{np.median([s.confidence.relative for s in scores if s.model == model]):.2f}",
+                ]
+                for model in models_of(scores)
+                for kind in ("filled", "raw")
+            ],
+        ),
+    ]
+    for score in scores:
+        parts.append(f"<h2>{html.escape(score.sample)}: {html.escape(score.model)}</h2>")
+        rows = [("filled", score.filled), ("raw", score.raw)]
+        if score.filled_nonocc is not None:
+            rows.append(("filled, non-occluded", score.filled_nonocc))
+        parts.append(
+            _table(
+                ["pixels", *_COLUMNS],
+                [[name, *(f"{v:.2f}" for v in _numbers(found))] for name, found in rows],
+            )
+        )
+        for caption, data in gallery.rows.get((score.sample, score.model), []):
+            parts.append(
+                f'<figure><img src="{data}" alt="{html.escape(caption)}">'
+                f"<figcaption>{html.escape(caption)}</figcaption></figure>"
+            )
+        parts.append(
+            f"<figure>{_curve(score.confidence)}<figcaption>mean error of the most "
+            "confident pixels (black), of the best (grey)</figcaption></figure>"
+        )
+    return "\n".join(parts) + "\n"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(str(cell))}</td>" for cell in row) + "</tr>"
+        for row in rows
+    )
+    return f"<table><tr>{cells}</tr>{body}</table>"
+
+
+def _curve(found: Sparsification) -> str:
+    width, height = 260, 160
+    top = max(*found.error, *found.oracle, 1e-6)
+
+    def line(values: Sequence[float], colour: str) -> str:
+        points = " ".join(
+            f"{width * kept:.1f},{height * (1 - value / top):.1f}"
+            for kept, value in zip(found.kept, values, strict=True)
+        )
+        return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+    return (
+        f'<svg width="{width}" height="{height}" style="border:1px solid #ccc">'
+        f"{line(found.oracle, '#aaa')}{line(found.error, '#000')}"
+        f'<text x="4" y="14" font-size="12">{top:.2f} px</text></svg>'
+    )

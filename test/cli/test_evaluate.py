@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from fakes import encode, save_graph
+
+from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.pictures import write_image
+
+
+@pytest.fixture
+def dataset(tmp_path, yard):
+    """Two samples: the yard, and an image that tells a fake network a disparity of 25 px."""
+    for name, left, right, truth in (
+        ("yard", yard.pair.left, yard.pair.right, yard.pair.disparity),
+        (
+            "encoded",
+            encode(np.full((120, 160), 25.0), 0.5),
+            np.zeros((120, 160, 3), np.uint8),
+            np.full((120, 160), 24.0, np.float32),
+        ),
+    ):
+        folder = tmp_path / "data" / name
+        folder.mkdir(parents=True)
+        write_image(folder / "left.png", left)
+        write_image(folder / "right.png", right)
+        np.save(folder / "disp.npy", truth)
+    np.save(tmp_path / "data" / "yard" / "nonocc.npy", yard.pair.visible)
+    return tmp_path / "data"
+
+
+def test_models_are_scored_beside_sgbm_in_text_json_and_html(dataset, tmp_path, capsys):
+    model = save_graph(tmp_path / "m.onnx", 160, 120)
+    found, page = tmp_path / "e.json", tmp_path / "e.html"
+    arguments = ["evaluate", "--model", str(model), "--data", str(dataset), "--layout", "plain"]
+    assert main([*arguments, "--json", str(found), "--html", str(page)]) == 0
+    scores = {(s["sample"], s["model"]): s for s in json.loads(found.read_text())["scores"]}
+    assert set(scores) == {
+        (s, m) for s in ("encoded", "yard") for m in ("encoded", "sgbm", "sgbm_hh")
+    }
+    exact = scores["encoded", "encoded"]
+    assert exact["filled"]["epe"] == pytest.approx(1.0)
+    assert (exact["filled"]["bad"]["0.5"], exact["filled"]["bad"]["1.0"]) == (100.0, 0.0)
+    yard = scores["yard", "sgbm"]
+    assert yard["filled_nonocc"]["pixels"] < yard["filled"]["pixels"] == 320 * 240
+    assert yard["raw"]["epe"] < yard["filled"]["epe"]
+    assert yard["raw"]["density"] < 100.0 == yard["filled"]["density"]
+    assert yard["ause_relative"] < 0.6
+    html = page.read_text()
+    assert html.count("<img ") == 5 * 6
+    assert "http" not in html.replace("http-equiv", "")
+    assert "| sgbm_hh | raw |" in capsys.readouterr().out
+
+
+def test_a_truth_of_another_size_is_refused(dataset, capsys):
+    np.save(dataset / "yard" / "disp.npy", np.ones((3, 4), np.float32))
+    assert main(["evaluate", "--data", str(dataset), "--layout", "plain"]) == 1
+    assert "one size" in capsys.readouterr().err
