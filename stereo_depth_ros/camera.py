@@ -156,20 +156,19 @@ class StereoCamera:
         y = (np.arange(self.height, dtype=np.float64) - self.cy) / self.fy
         return x.astype(np.float32)[None, :], y.astype(np.float32)[:, None]
 
-    def points(
-        self, depth: np.ndarray, stride: int = 1, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Return (h, w, 3) float32 metres in the left optical frame for ``depth`` (h, w) metres.
+    def planes(
+        self, depth: np.ndarray, stride: int = 1
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return x, y, z, (h, w) float32 m in the left optical frame, for ``depth`` (h, w) m.
 
-        ``depth`` holds every ``stride``-th row and column of the image. ``out`` may be a float32
-        array of (h, w, >= 3), whose first three channels are filled.
+        ``depth`` holds every ``stride``-th row and column of the image.
         """
         ray_x, ray_y = self.rays
-        points = np.empty((*depth.shape, 3), np.float32) if out is None else out
-        np.multiply(depth, ray_x[:, ::stride], out=points[..., 0])
-        np.multiply(depth, ray_y[::stride], out=points[..., 1])
-        points[..., 2] = depth
-        return points
+        return depth * ray_x[:, ::stride], depth * ray_y[::stride], depth
+
+    def points(self, depth: np.ndarray, stride: int = 1) -> np.ndarray:
+        """Return `planes` as one (h, w, 3) array."""
+        return np.stack(self.planes(depth, stride), axis=-1)
 
 
 def _baseline(

@@ -268,13 +268,11 @@ def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:
 def _cloud(depth: np.ndarray, result: StereoResult, stride: int) -> np.ndarray:
     depth = depth[::stride, ::stride]
     depth = np.where(np.isfinite(depth), depth, np.float32(np.nan))
-    cloud = np.empty((*depth.shape, 4), np.float32)
-    result.camera.points(depth, stride, out=cloud)
     # RViz and PCL read the colour as one number 0x00RRGGBB: bytes B, G, R, 0 on little-endian.
-    colour = cloud.view(np.uint8).reshape(*depth.shape, 16)[..., 12:]
-    colour[..., :3] = result.image[::stride, ::stride, ::-1]
-    colour[..., 3] = 0
-    return cloud
+    colour = cv2.cvtColor(result.image[::stride, ::stride].copy(), cv2.COLOR_RGB2BGRA)
+    packed = np.bitwise_and(colour.view(np.uint32), 0x00FFFFFF).view(np.float32)
+    # Merging whole planes is several times faster than filling every fourth number.
+    return cv2.merge([*result.camera.planes(depth, stride), packed])
 
 
 def _free_space(

@@ -233,15 +233,6 @@ def test_strided_points_are_the_points_of_those_rows_and_columns(stride):
     np.testing.assert_array_equal(strided, camera.points(depth)[::stride, ::stride])
 
 
-def test_points_fill_the_first_three_channels_of_out_only():
-    camera = plain_camera()
-    depth = np.full((6, 8), 2.0, np.float32)
-    out = np.full((6, 8, 4), 7.0, np.float32)
-    assert camera.points(depth, out=out) is out
-    np.testing.assert_array_equal(out[..., :3], camera.points(depth))
-    assert (out[..., 3] == 7.0).all()
-
-
 def test_projection_matrix_is_that_of_the_left_view():
     p = plain_camera(cx_right=1.0).p
     assert p.tolist() == [[10, 0, 3.25, 0], [0, 11, 2.5, 0], [0, 0, 1, 0]]
