@@ -20,6 +20,12 @@ INPUTS = {
     "right_image": "right/image_rect",
     "right_info": "right/camera_info",
 }
+CHOICES = {
+    "camera": CAMERAS,
+    "rviz": ["true", "false"],
+    "demo": ["true", "false"],
+    "use_sim_time": ["", "true", "false"],
+}
 ARGUMENTS = {
     "camera": ("generic", f"Which camera's topics to listen to: {', '.join(CAMERAS)}"),
     "model": ("", "A name in models/ or the path of an exported .onnx file"),
@@ -41,7 +47,7 @@ def generate_launch_description() -> LaunchDescription:
             name,
             default_value=default,
             description=description,
-            choices=CAMERAS if name == "camera" else None,
+            choices=CHOICES.get(name),
         )
         for name, (default, description) in ARGUMENTS.items()
     ]
@@ -59,17 +65,14 @@ def _nodes(context: LaunchContext) -> list[Node]:
     defaults = str(SHARE / "config" / "stereo.yaml")
     topics = {name: value[name] or preset["topics"][name] for name in INPUTS}
     chosen = {name: value[name] for name in ("model", "backend") if value[name]}
-    if value["use_sim_time"]:
-        chosen["use_sim_time"] = value["use_sim_time"].lower() == "true"
-    clock = {name: chosen[name] for name in ("use_sim_time",) if name in chosen}
+    clock = {"use_sim_time": value["use_sim_time"] == "true"} if value["use_sim_time"] else {}
     remappings = [(INPUTS[name], topic) for name, topic in topics.items()]
     # To ROS the compressed images are topics of their own, which the simulated camera publishes.
     remappings += [
         (f"{INPUTS[name]}/compressed", f"{topics[name]}/compressed")
         for name in ("left_image", "right_image")
     ]
-    is_demo = value["demo"].lower() == "true"
-    frame = "scene_left_optical_frame" if is_demo else preset["frame"]
+    frame = "scene_left_optical_frame" if value["demo"] == "true" else preset["frame"]
     shared = {
         "package": "stereo_depth_ros",
         "namespace": value["namespace"],
@@ -82,7 +85,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
         Node(
             executable="stereo_depth_node",
             name="stereo_depth_node",
-            parameters=[defaults, preset["parameters"], *own, chosen],
+            parameters=[defaults, preset["parameters"], *own, {**chosen, **clock}],
             **shared,
         ),
         Node(

@@ -95,7 +95,8 @@ class Calibration:
         Raises
         ------
         CalibrationError
-            For an uncalibrated camera (K or P zero), NaN or infinite numbers, or no size.
+            For an uncalibrated camera (K or P zero), NaN or infinite numbers, no image size, or a
+            ROI outside the sensor.
         """
         if not all(np.isfinite(numbers).all() for numbers in (self.k, self.p, self.r, self.d)):
             raise CalibrationError(
@@ -112,5 +113,11 @@ class Calibration:
             raise CalibrationError(
                 f"{self.source}: width x height is {self.width} x {self.height}; the driver must "
                 "fill in the image size"
+            )
+        x, y, width, height = self.window
+        if x + width > self.width or y + height > self.height or 0 in self.image_size:
+            raise CalibrationError(
+                f"{self.source}: roi {self.roi} and binning {self.binning} leave nothing of, or "
+                f"lie outside, the {self.width} x {self.height} sensor; correct them at the driver"
             )
         return self

@@ -85,6 +85,12 @@ class StereoCamera:
             )
         chosen = _baseline(left, right, baseline, tf_baseline, warnings)
         width, height = left.image_size
+        if abs(cx - cx_right) >= width:
+            raise CalibrationError(
+                f"P[2] (cx) differs by {cx - cx_right:g} px between {left.source} and "
+                f"{right.source}, more than the images are wide: they show nothing in common; "
+                "recalibrate the pair"
+            )
         return cls(width, height, fx, fy, cx, cy, cx_right, chosen, tuple(warnings))
 
     @classmethod

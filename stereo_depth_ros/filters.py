@@ -68,9 +68,10 @@ def not_speckle(disparity: np.ndarray, max_size: int, max_step: float) -> np.nda
 
 def inside_polygon(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
     """Keep the inside of ``polygon``, x0 y0 x1 y1 … in px, for an image of (height, width)."""
-    corners = np.asarray(polygon, np.float32).reshape(-1, 2)
+    corners = np.asarray(polygon, np.float64).reshape(-1, 2)
     mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [np.rint(corners).astype(np.int32)], 1)
+    # OpenCV counts in 32 bits; corners a million pixels off bound the image just as well.
+    cv2.fillPoly(mask, [np.rint(corners.clip(-1e6, 1e6)).astype(np.int32)], 1)
     return mask.astype(bool)
 
 

@@ -39,8 +39,8 @@ class FrameError(ValueError):
 class StereoResult:
     """What came of one pair. Arrays are (H, W) of the output size unless said otherwise.
 
-    ``camera`` is the geometry of these images and ``search_range`` the disparities in px that
-    were considered, less the principal-point offset. ``matched`` (float32, px, finite) and
+    ``camera`` is the geometry of these images and ``max_disparity`` the largest disparity in px
+    that was considered, less the principal-point offset. ``matched`` (float32, px, finite) and
     ``certainty`` (float32, 0..1) are the engine's answer, ``known`` (bool) what the filters left of
     it. Of the rest, what was not asked for is None: ``depth`` float32 m (REP 117: NaN unknown,
     +Inf too far, -Inf too near), ``depth_mm`` uint16 (0 unknown or out of limits), ``disparity``
@@ -52,7 +52,7 @@ class StereoResult:
 
     camera: StereoCamera
     settings: Settings
-    search_range: tuple[float, float]
+    max_disparity: float
     image: np.ndarray
     matched: np.ndarray
     certainty: np.ndarray
@@ -136,7 +136,7 @@ class StereoPipeline:
         result = StereoResult(
             camera=output_camera,
             settings=settings,
-            search_range=(0.0, search - verge * scale - output_camera.offset),
+            max_disparity=search - verge * scale - output_camera.offset,
             image=image,
             matched=disparity,
             certainty=confidence,
@@ -176,7 +176,8 @@ class StereoPipeline:
 
 def _filtered(disparity: np.ndarray, known: np.ndarray, settings: Settings) -> np.ndarray:
     if settings.edge_filter > 0:
-        known = known & filters.not_flying(disparity, settings.edge_filter)
+        left = np.where(known, disparity, np.float32(np.nan))
+        known = known & filters.not_flying(left, settings.edge_filter)
     if settings.speckle_size > 0:
         left = np.where(known, disparity, np.float32(np.nan))
         known = known & filters.not_speckle(left, settings.speckle_size, settings.speckle_step)

@@ -52,7 +52,7 @@ def rectification_map(calibration: Calibration) -> RectificationMap:
         raise CalibrationError(
             f"{calibration.source}: distortion model '{calibration.distortion_model}' is not "
             "known; known are plumb_bob, rational_polynomial and equidistant. Rectify the images "
-            "upstream and set rectify to false"
+            "upstream and set rectify to never"
         )
     try:
         maps = known[calibration.distortion_model](k, d, calibration.r, p, size)

@@ -49,6 +49,13 @@ class Settings:
     output_resolution: str = "input"
 
     def __post_init__(self) -> None:
+        numbers = [self.confidence_threshold, self.lr_tolerance, self.edge_filter]
+        numbers += [self.speckle_step, self.temporal_gain, self.clearing_range]
+        if not all(map(isfinite, numbers)) or self.points_stride < 1 or self.temporal_gain <= 0:
+            raise ValueError(
+                f"a setting is not finite, points_stride is below 1 or temporal_gain not above 0: "
+                f"{self}"
+            )
         if not 0 < self.min_depth < self.max_depth:
             raise ValueError(
                 f"min_depth ({self.min_depth:g}) must be above 0 and below max_depth "

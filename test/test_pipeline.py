@@ -484,16 +484,16 @@ def test_confidence_is_never_interpolated():
     assert_array_equal(result.known, confidence == 1.0)
 
 
-def test_search_range_is_that_of_the_outputs_pixels():
+def test_largest_disparity_is_in_the_outputs_pixels():
     camera = make_camera(61, 48, offset=-2.6)
     engine = FixedEngine(5.0, 32, 24, max_disparity=16.0)
 
-    at_input = process(engine, camera).search_range
-    at_model = process(engine, camera, output_resolution="model").search_range
+    at_input = process(engine, camera).max_disparity
+    at_model = process(engine, camera, output_resolution="model").max_disparity
 
     # 16 engine px are 32 of the extended image, whose disparities are 3 px larger.
-    assert at_input == pytest.approx((0.0, 32 - 3 + 2.6))
-    assert at_model == pytest.approx((0.0, (32 - 3 + 2.6) / 2))
+    assert at_input == pytest.approx(32 - 3 + 2.6)
+    assert at_model == pytest.approx((32 - 3 + 2.6) / 2)
 
 
 # Filters

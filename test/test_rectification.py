@@ -114,7 +114,7 @@ def test_unknown_model_is_refused_by_name_with_the_known_ones(model):
     with pytest.raises(CalibrationError) as caught:
         rectification_map(raw(model, (0.0,) * 4))
     message = str(caught.value)
-    for word in ("/cam/camera_info", model, "plumb_bob", "equidistant", "set rectify to false"):
+    for word in ("/cam/camera_info", model, "plumb_bob", "equidistant", "set rectify to never"):
         assert word in message
 
 

@@ -40,7 +40,7 @@ FORBIDDEN = {
 
 
 def core_files():
-    folders = [PACKAGE, *(PACKAGE / name for name in ("engines", "scenes", "cli"))]
+    folders = [PACKAGE, *(PACKAGE / name for name in ("engines", "scenes", "evaluation", "cli"))]
     return sorted(file for folder in folders for file in folder.glob("*.py"))
 
 

@@ -12,7 +12,7 @@ import argparse
 import json
 from pathlib import Path
 
-from stereo_depth_ros.cli.options import add_engine_options
+from stereo_depth_ros.cli.options import add_engine_options, ros_layer
 
 HELP = "measure what the node adds to the inference"
 
@@ -30,15 +30,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables."""
     if 0 < arguments.soak < 2:
         raise ValueError("--soak compares the end with the first minute; give 2 minutes or more")
-    from stereo_depth_ros.ros.bench import as_text, bench_node
-
     node = {
         "model": arguments.model,
         "backend": arguments.backend,
         "max_disparity": arguments.max_disparity,
     }
-    found = bench_node(node, arguments.seconds, arguments.soak)
-    print(as_text(found))
+    bench = ros_layer("bench")
+    found = bench.bench_node(node, arguments.seconds, arguments.soak)
+    print(bench.as_text(found))
     if arguments.json:
         arguments.json.write_text(json.dumps(found.as_dict(), indent=1))
     return 0

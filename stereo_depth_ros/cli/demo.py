@@ -8,10 +8,9 @@ pictures and the cloud into DIR. Needs rclpy: a sourced ROS 2, or pip install
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from stereo_depth_ros.cli.options import add_engine_options
+from stereo_depth_ros.cli.options import add_engine_options, ros_layer
 
 HELP = "run the node on a simulated camera and judge its depth"
 
@@ -34,12 +33,6 @@ def run(arguments: argparse.Namespace) -> int:
             "make), since depth needs focal length and baseline; 'stereo-depth run' gives "
             "disparity without"
         )
-    try:
-        from stereo_depth_ros.ros.demo import DemoError, run_demo
-    except ImportError as error:
-        raise ValueError(
-            f"{error}; source a ROS 2 installation, or pip install 'stereo_depth_ros[ros-jazzy]'"
-        ) from error
     camera = {}
     if all(own):
         files = [",".join(str(Path(part).resolve()) for part in path.split(",")) for path in own]
@@ -50,9 +43,5 @@ def run(arguments: argparse.Namespace) -> int:
         "backend": arguments.backend,
         "max_disparity": arguments.max_disparity,
     }
-    try:
-        print(run_demo(node, camera, arguments.output))
-    except DemoError as error:
-        print(f"stereo-depth demo: {error}", file=sys.stderr)
-        return 1
+    print(ros_layer("demo").run_demo(node, camera, arguments.output))
     return 0

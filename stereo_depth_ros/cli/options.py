@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+from types import ModuleType
 
 from stereo_depth_ros.engines import BACKENDS, Engine, open_engine
 
@@ -24,6 +26,22 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="search range, for models that can change it (default: chosen by the model)",
     )
+
+
+def ros_layer(module: str) -> ModuleType:
+    """Import ``stereo_depth_ros.ros.<module>``.
+
+    Raises
+    ------
+    ValueError
+        Where ROS is not installed; the text says how to install it.
+    """
+    try:
+        return importlib.import_module(f"stereo_depth_ros.ros.{module}")
+    except ImportError as error:
+        raise ValueError(
+            f"{error}; source a ROS 2 installation, or pip install 'stereo_depth_ros[ros-jazzy]'"
+        ) from error
 
 
 def engine_from(arguments: argparse.Namespace) -> Engine:

@@ -24,9 +24,7 @@ class OnnxRuntimeEngine:
     preference, empty meaning CPU; ``threads`` is the number of threads per operator, 0 for all.
     """
 
-    def __init__(
-        self, path: Path, providers: Sequence[str] = (), threads: int = 0, why: str = ""
-    ) -> None:
+    def __init__(self, path: Path, providers: Sequence[str] = (), threads: int = 0) -> None:
         runtime = _runtime()
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -56,7 +54,7 @@ class OnnxRuntimeEngine:
             max_disparity=_number(metadata["max_disparity"], path),
             precision=metadata.get("precision", "fp32"),
             device=chosen[0].removesuffix("ExecutionProvider"),
-            provenance=f"{path.name}, {why}" if why else path.name,
+            provenance=f"{path}, ONNX Runtime {runtime.__version__}",
         )
         # The first run allocates and tunes; paid here, not by the first frame.
         blank = np.zeros((height, width, 3), np.uint8)
@@ -91,11 +89,14 @@ class OnnxRuntimeEngine:
 
 def _number(text: str, path: Path) -> float:
     try:
-        return float(text)
-    except ValueError as error:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 < number < float("inf"):
         raise EngineError(
             f"{path}: metadata 'max_disparity' is '{text}', not a number of px; export it again"
-        ) from error
+        )
+    return number
 
 
 def _runtime() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError
@@ -23,7 +24,7 @@ def open_engine(
     """Open ``model`` (a name in models/, a card, or an .onnx file), warmed up and ready.
 
     ``height`` and ``width``, where given, are the size the caller insists on. ``backend`` "auto"
-    takes the fastest that is there; ``providers`` and ``threads`` are for ONNX Runtime;
+    takes the one that runs the model; ``providers`` and ``threads`` are for ONNX Runtime;
     ``max_disparity`` in px is for engines that can change it, 0 leaving the choice to them.
 
     Raises
@@ -57,12 +58,13 @@ def open_engine(
                 f"model '{model}': the search range of a graph is fixed when it is exported; set "
                 "max_disparity to 0, or export it again"
             )
-        why = "only backend installed for it" if backend == "auto" else "as asked"
-        engine = onnxruntime.OnnxRuntimeEngine(card.verified_file(), providers, threads, why)
+        engine = onnxruntime.OnnxRuntimeEngine(card.verified_file(), providers, threads)
     else:
         raise EngineError(
             f"model '{model}': its card names engine '{card.engine}'; known are onnx and sgbm"
         )
+    why = "the only backend that runs it" if backend == "auto" else "the backend asked for"
+    engine.spec = replace(engine.spec, provenance=f"{engine.spec.provenance}; {why}")
     wanted, has = (height, width), (engine.spec.height, engine.spec.width)
     if None not in wanted and None not in has and wanted != has:
         engine.close()

@@ -32,6 +32,10 @@ class SgbmEngine:
     def __init__(self, name: str = "sgbm", mode: str = "3way", max_disparity: int = 0) -> None:
         if mode not in MODES:
             raise EngineError(f"{name}: mode '{mode}' is not known; known are {', '.join(MODES)}")
+        if not isinstance(max_disparity, int) or max_disparity < 0:
+            raise EngineError(
+                f"{name}: max_disparity is {max_disparity!r}; it must be a whole number of px, or 0"
+            )
         self._mode = MODES[mode]
         self._max_disparity = max_disparity
         self.spec = EngineSpec(
@@ -51,8 +55,16 @@ class SgbmEngine:
         Pixels that fail the uniqueness, left-right or speckle check carry the farther of their
         row's nearest matches, with confidence 0.
         """
-        search = (0.0, self._max_disparity) if self._max_disparity else _search_range(left, right)
+        if left.shape[0] < _BLOCK or left.shape[1] < _BLOCK:
+            raise EngineError(
+                f"{self.spec.name}: the images are {left.shape[1]} x {left.shape[0]}; at least "
+                f"{_BLOCK} x {_BLOCK} px are needed to match"
+            )
+        largest = self._max_disparity or left.shape[1] / 3
+        search = (0.0, largest) if self._max_disparity else _search_range(left, right)
         matched = _match(left, right, search, self._mode)
+        # OpenCV searches whole sixteens; what lies beyond the declared range is not claimed.
+        matched[matched > largest] = np.nan
         known = np.isfinite(matched)
         # Bridging the gaps leaves steps between rows, which a small median removes.
         disparity = cv2.medianBlur(_fill_from_background(matched, known), 5)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -17,6 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.evaluation.metrics import accuracy
 from stereo_depth_ros.ros.images import decode_pair
 from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA, running
 from stereo_depth_ros.ros.recorder import Recorder
@@ -34,28 +34,15 @@ _INPUTS = {
     "left/image_rect": Image,
     "left/camera_info": CameraInfo,
     "depth/camera_info": CameraInfo,
-    "truth/depth/image_rect": Image,
 }
+_TRUTH = "truth/depth/image_rect"
 _START_S, _MEASURE_S = 20.0, 8.0
 # Any engine that works is far on the right side of these, in percent.
 _MAX_BAD2, _MIN_DENSITY = 10.0, 50.0
 
 
-class DemoError(RuntimeError):
+class DemoError(ValueError):
     """The demo did not see what it must; the text says what, and what the node says of it."""
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Depth against truth: median error in m, disparity EPE in px, bad-2 and density in percent.
-
-    Density counts the pixels of finite true depth that have a depth, errors are of those.
-    """
-
-    depth_error: float
-    epe: float
-    bad2: float
-    density: float
 
 
 def run_demo(
@@ -72,7 +59,9 @@ def run_demo(
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(transport_environment())
     rclpy.init()
-    recorder = Recorder({**_OUTPUTS, **_INPUTS}, NAMESPACE)
+    truth = {} if "left_file" in camera_parameters else {_TRUTH: Image}
+    expected = {**_OUTPUTS, **_INPUTS, **truth}
+    recorder = Recorder(expected, NAMESPACE)
     try:
         with ExitStack() as stack:
             processes = {}
@@ -82,10 +71,10 @@ def run_demo(
             ):
                 started = running(module, parameters, NAMESPACE, log=folder / log)
                 processes[log] = stack.enter_context(started)
-            _wait_for_outputs(recorder, processes, folder)
+            _wait_for(expected, recorder, processes, folder)
             recorder.forget()
             recorder.spin_for(_MEASURE_S)
-            recorder.spin_until(lambda: "engine" in recorder.diagnostics, 3.0)
+            recorder.spin_until(lambda: "baseline (m)" in recorder.values("calibration"), 3.0)
     finally:
         recorder.destroy_node()
         rclpy.try_shutdown()
@@ -96,14 +85,16 @@ def run_demo(
     return _report(recorder, folder)
 
 
-def _wait_for_outputs(recorder: Recorder, processes: Mapping[str, Popen], folder: Path) -> None:
+def _wait_for(
+    expected: Collection[str], recorder: Recorder, processes: Mapping[str, Popen], folder: Path
+) -> None:
     def is_decided() -> bool:
-        complete = all(topic in recorder.latest for topic in _OUTPUTS)
+        complete = all(topic in recorder.latest for topic in expected)
         ended = any(process.poll() is not None for process in processes.values())
         return complete or ended or recorder.is_error("engine")
 
     recorder.spin_until(is_decided, _START_S)
-    missing = [topic for topic in _OUTPUTS if topic not in recorder.latest]
+    missing = [topic for topic in expected if topic not in recorder.latest]
     if missing:
         logs = [line for log in processes for line in (folder / log).read_text().splitlines()[-3:]]
         raise DemoError(
@@ -136,17 +127,23 @@ def _write_pictures(recorder: Recorder, folder: Path) -> None:
     pictures.write_ply(folder / "points.ply", points[..., :3], colours)
 
 
-def accuracy(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> Accuracy:
-    """Compare ``depth`` with ``truth``, both (H, W) float32 m; ``focal_baseline`` in px * m."""
+def _judged(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> list[str]:
+    """Return the lines that compare depth with truth, (H, W) m; ``focal_baseline`` in px * m."""
     real = np.isfinite(truth)
-    both = real & np.isfinite(depth)
-    pixels = np.abs(focal_baseline / depth[both] - focal_baseline / truth[both])
-    return Accuracy(
-        depth_error=float(np.median(np.abs(depth[both] - truth[both]))),
-        epe=float(pixels.mean()),
-        bad2=float(100 * (pixels > 2).mean()),
-        density=float(100 * both.sum() / real.sum()),
-    )
+    error = np.abs(depth - truth)[real & np.isfinite(depth)]
+    with np.errstate(divide="ignore"):
+        found = accuracy(
+            np.where(np.isfinite(depth), focal_baseline / depth, np.nan),
+            np.where(real, focal_baseline / truth, np.nan),
+        )
+    wrong = found.bad[2.0] - (100 - found.density)
+    if wrong > _MAX_BAD2 or found.density < _MIN_DENSITY:
+        raise DemoError(f"depth disagrees with the truth: {found}")
+    return [
+        f"error against truth   median {1e3 * np.median(error):.1f} mm, EPE {found.epe:.2f} px, "
+        f"more than 2 px off {wrong:.1f} %",
+        f"density               {found.density:.1f} % of the pixels that have a depth",
+    ]
 
 
 def _report(recorder: Recorder, folder: Path) -> str:
@@ -157,25 +154,14 @@ def _report(recorder: Recorder, folder: Path) -> str:
             f"{recorder.latency_ms(topic, 50):>11.1f} ms{recorder.latency_ms(topic, 95):>7.1f} ms"
         )
     lines.append("-" * 53)
-    truth = recorder.latest.get("truth/depth/image_rect")
-    if truth is not None:
+    depth = _floats(recorder.latest["depth/image_rect"])
+    if _TRUTH in recorder.latest:
         values = recorder.values("calibration")
         focal_baseline = float(values["baseline (m)"]) * float(values["focal length (px)"])
-        found = accuracy(
-            _floats(recorder.latest["depth/image_rect"]), _floats(truth), focal_baseline
-        )
-        if found.bad2 > _MAX_BAD2 or found.density < _MIN_DENSITY:
-            raise DemoError(
-                f"depth disagrees with the truth: {found}; see the pictures in {folder}/"
-            )
-        lines += [
-            f"error against truth   median {1e3 * found.depth_error:.1f} mm, EPE "
-            f"{found.epe:.2f} px, bad-2 {found.bad2:.1f} %",
-            f"density               {found.density:.1f} % of the pixels that have a depth",
-        ]
+        lines += _judged(depth, _floats(recorder.latest[_TRUTH]), focal_baseline)
     else:
-        density = np.isfinite(_floats(recorder.latest["depth/image_rect"])).mean()
-        lines.append(f"density               {100 * density:.1f} % of the pixels; no truth known")
+        density = 100 * np.isfinite(depth).mean()
+        lines.append(f"density               {density:.1f} % of the pixels; no truth known")
     engine = recorder.diagnostics.get("engine")
     lines.append(f"engine                {engine.message if engine else 'not reported'}")
     lines.append(f"pictures and cloud    {folder}/")

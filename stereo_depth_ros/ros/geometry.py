@@ -7,7 +7,7 @@ from functools import partial
 
 from sensor_msgs.msg import CameraInfo
 
-from stereo_depth_ros.calibration import Calibration
+from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 from stereo_depth_ros.ros.messages import calibration_from
@@ -39,14 +39,22 @@ class PairGeometry:
         self._key: object = None
         self._value: tuple[StereoCamera, Maps | None] | None = None
 
-    def of(self, left: CameraInfo, right: CameraInfo) -> tuple[StereoCamera, Maps | None]:
+    def of(
+        self, left: CameraInfo | None, right: CameraInfo | None
+    ) -> tuple[StereoCamera, Maps | None]:
         """Return the geometry, and the maps where images must be rectified.
 
         Raises
         ------
         CalibrationError
-            When the two do not describe a calibrated pair.
+            When one is missing, or the two do not describe a calibrated pair.
         """
+        if left is None or right is None:
+            topic = self._topics[0 if left is None else 1]
+            raise CalibrationError(
+                f"images arrive but {topic} does not; publish it with the images, or once and "
+                "latched"
+            )
         key = (_numbers(left), _numbers(right))
         if self._value is None or key != self._key:
             self._value = None

@@ -8,8 +8,8 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.rectification import VerticalDisparity
 from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN, Report
+from stereo_depth_ros.ros.inputs import Synchronizer
 from stereo_depth_ros.ros.statistics import Statistics
-from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.watchdog import TopicState
 
 _ERROR_STAYS_S = 10.0
@@ -19,7 +19,7 @@ MAX_VERTICAL_PX = 1.0
 
 
 def input_report(
-    topics: tuple[TopicState, ...], synchronizer: PairSynchronizer, loss: str | None
+    topics: tuple[TopicState, ...], synchronizer: Synchronizer, loss: str | None
 ) -> Report:
     """Report rates, pairing and losses of the inputs."""
     values: dict[str, object] = {f"{t.name} rate (Hz)": t.hz for t in topics}

@@ -132,6 +132,8 @@ def encode(image: np.ndarray, encoding: str) -> Image:
     if encoding not in _FORMATS:
         raise ValueError(f"encoding '{encoding}' is not one of {', '.join(ENCODINGS)}")
     height, width = image.shape[:2]
+    if width % 2 and encoding in _YUV:
+        raise ValueError(f"encoding {encoding} needs an even width, not {width}")
     data: Any
     if encoding == "rgb8":
         data = image

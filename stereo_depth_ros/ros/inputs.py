@@ -93,9 +93,10 @@ class StereoInputs:
                 self._subscribe(image, qos.INPUT, self._image_callback(side, image))
 
     def close(self) -> None:
-        """Drop the image subscriptions."""
+        """Drop the image subscriptions and the images that wait."""
         for image in self._images:
             self._drop(image)
+        self.synchronizer.clear()
 
     def destroy(self) -> None:
         """Drop every subscription."""

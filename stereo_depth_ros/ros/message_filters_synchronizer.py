@@ -31,17 +31,20 @@ class MessageFiltersSynchronizer:
             ) from error
         self._package = message_filters
         self.slop_ns = slop_ns
+        self.stated_slop_ns = 0
         self._queue_size = queue_size
         self.paired = 0
         self.stale = 0
         self.jumps = 0
         self._received = [0, 0]
-        self._newest: list[int | None] = [None, None]
         self._record = StampRecord()
         self._found: list[tuple[Any, Any]] = []
-        self._connect()
+        self.clear()
 
-    def _connect(self) -> None:
+    def clear(self) -> None:
+        """Forget every message and stamp, but not the counters."""
+        self._newest: list[int | None] = [None, None]
+        self._record.clear()
         self._filters = [self._package.SimpleFilter() for _ in (LEFT, RIGHT)]
         if self.slop_ns:
             self._pairing = self._package.ApproximateTimeSynchronizer(
@@ -62,9 +65,7 @@ class MessageFiltersSynchronizer:
         newest = self._newest[side]
         if newest is not None and stamp < newest - JUMP_NS:
             self.jumps += 1
-            self._newest = [None, None]
-            self._record.clear()
-            self._connect()
+            self.clear()
         self._newest[side] = max(stamp, self._newest[side] or stamp)
         self._received[side] += 1
         self._record.add(side, stamp)

@@ -40,7 +40,7 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
-        self._reporter = Reporter(self, self._statistics, self._log)
+        self._reporter = Reporter(self, self._log)
         self._worker: LatestWorker[Frame] = LatestWorker(self._work, "stereo engine")
         self._tf_baseline = TfBaseline(self)
         self._engine: Engine | None = None
@@ -49,7 +49,7 @@ class StereoDepthNode(LifecycleNode):
         self._processor: FrameProcessor | None = None
         self._active = False
         self._configure_error: str | None = None
-        self._last_accepted = float("-inf")
+        self._next_due = float("-inf")
         # Steady time, so that the node explains itself while /clock stands still or is absent.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_LOOK_S, self._look, clock=steady)
@@ -76,6 +76,8 @@ class StereoDepthNode(LifecycleNode):
         return super().on_configure(state)
 
     def _configure(self, values: dict[str, Any]) -> None:
+        self._statistics = Statistics()
+        self._reporter.begin(self._statistics)
         self._engine = self._worker.call(partial(_open_engine, values))
         self._outputs = StereoOutputs(self)
         self._inputs = StereoInputs(
@@ -96,7 +98,6 @@ class StereoDepthNode(LifecycleNode):
             StereoPipeline(self._engine, parameters.settings_from(values)),
             self._outputs,
             geometry,
-            self._inputs.info_topics,
             self._statistics,
             self._log,
         )
@@ -147,7 +148,6 @@ class StereoDepthNode(LifecycleNode):
             self._outputs.destroy()
         self._tf_baseline.close()
         self._engine = self._inputs = self._outputs = self._processor = None
-        self._statistics.last_error = None
 
     def destroy_node(self) -> None:
         """End the worker, then remove the node."""
@@ -166,8 +166,8 @@ class StereoDepthNode(LifecycleNode):
     # -- parameters --------------------------------------------------------------------------
 
     def _on_set_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
+        configured = self._processor is not None
         for change in changes:
-            configured = self._processor is not None
             reason = parameters.problem(change.name, change.value, configured)
             if reason:
                 return SetParametersResult(successful=False, reason=reason)
@@ -186,6 +186,7 @@ class StereoDepthNode(LifecycleNode):
         """Hear the images while, and only while, somebody hears the results."""
         if not self._active or self._inputs is None or self._outputs is None:
             return
+        self._inputs.hear_latched()
         if not self._outputs.anybody():
             self._stop_hearing()
         elif not self._inputs.is_open:
@@ -196,11 +197,12 @@ class StereoDepthNode(LifecycleNode):
         self._statistics.count("pairs")
         rate = self.get_parameter("max_rate").value
         now = time.monotonic()
-        # A tenth of tolerance keeps 30 Hz at 30 Hz when frames arrive a little early.
-        if rate and now - self._last_accepted < 0.9 / rate:
-            self._statistics.count("limited")
-            return
-        self._last_accepted = now
+        if rate:
+            if now < self._next_due:
+                self._statistics.count("limited")
+                return
+            # Due by schedule, not by arrival, so that jitter does not cost frames.
+            self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
         if self._worker.submit(frame):
             self._statistics.count("replaced")
 

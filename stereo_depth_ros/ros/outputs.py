@@ -80,5 +80,5 @@ def _disparity_limits(result: StereoResult) -> tuple[float, float]:
     """Least and largest valid disparity in px, from the depth limits and the search range."""
     focal_baseline = result.camera.fx * result.camera.baseline
     low = focal_baseline / result.settings.max_depth
-    high = min(focal_baseline / result.settings.min_depth, result.search_range[1])
+    high = min(focal_baseline / result.settings.min_depth, result.max_disparity)
     return low, max(high, low + messages.DELTA_DISPARITY)

@@ -36,7 +36,6 @@ class FrameProcessor:
         pipeline: StereoPipeline,
         outputs: StereoOutputs,
         geometry: PairGeometry,
-        info_topics: tuple[str, str],
         statistics: Statistics,
         log: ThrottledLog,
     ) -> None:
@@ -44,7 +43,6 @@ class FrameProcessor:
         self.pipeline = pipeline
         self._outputs = outputs
         self._geometry = geometry
-        self._info_topics = info_topics
         self._statistics = statistics
         self._log = log
         self._vertical_checked = 0.0
@@ -78,6 +76,7 @@ class FrameProcessor:
         header, wanted = frame.left.header, outputs.wanted()
         if not wanted:
             outputs.publish_info(pipeline.output_camera(camera, pipeline.settings), header)
+            self._statistics.last_error = None
             return
         began = time.perf_counter()
         left, right = decode_pair(frame.left, frame.right)
@@ -91,18 +90,15 @@ class FrameProcessor:
             "publish": time.perf_counter() - processed,
         }
         age = self._node.get_clock().now() - Time.from_msg(header.stamp)
-        self._statistics.record_published(seconds, age.nanoseconds * 1e-9)
+        self._statistics.record_published(
+            seconds, age.nanoseconds * 1e-9, float(result.certainty.mean())
+        )
         if time.monotonic() - self._vertical_checked > _VERTICAL_CHECK_S:
             self._check_rows(left, right, maps, result)
 
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
-        infos = []
-        for info, topic in zip((frame.left_info, frame.right_info), self._info_topics, strict=True):
-            if info is None:
-                raise FrameError(f"images arrive but {topic} does not; publish it with the images")
-            infos.append(info)
         before = self._geometry.camera
-        camera, maps = self._geometry.of(*infos)
+        camera, maps = self._geometry.of(frame.left_info, frame.right_info)
         self.calibration_error = None
         if camera is not before:
             self.camera_frame = frame.left.header.frame_id
@@ -115,7 +111,6 @@ class FrameProcessor:
         self, left: np.ndarray, right: np.ndarray, maps: Maps | None, result: StereoResult
     ) -> None:
         self._vertical_checked = time.monotonic()
-        self._statistics.confidence_mean = float(result.certainty.mean())
         if maps is not None:
             left, right = maps[0](left), maps[1](right)
         self.vertical = vertical_disparity(left, right, result.matched)

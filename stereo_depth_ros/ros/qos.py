@@ -69,12 +69,13 @@ def create_subscription(
     node: Node, kind: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
 ) -> Any:
     """Subscribe with overridable QoS; partners that do not fit are named in the log."""
+    name = node.resolve_topic_name(topic)
 
     def misfit(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         node.get_logger().error(
-            f"{topic}: a publisher offers a QoS that this subscription cannot take (policy "
-            f"{policy}); change it at the camera or with qos_overrides.<topic>.subscription.*"
+            f"{name}: a publisher offers a QoS that this subscription cannot take (policy "
+            f"{policy}); change it at the camera or with qos_overrides.{name}.subscription.*"
         )
 
     # A second subscription to a topic would read the overrides of the first.
@@ -95,12 +96,13 @@ def create_publisher(
     node: Node, create: Callable[..., Any], kind: type, topic: str, profile: QoSProfile
 ) -> Any:
     """Publish, by the node's method ``create``, with overridable QoS; misfits go into the log."""
+    name = node.resolve_topic_name(topic)
 
     def misfit(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         node.get_logger().error(
-            f"{topic}: a subscriber asks for a QoS that this publisher does not offer (policy "
-            f"{policy}); change it there or with qos_overrides.<topic>.publisher.*"
+            f"{name}: a subscriber asks for a QoS that this publisher does not offer (policy "
+            f"{policy}); change it there or with qos_overrides.{name}.publisher.*"
         )
 
     events = PublisherEventCallbacks(incompatible_qos=misfit)

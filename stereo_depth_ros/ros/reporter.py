@@ -18,12 +18,16 @@ from stereo_depth_ros.ros.throttled_log import ThrottledLog
 class Reporter:
     """Publishes diagnostics, and logs why nothing is published when nothing is."""
 
-    def __init__(self, node: LifecycleNode, statistics: Statistics, log: ThrottledLog) -> None:
+    def __init__(self, node: LifecycleNode, log: ThrottledLog) -> None:
         self._diagnostics = DiagnosticsPublisher(node)
-        self._statistics = statistics
         self._log = log
-        self._expecting_since = time.monotonic()
-        self._seen = {"paired": 0, "stale": 0}
+        self.begin(Statistics())
+
+    def begin(self, statistics: Statistics) -> None:
+        """Report on a new configuration, whose counters start at zero."""
+        self._statistics = statistics
+        self.expect()
+        self._paired = self._stale = 0
         self._hardware_id = "no camera yet"
 
     def expect(self) -> None:
@@ -42,7 +46,6 @@ class Reporter:
         processor: FrameProcessor,
     ) -> None:
         """Publish the health of a configured node."""
-        inputs.hear_latched()
         spec = processor.pipeline.engine.spec
         if processor.camera_frame is not None:
             self._hardware_id = f"{processor.camera_frame} on {spec.device}"
@@ -68,16 +71,17 @@ class Reporter:
     ) -> watchdog.Observation:
         synchronizer, statistics = inputs.synchronizer, self._statistics
         busy, error = statistics.busy_since, statistics.last_error
-        paired = synchronizer.paired - self._seen["paired"]
-        stale = synchronizer.stale - self._seen["stale"]
-        self._seen = {"paired": synchronizer.paired, "stale": synchronizer.stale}
+        paired = synchronizer.paired - self._paired
+        stale = synchronizer.stale - self._stale
+        self._paired, self._stale = synchronizer.paired, synchronizer.stale
         return watchdog.Observation(
             topics=tuple(inputs.states()),
             subscribers=outputs.anybody(),
             paired=paired,
             skew_ns=synchronizer.typical_skew_ns(),
-            calibration_error=processor.calibration_error,
-            frame_error=error[1] if error else None,
+            slop_ns=synchronizer.stated_slop_ns,
+            calibration_error=processor.calibration_error if paired else None,
+            frame_error=error[1] if error and paired else None,
             busy=time.monotonic() - busy if busy else 0.0,
             zero_stamps=paired == 0 and stale > 0,
         )

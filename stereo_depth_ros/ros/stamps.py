@@ -15,8 +15,8 @@ JUMP_NS = 1_000_000_000
 class StampRecord:
     """The last stamps of the left and the right stream, in ns."""
 
-    def __init__(self, length: int = 30) -> None:
-        self._recent: tuple[deque[int], deque[int]] = (deque(maxlen=length), deque(maxlen=length))
+    def __init__(self) -> None:
+        self._recent: tuple[deque[int], deque[int]] = (deque(maxlen=30), deque(maxlen=30))
 
     def add(self, side: int, stamp: int) -> None:
         """Record one stamp."""
@@ -35,7 +35,7 @@ class StampRecord:
     @property
     def period_ns(self) -> int:
         """The smallest recent step; losses only make steps larger."""
-        return min(b - a for stamps in self._recent for a, b in pairwise(sorted(stamps)))
+        return min(b - a for stamps in self._recent for a, b in pairwise(sorted(set(stamps))))
 
     def typical_skew_ns(self) -> int | None:
         """Median of right minus nearest left stamp of late, None while too little is known.

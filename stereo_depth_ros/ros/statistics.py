@@ -37,7 +37,7 @@ class Rate:
 
 
 class Statistics:
-    """Counters, timings and the last error; written by the worker, read by the executor.
+    """Counters, timings and the last error; of one configuration.
 
     Counters: ``pairs`` offered to the worker, ``replaced`` before they were begun, ``limited`` by
     max_rate, ``published`` and ``failed``.
@@ -53,14 +53,15 @@ class Statistics:
         self.confidence_mean = float("nan")
         self._timings: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
 
-    def count(self, what: str) -> int:
-        """Add one to a counter and return it."""
+    def count(self, what: str) -> None:
+        """Add one to a counter."""
         with self._lock:
             self.counts[what] += 1
-            return self.counts[what]
 
-    def record_published(self, seconds: dict[str, float], latency: float) -> None:
-        """Record a published frame: seconds per stage, and from its stamp to its publication.
+    def record_published(
+        self, seconds: dict[str, float], latency: float, confidence: float
+    ) -> None:
+        """Record a published frame: seconds per stage, seconds from its stamp, mean confidence.
 
         Two sums are kept beside the stages: ``own``, all of them but the inference, and
         ``overhead``, stamp to publication less the inference.
@@ -76,6 +77,7 @@ class Statistics:
             self.counts["published"] += 1
             for stage, value in seconds.items():
                 self._timings[stage].append(value)
+        self.confidence_mean = confidence
         self.published.tick()
         self.last_published = time.monotonic()
         self.last_error = None

@@ -44,7 +44,7 @@ class PairSynchronizer(Generic[T]):
         queue_size: int = 10,
         max_age_ns: int = 1_000_000_000,
     ) -> None:
-        self._stated_slop = slop_ns
+        self.stated_slop_ns = slop_ns
         self._queue_size = queue_size
         self._max_age = max_age_ns
         self.slop_ns = 0
@@ -55,9 +55,10 @@ class PairSynchronizer(Generic[T]):
         self.jumps = 0
         self._record = StampRecord()
         self._since_pair = [0, 0]
-        self._forget_everything()
+        self.clear()
 
-    def _forget_everything(self) -> None:
+    def clear(self) -> None:
+        """Forget every message and stamp, but not the counters."""
         self._waiting: tuple[dict[int, T], dict[int, T]] = ({}, {})
         self._last: list[int | None] = [None, None]
         self._newest: list[int | None] = [None, None]
@@ -97,7 +98,7 @@ class PairSynchronizer(Generic[T]):
             self.jumps += 1
             for other in (LEFT, RIGHT):
                 self.unpaired[other] += len(self._waiting[other])
-            self._forget_everything()
+            self.clear()
 
     def _partner(self, side: int, stamp: int) -> int | None:
         waiting = self._waiting[side]
@@ -132,10 +133,10 @@ class PairSynchronizer(Generic[T]):
         self._since_pair = [0, 0]
         skew = self.typical_skew_ns()
         # Equal stamps on both sides mean that partners exist and were lost on the way.
-        if skew is None or abs(skew) > self._stated_slop or self._record.have_equals:
+        if skew is None or abs(skew) > self.stated_slop_ns or self._record.have_equals:
             return
         # Beyond half a period an image's neighbour in time would pass for its partner.
-        self.slop_ns = min(self._stated_slop, self._record.period_ns // 2)
+        self.slop_ns = min(self.stated_slop_ns, self._record.period_ns // 2)
 
     def typical_skew_ns(self) -> int | None:
         """Return how far right stamps lie behind left ones; see `StampRecord.typical_skew_ns`."""

@@ -19,6 +19,7 @@ class TfBaseline:
         self._node = node
         self._buffer: Any = None
         self._listener: Any = None
+        self._failures: Any = ()
 
     def __call__(self, left_frame: str, right_frame: str) -> float | None:
         """Return the metres between the origins of the two frames, None where unknown."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 SILENCE_S = 5.0
 """Silence of this many seconds is explained."""
+
+_ARGUMENTS = ("left_image", "right_image", "left_info", "right_info")
+"""Launch arguments of the four topics, in the order in which they are observed."""
 
 _LOSS = 0.7
 """Images arriving at less than this share of their camera_info are being lost on the way."""
@@ -32,19 +35,21 @@ class TopicState:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the node knows of itself at one moment. Times are seconds of silence or work."""
+    """What the node knows of itself at one moment.
+
+    ``paired`` counts the pairs of the last second, ``slop_ns`` is the stated slop of sync latest;
+    ``busy`` is the seconds for which one frame has been worked on.
+    """
 
     topics: tuple[TopicState, ...]
     subscribers: bool = True
     paired: int = 0
     skew_ns: int | None = None
+    slop_ns: int = 0
     calibration_error: str | None = None
     frame_error: str | None = None
     busy: float = 0.0
     zero_stamps: bool = False
-    arguments: tuple[str, ...] = field(
-        default=("left_image", "right_image", "left_info", "right_info")
-    )
 
 
 def cause_of_silence(seen: Observation) -> str | None:
@@ -54,7 +59,7 @@ def cause_of_silence(seen: Observation) -> str | None:
     """
     if not seen.subscribers:
         return "nobody subscribes to any output, so nothing is computed; subscribe to one"
-    for topic, argument in zip(seen.topics, seen.arguments, strict=True):
+    for topic, argument in zip(seen.topics, _ARGUMENTS, strict=True):
         cause = _topic_cause(topic, argument)
         if cause:
             return cause
@@ -119,6 +124,11 @@ def _unpaired_cause(seen: Observation) -> str:
             "gone; raise queue_size, or find what delays that camera"
         )
     skew = abs(seen.skew_ns) / 1e6
+    if abs(seen.skew_ns) <= seen.slop_ns:
+        return (
+            f"left and right stamps differ by {skew:.1f} ms; they will be paired once ten images "
+            "of each side have shown that they are never equal"
+        )
     slop = max(skew * 1.5e-3, 1e-4)
     return (
         f"left and right stamps differ by {skew:.1f} ms, which is not paired; set parameter sync "

@@ -63,6 +63,8 @@ class LatestWorker(Generic[T]):
 
     def _run(self) -> None:
         while True:
+            # Nothing of the last round is kept alive while waiting, an engine least of all.
+            item = job = None
             with self._condition:
                 self._condition.wait_for(
                     lambda: self._jobs or self._item is not None or self._closing

@@ -6,14 +6,12 @@ import re
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from stereo_depth_ros.pictures import read_image, write_image
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from stereo_depth_ros.ros.demo import accuracy
 
 pytestmark = pytest.mark.ros
 
@@ -34,7 +32,7 @@ def test_demo_measures_the_scene_and_writes_pictures_that_show_it(tmp_path):
         "points",
     ]
     assert all(float(rate) > 1 for _, rate in rates)
-    error = re.search(r"EPE ([\d.]+) px, bad-2 ([\d.]+) %", done.stdout)
+    error = re.search(r"EPE ([\d.]+) px, more than 2 px off ([\d.]+) %", done.stdout)
     assert float(error[1]) < 1.0
     assert float(error[2]) < 5.0
     assert float(re.search(r"density +([\d.]+) %", done.stdout)[1]) > 80.0
@@ -69,12 +67,8 @@ def test_a_pair_without_calibration_is_refused_with_the_cure(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_accuracy_counts_errors_where_there_is_depth_and_density_where_there_is_truth():
-    truth = np.array([[2.0, 4.0, 5.0, np.inf]], np.float32)
-    depth = np.array([[2.0, 4.2, np.nan, 7.0]], np.float32)
-    found = accuracy(depth, truth, focal_baseline=84.0)
-    assert found.depth_error == pytest.approx(0.1, abs=1e-4)
-    # 84 / 4 - 84 / 4.2 = 1 px on one of two pixels
-    assert found.epe == pytest.approx(0.5, abs=1e-4)
-    assert found.bad2 == 0.0
-    assert found.density == pytest.approx(200 / 3)
+def test_a_model_that_is_not_there_is_named_at_once(tmp_path):
+    done = demo("--model", "no_such_model", "-o", str(tmp_path))
+    assert done.returncode == 1
+    assert "model 'no_such_model' is not known" in done.stderr
+    assert "Traceback" not in done.stderr

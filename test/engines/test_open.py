@@ -45,8 +45,8 @@ def test_graph_is_opened_by_its_card(tmp_path, graph):
 
 
 def test_provenance_says_whether_the_backend_was_asked_for(graph):
-    assert "as asked" in open_engine(str(graph), backend="onnxruntime").spec.provenance
-    assert "as asked" not in open_engine(str(graph)).spec.provenance
+    assert "asked for" in open_engine(str(graph), backend="onnxruntime").spec.provenance
+    assert "asked for" not in open_engine(str(graph)).spec.provenance
 
 
 def test_unknown_model_lists_the_installed_ones():

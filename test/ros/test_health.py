@@ -77,11 +77,10 @@ def test_loss_on_the_way_is_a_warning():
 
 def test_inference_reports_stages_but_not_the_latency():
     statistics = Statistics()
-    statistics.record_published({"inference": 0.020, "depth": 0.001}, latency=0.5)
+    statistics.record_published({"inference": 0.020, "depth": 0.001}, latency=0.5, confidence=0.75)
     for name, count in (("pairs", 5), ("replaced", 2), ("limited", 1)):
         for _ in range(count):
             statistics.count(name)
-    statistics.confidence_mean = 0.75
     report = health.inference_report(statistics)
     assert (report.subject, report.level, report.message) == ("inference", OK, "ok")
     assert report.values == {
@@ -103,7 +102,7 @@ def test_a_failing_inference_is_an_error_until_a_frame_succeeds():
     report = health.inference_report(statistics)
     assert (report.level, report.message) == (ERROR, "left image: truncated")
     assert report.values["failed"] == 1
-    statistics.record_published({}, latency=0.1)
+    statistics.record_published({}, latency=0.1, confidence=0.5)
     report = health.inference_report(statistics)
     assert (report.level, report.message) == (OK, "ok")
     assert report.values["failed"] == 1
@@ -115,7 +114,7 @@ def test_a_failing_inference_is_an_error_until_a_frame_succeeds():
 def test_outputs_report_what_is_published():
     statistics = Statistics()
     for _ in range(3):
-        statistics.record_published({}, latency=0.0405)
+        statistics.record_published({}, latency=0.0405, confidence=0.5)
     report = health.output_report(statistics, None, False, ["depth", "points"])
     assert (report.subject, report.level, report.message) == ("outputs", OK, "ok")
     assert report.values["published"] == 3

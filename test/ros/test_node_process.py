@@ -188,8 +188,15 @@ def test_newest_pair_wins_so_that_age_and_memory_stay_bounded(processes, rigs):
     rig = rigs("/busy", has_camera=False)
     rig.hear("depth/image_rect")
     assert rig.until(lambda: len(rig.heard["depth/image_rect"]) > 8, 30.0)
-    early = resident_bytes(node)
-    rig.until(lambda: False, 8.0)
+
+    def peak(seconds: float) -> int:
+        # The engine's buffers come and go with every inference.
+        sizes = []
+        rig.until(lambda: sizes.append(resident_bytes(node)), seconds)
+        return max(sizes)
+
+    early = peak(5.0)
+    rig.until(lambda: False, 5.0)
     assert int(rig.reports("inference")["replaced by a newer pair"]) > 50
     (_, inference), (latency, _) = (
         map(float, rig.reports(subject)[f"{stage} p50 / p95 (ms)"].split(" / "))
@@ -198,7 +205,7 @@ def test_newest_pair_wins_so_that_age_and_memory_stay_bounded(processes, rigs):
     # One period of 17 ms, one inference, and room for a machine that does other things too;
     # a queue of ten would add ten inferences.
     assert latency < 2 * inference + 17 + 100
-    assert resident_bytes(node) < 1.05 * early
+    assert peak(5.0) < 1.05 * early
     stamps = [(s.sec, s.nanosec) for s in (m.header.stamp for m in rig.heard["depth/image_rect"])]
     assert stamps == sorted(set(stamps))
 
