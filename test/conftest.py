@@ -1,7 +1,8 @@
-"""Rendered scenes that several tests share; rendering once keeps the tests fast."""
+"""A private DDS domain, and rendered scenes that several tests share."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +10,11 @@ import pytest
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.scenes.planar import RenderedPair, plane_scene, render, yard_scene
+
+# No robot and no other test run may hear this one, nor its child processes. Domains above 101
+# collide with the ephemeral ports of Linux.
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
 @dataclass(frozen=True)

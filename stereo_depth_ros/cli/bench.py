@@ -1,43 +1,80 @@
 """Measure, on this machine and in one run.
 
---node starts the real node and a simulated camera over DDS at 640x480 and 1280x720, once with
-depth alone subscribed and once with everything, and prints the time of every stage beside the cost
-of copying the same bytes; then what the default and the shipped transport deliver of 30 images per
-second; and, with --soak, the node's memory.
+Without --node: the inference of one or more models at one image size, taking turns, with their
+ratio round by round.
+
+With --node: the real node and a simulated camera over DDS at 640x480 and 1280x720, once with depth
+alone subscribed and once with everything: the time of every stage beside the cost of copying the
+same bytes; then what the default and the shipped transport deliver of 30 images per second; and,
+with --soak, the node's memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from stereo_depth_ros.cli.options import add_engine_options, ros_layer
+from stereo_depth_ros.cli.options import DEFAULT_MODEL, ros_layer
+from stereo_depth_ros.engines import BACKENDS, open_engine
+from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
 
-HELP = "measure what the node adds to the inference"
+HELP = "measure the time of models, or of the whole node"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``bench``."""
-    parser.add_argument("--node", action="store_true", required=True, help="benchmark the node")
-    add_engine_options(parser)
-    parser.add_argument("--seconds", type=float, default=15.0, help="per configuration")
-    parser.add_argument("--soak", type=float, default=0.0, metavar="MINUTES", help="2 or more")
+    parser.add_argument(
+        "--model",
+        action="append",
+        help=f"a name in models/ or an .onnx file; repeatable (default: {DEFAULT_MODEL})",
+    )
+    parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW")
+    parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
+    parser.add_argument("--node", action="store_true", help="measure the node instead")
+    parser.add_argument("--seconds", type=float, default=15.0, help="--node: per configuration")
+    parser.add_argument(
+        "--soak", type=float, default=0.0, metavar="MINUTES", help="--node: memory, 2 or more"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"(\d+)x(\d+)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not HxW, such as 480x640")
+    return int(found[1]), int(found[2])
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables."""
+    models = arguments.model or [DEFAULT_MODEL]
+    if arguments.rounds < 1:
+        raise ValueError(f"--rounds is {arguments.rounds}; it must be 1 or more")
+    text, figures = (_node if arguments.node else _models)(arguments, models)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+    return 0
+
+
+def _models(arguments: argparse.Namespace, models: list[str]) -> tuple[str, dict[str, Any]]:
+    height, width = arguments.size
+    openers = [(model, partial(open_engine, model, backend=arguments.backend)) for model in models]
+    timings = benchmark(openers, width, height, arguments.rounds)
+    return as_text(timings), as_dict(timings)
+
+
+def _node(arguments: argparse.Namespace, models: list[str]) -> tuple[str, dict[str, Any]]:
     if 0 < arguments.soak < 2:
         raise ValueError("--soak compares the end with the first minute; give 2 minutes or more")
-    node = {
-        "model": arguments.model,
-        "backend": arguments.backend,
-        "max_disparity": arguments.max_disparity,
-    }
+    if len(models) > 1:
+        raise ValueError("--node measures one model; give --model once")
     bench = ros_layer("bench")
+    node = {"model": models[0], "backend": arguments.backend}
     found = bench.bench_node(node, arguments.seconds, arguments.soak)
-    print(bench.as_text(found))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found.as_dict(), indent=1))
-    return 0
+    return bench.as_text(found), found.as_dict()

@@ -1,4 +1,4 @@
-"""`stereo-depth bench --node`, run for real but briefly."""
+"""`stereo-depth bench`, run for real but briefly."""
 
 from __future__ import annotations
 
@@ -8,16 +8,33 @@ import sys
 
 import pytest
 
-pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
-
-pytestmark = pytest.mark.ros
+from stereo_depth_ros.cli.main import main
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess:
+    pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
     command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "bench", "--node", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
 
 
+def test_models_are_timed_side_by_side(tmp_path, capsys):
+    file = tmp_path / "figures.json"
+    arguments = ["--model", "sgbm", "--model", "sgbm_hh", "--size", "120x160", "--rounds", "3"]
+    assert main(["bench", *arguments, "--json", str(file)]) == 0
+    first, second = json.loads(file.read_text())["timings"]
+    assert (first["model"], first["width"], first["height"]) == ("sgbm", 160, 120)
+    assert second["ratio"][1] > 1.0
+    assert "relative to sgbm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("size", ["480", "480x", "x640", "480*640"])
+def test_a_size_that_is_none_is_refused(size, capsys):
+    with pytest.raises(SystemExit):
+        main(["bench", "--size", size])
+    assert "not HxW" in capsys.readouterr().err
+
+
+@pytest.mark.ros
 def test_bench_reports_every_stage_size_and_transport(tmp_path):
     file = tmp_path / "figures.json"
     done = bench("--seconds", "3", "--json", str(file))
@@ -37,6 +54,7 @@ def test_bench_reports_every_stage_size_and_transport(tmp_path):
     assert "640x480 | depth" in done.stdout
 
 
+@pytest.mark.ros
 def test_a_soak_shorter_than_its_first_minute_is_refused():
     done = bench("--soak", "1")
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""A private DDS domain for the whole test run, and nodes in processes of their own."""
+"""Nodes in processes of their own, and rigs that face them over DDS."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ import pytest
 
 @pytest.fixture(scope="session")
 def dds():
-    """Put this process and its children into a domain that no other robot or test run uses."""
+    """Let this process speak ROS, over the shipped transport."""
     rclpy = pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
     from stereo_depth_ros.ros.transport import transport_environment
 
-    # Domains above 101 collide with the ephemeral ports of Linux.
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     os.environ.update(transport_environment())
     rclpy.init()
     yield

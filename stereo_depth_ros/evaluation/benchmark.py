@@ -1,0 +1,121 @@
+"""How long models take, side by side in one run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.engines import Engine
+from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.scenes.planar import render, yard_scene
+
+_BEFORE = ("rectify", "fit")
+_WARM_UP = 3
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One model at one size: ms before, in and after the inference, and MiB that opening it took.
+
+    ``inference`` is (min, p50, p95, p99), the others medians. ``ratio`` compares the inference
+    with that of the first model, round by round: (p5, median, p95).
+    """
+
+    model: str
+    engine: str
+    width: int
+    height: int
+    rounds: int
+    before: float
+    inference: tuple[float, float, float, float]
+    after: float
+    memory: float
+    ratio: tuple[float, float, float]
+
+
+def benchmark(
+    openers: Sequence[tuple[str, Callable[[], Engine]]], width: int, height: int, rounds: int
+) -> list[Timing]:
+    """Time every model on one rendered pair of ``width`` x ``height``, taking turns.
+
+    Taking turns makes the ratio robust: whatever else the machine does meets all models alike.
+    ``openers`` are a name and what opens it; depth is computed as for a subscriber of depth alone.
+    """
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    camera = StereoCamera(width, height, 0.72 * width, 0.72 * width, cx, cy, cx, 0.12)
+    pair = render(yard_scene(), camera)
+    pipelines, memory = [], []
+    for _, opener in openers:
+        resident = _resident_mib()
+        pipelines.append(StereoPipeline(opener()))
+        memory.append(_resident_mib() - resident)
+    seconds: list[list[dict[str, float]]] = [[] for _ in openers]
+    for turn in range(_WARM_UP + rounds):
+        for pipeline, found in zip(pipelines, seconds, strict=True):
+            result = pipeline.process(pair.left, pair.right, camera, (Output.DEPTH,))
+            if turn >= _WARM_UP:
+                found.append(result.seconds)
+    first = np.array([s["inference"] for s in seconds[0]])
+    timings = []
+    for (name, _), pipeline, found, mib in zip(openers, pipelines, seconds, memory, strict=True):
+        inference = np.array([s["inference"] for s in found])
+        after = [
+            sum(v for stage, v in s.items() if stage not in (*_BEFORE, "inference")) for s in found
+        ]
+        before = [sum(s.get(stage, 0.0) for stage in _BEFORE) for s in found]
+        timings.append(
+            Timing(
+                model=name,
+                engine=str(pipeline.engine.spec),
+                width=width,
+                height=height,
+                rounds=rounds,
+                before=float(np.median(before) * 1e3),
+                inference=_percentiles(inference * 1e3, 0, 50, 95, 99),
+                after=float(np.median(after) * 1e3),
+                memory=mib,
+                ratio=_percentiles(inference / first, 5, 50, 95),
+            )
+        )
+        pipeline.engine.close()
+    return timings
+
+
+def _percentiles(values: np.ndarray, *which: float) -> Any:
+    return tuple(float(v) for v in np.percentile(values, which))
+
+
+def _resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def as_text(timings: Sequence[Timing]) -> str:
+    """Return the timings as a Markdown table."""
+    first = timings[0]
+    lines = [
+        f"{first.width} x {first.height}, {first.rounds} rounds in turn; ms, and inference "
+        f"relative to {first.model}",
+        "",
+        "| model | before | inference min / p50 / p95 / p99 | after | ratio p5 / p50 / p95 | MiB |",
+        "| --- " * 6 + "|",
+    ]
+    for t in timings:
+        inference = " / ".join(f"{v:.1f}" for v in t.inference)
+        ratio = " / ".join(f"{v:.2f}" for v in t.ratio)
+        lines.append(
+            f"| {t.model} | {t.before:.2f} | {inference} | {t.after:.2f} | {ratio} "
+            f"| {t.memory:.0f} |"
+        )
+    return "\n".join([*lines, "", *(f"- {t.engine}" for t in timings)])
+
+
+def as_dict(timings: Sequence[Timing]) -> dict[str, Any]:
+    """Return plain values for JSON."""
+    return {"timings": [asdict(t) for t in timings]}
