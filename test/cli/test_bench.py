@@ -46,7 +46,7 @@ def test_bench_reports_every_stage_size_and_transport(tmp_path):
         assert run["frames"] > 3
         assert {"decode", "inference", "depth", "publish"} <= set(run["stages"])
         assert ("points" in run["stages"]) == (outputs == "all")
-        assert 0 < run["own"] < run["stamp_to_publish"][0]
+        assert 0 < run["own"][0] < run["overhead"][0] < run["stamp_to_publish"][0]
         assert run["memcpy"] > 0
     shipped = [d for d in figures["deliveries"] if d["transport"] == "shipped"]
     assert len(shipped) == len(figures["deliveries"]) / 2 == 4
