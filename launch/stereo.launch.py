@@ -85,7 +85,7 @@ def _nodes(context: LaunchContext) -> list[Node]:
         Node(
             executable="stereo_depth_node",
             name="stereo_depth_node",
-            parameters=[defaults, preset["parameters"], *own, {**chosen, **clock}],
+            parameters=[defaults, *own, {**chosen, **clock}],
             **shared,
         ),
         Node(

@@ -71,12 +71,14 @@ def test_a_topic_argument_replaces_the_presets():
     assert remaps["right/image_rect"] == RECORDED["zed"][1]
 
 
-def test_users_parameters_win_over_the_presets(tmp_path):
+def test_users_parameters_come_after_the_defaults_and_arguments_last(tmp_path):
     own = tmp_path / "own.yaml"
-    own.write_text("/**:\n  ros__parameters: {slop: 0.02}\n")
-    node = nodes(camera="oak", params_file=str(own), model="sgbm_hh")["stereo_depth_node"]
-    files = [str(file) for file, is_file in node._Node__expanded_parameter_arguments if is_file]
-    assert files.index(str(own)) > next(i for i, f in enumerate(files) if f.endswith("stereo.yaml"))
+    own.write_text("/**:\n  ros__parameters: {slop: 0.02, model: mine}\n")
+    node = nodes(params_file=str(own), model="sgbm_hh")["stereo_depth_node"]
+    files = [Path(file) for file, is_file in node._Node__expanded_parameter_arguments if is_file]
+    assert [file.name for file in files[:2]] == ["stereo.yaml", "own.yaml"]
+    assert len(files) == 3
+    assert "sgbm_hh" in files[2].read_text()
 
 
 def test_namespace_reaches_every_node():
