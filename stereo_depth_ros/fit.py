@@ -10,6 +10,13 @@ import numpy as np
 from stereo_depth_ros.camera import StereoCamera
 
 
+def resized_nearest(values: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Return ``values`` (float32 or bool) at ``width`` x ``height`` px, none of them new."""
+    raw = values.view(np.uint8) if values.dtype == bool else values
+    resized = cv2.resize(raw, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    return resized.view(values.dtype)
+
+
 @dataclass(frozen=True)
 class Fit:
     """How a ``width`` x ``height`` image lies in an engine's input.
@@ -78,6 +85,4 @@ class Fit:
         """Return inner-size ``values`` (float32 or bool) at the image's size, none of them new."""
         if (self.inner_width, self.inner_height) == (self.width, self.height):
             return values
-        raw = values.view(np.uint8) if values.dtype == bool else values
-        size = (self.width, self.height)
-        return cv2.resize(raw, size, interpolation=cv2.INTER_NEAREST_EXACT).view(values.dtype)
+        return resized_nearest(values, self.width, self.height)

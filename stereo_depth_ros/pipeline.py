@@ -15,7 +15,7 @@ import numpy as np
 from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
-from stereo_depth_ros.fit import Fit
+from stereo_depth_ros.fit import Fit, resized_nearest
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.settings import Settings
 
@@ -100,9 +100,7 @@ class StereoPipeline:
             with _timed(seconds, "rectify"):
                 left, right = rectify[0](left), rectify[1](right)
         spec = self.engine.spec
-        # Engines search from zero upwards; with verged cameras the far field lies below zero.
-        verge = _verge(camera)
-        fit = Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
+        verge, fit = self._plan(camera)
         at_input = settings.output_resolution == "input"
         with _timed(seconds, "fit"):
             small_left = fit.shrink(_extended(left, verge, 0))
@@ -128,7 +126,10 @@ class StereoPipeline:
             disparity = disparity[:, margin:] - np.float32(verge * scale)
             confidence, known = confidence[:, margin:], known[:, margin:]
             if rectify is not None:
-                known = known & _resized_mask(rectify[0].inside, known)
+                inside = rectify[0].inside
+                known = known & (
+                    inside if at_input else resized_nearest(inside, *known.shape[::-1])
+                )
             disparity = self._over_time(disparity, image, settings.temporal_gain)
             known = _filtered(disparity, known, settings)
         search = (spec.max_disparity or fit.inner_width / 3) * scale / fit.scale
@@ -150,11 +151,19 @@ class StereoPipeline:
         """Return the geometry of the outputs for a pair of ``camera``."""
         if settings.output_resolution == "input":
             return camera
-        spec, verge = self.engine.spec, _verge(camera)
-        fit = Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
+        verge, fit = self._plan(camera)
         extended = fit.camera(camera.cropped(-verge, 0, fit.width, fit.height))
         margin = round(verge * fit.scale)
         return extended.cropped(margin, 0, fit.inner_width - margin, fit.inner_height)
+
+    def _plan(self, camera: StereoCamera) -> tuple[int, Fit]:
+        """Return by how many columns the views are moved apart, and how they fit the engine then.
+
+        Engines search from zero upwards; with verged cameras the far field lies below zero.
+        """
+        verge = max(0, ceil(-camera.offset))
+        spec = self.engine.spec
+        return verge, Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
 
     def _right_view(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         # Mirrored and exchanged, the right view is a left view that the same engine can match.
@@ -245,18 +254,6 @@ def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> N
                 f"camera_info says {camera.width} x {camera.height} (x 3 channels); the driver "
                 "must publish the camera_info of the resolution it sends"
             )
-
-
-def _verge(camera: StereoCamera) -> int:
-    """Columns by which the views must be moved apart so that infinity is no negative disparity."""
-    return max(0, ceil(-camera.offset))
-
-
-def _resized_mask(mask: np.ndarray, like: np.ndarray) -> np.ndarray:
-    if mask.shape == like.shape:
-        return mask
-    size = like.shape[::-1]
-    return cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT).view(bool)
 
 
 def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:

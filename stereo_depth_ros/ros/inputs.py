@@ -15,8 +15,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_depth_ros.ros import qos
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
+from stereo_depth_ros.ros.stamps import LEFT, RIGHT, stamp_ns
 from stereo_depth_ros.ros.statistics import Rate
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
+from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.watchdog import TopicState
 
 Synchronizer = PairSynchronizer | MessageFiltersSynchronizer
@@ -104,11 +105,13 @@ class StereoInputs:
             self._drop(source)
 
     def hear_latched(self) -> None:
-        """Subscribe anew to a camera_info that its driver sends once and latched.
+        """Subscribe anew to a camera_info that its driver sends once and latched, if none came yet.
 
         Only to such a one: to any other driver the request would be a misfit, logged as a warning.
         """
         for side, info in zip((LEFT, RIGHT), self._infos, strict=True):
+            if info.received:
+                continue
             publishers = self._node.get_publishers_info_by_topic(info.name)
             latched = any(qos.is_latched(p.qos_profile) for p in publishers)
             if latched and len(info.subscriptions) == 1:
@@ -159,7 +162,7 @@ class StereoInputs:
         def received(message: Image | CompressedImage) -> None:
             image.rate.tick()
             image.received += 1
-            pair = self.synchronizer.add(side, _nanoseconds(message), message)
+            pair = self.synchronizer.add(side, stamp_ns(message), message)
             if pair is not None:
                 infos = (self._info_of(LEFT, pair.left), self._info_of(RIGHT, pair.right))
                 self._on_frame(Frame(pair.left, pair.right, *infos))
@@ -196,8 +199,3 @@ class StereoInputs:
         for subscription in source.subscriptions:
             self._node.destroy_subscription(subscription)
         source.subscriptions.clear()
-
-
-def _nanoseconds(message: Image | CompressedImage) -> int:
-    stamp = message.header.stamp
-    return stamp.sec * 1_000_000_000 + stamp.nanosec

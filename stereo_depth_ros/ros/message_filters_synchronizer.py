@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stereo_depth_ros.ros.stamps import JUMP_NS, LEFT, RIGHT, StampRecord
+from stereo_depth_ros.ros.stamps import JUMP_NS, LEFT, RIGHT, StampRecord, stamp_ns
 from stereo_depth_ros.ros.synchronizer import Pair
 
 
@@ -75,12 +75,8 @@ class MessageFiltersSynchronizer:
         left, right = self._found[-1]
         self.paired += len(self._found)
         self._found.clear()
-        return Pair(left, right, _stamp(right) - _stamp(left))
+        return Pair(left, right, stamp_ns(right) - stamp_ns(left))
 
     def typical_skew_ns(self) -> int | None:
         """Return how far right stamps lie behind left ones; see `StampRecord.typical_skew_ns`."""
         return self._record.typical_skew_ns()
-
-
-def _stamp(message: Any) -> int:
-    return message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec

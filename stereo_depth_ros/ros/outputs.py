@@ -53,22 +53,22 @@ class StereoOutputs:
     def publish(self, result: StereoResult, header: Header) -> None:
         """Publish all that ``result`` holds under ``header``, that of the left image."""
         self.publish_info(result.camera, header)
-        send = {output: p.publish for output, p in self._publishers.items()}
+        to = self._publishers
         if result.depth is not None:
-            send[Output.DEPTH](messages.map_message(result.depth, header))
+            to[Output.DEPTH].publish(messages.map_message(result.depth, header))
         if result.depth_mm is not None:
-            send[Output.DEPTH_MM](messages.map_message(result.depth_mm, header))
+            to[Output.DEPTH_MM].publish(messages.map_message(result.depth_mm, header))
         if result.disparity is not None:
             low, high = _disparity_limits(result)
-            send[Output.DISPARITY](
+            to[Output.DISPARITY].publish(
                 messages.disparity_message(result.disparity, result.camera, header, low, high)
             )
         if result.confidence is not None:
-            send[Output.CONFIDENCE](messages.map_message(result.confidence, header))
+            to[Output.CONFIDENCE].publish(messages.map_message(result.confidence, header))
         if result.points is not None:
-            send[Output.POINTS](messages.coloured_cloud_message(result.points, header))
+            to[Output.POINTS].publish(messages.coloured_cloud_message(result.points, header))
         if result.free_space is not None:
-            send[Output.FREE_SPACE](messages.bare_cloud_message(result.free_space, header))
+            to[Output.FREE_SPACE].publish(messages.bare_cloud_message(result.free_space, header))
 
     def destroy(self) -> None:
         """Remove every publisher."""
