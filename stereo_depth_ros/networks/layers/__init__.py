@@ -1,0 +1,1 @@
+"""Layers that several networks share because they are truly the same."""

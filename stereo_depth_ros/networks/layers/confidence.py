@@ -1,0 +1,25 @@
+"""One confidence scale for every network, from what each knows about its own match."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def mass_around(probability: Tensor, candidate: Tensor, radius: float = 1.5) -> Tensor:
+    """Return how much of ``probability`` (B, D, H, W) lies near ``candidate`` (B, 1, H, W).
+
+    ``candidate`` counts in the volume's own steps. What lies within ``radius`` steps counts whole,
+    less and less further out, nothing from twice that on; so the result (B, 1, H, W), 0 to 1,
+    changes smoothly with the candidate.
+    """
+    steps = torch.arange(
+        probability.shape[1], device=probability.device, dtype=probability.dtype
+    ).view(1, -1, 1, 1)
+    weight = (2 - (steps - candidate).abs() / radius).clamp(0, 1)
+    return (probability * weight).sum(1, keepdim=True)
+
+
+def settled(last_step: Tensor, scale: float = 1.0) -> Tensor:
+    """Return 1 where the last refinement step (px, any shape) was 0, and 1/2 where ``scale``."""
+    return scale / (scale + last_step.abs())

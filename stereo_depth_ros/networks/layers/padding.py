@@ -1,0 +1,30 @@
+"""Pad images to a multiple of the network's stride, and crop its maps back."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+class Padding:
+    """Edge replication, split between both sides, the odd pixel to the right and bottom.
+
+    Both views get the same columns on the left, so disparities are not changed.
+    """
+
+    def __init__(self, height: int, width: int, multiple: int) -> None:
+        extra_y, extra_x = -height % multiple, -width % multiple
+        self.top, self.left = extra_y // 2, extra_x // 2
+        self.bottom, self.right = extra_y - self.top, extra_x - self.left
+        self.height, self.width = height, width
+
+    def pad(self, image: Tensor) -> Tensor:
+        """Pad (B, C, H, W)."""
+        sides = (self.left, self.right, self.top, self.bottom)
+        return F.pad(image, sides, mode="replicate") if any(sides) else image
+
+    def crop(self, image: Tensor) -> Tensor:
+        """Cut a map of the padded size back to (B, C, H, W)."""
+        return image[
+            ..., self.top : self.top + self.height, self.left : self.left + self.width
+        ]

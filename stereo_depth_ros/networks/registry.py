@@ -1,0 +1,57 @@
+"""Find a network by name and build one of its variants."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from stereo_depth_ros.networks.base import StereoNetwork
+
+# Each module has VARIANTS, whose first is the default, and create(variant, **config).
+MODULES = (
+    "lite",
+    "fast_foundation_stereo",
+    "lite_any_stereo",
+    "s2m2",
+    "foundation_stereo",
+    "smoe_stereo",
+)
+
+
+class NetworkError(ValueError):
+    """A network that cannot be built; the text names the cause and the cure."""
+
+
+def list_networks() -> dict[str, tuple[str, ...]]:
+    """Return every network's name and its variants, the default variant first."""
+    return {name: _module(name).VARIANTS for name in MODULES}
+
+
+def create_network(name: str, variant: str | None = None, **config: Any) -> StereoNetwork:
+    """Build ``variant`` (None: the default) of network ``name`` with untrained weights.
+
+    ``config`` holds what the network lets one change (``iterations``, ``max_disparity``, …).
+
+    Raises
+    ------
+    NetworkError
+        For an unknown network or variant, or a ``config`` that it does not take.
+    """
+    if name not in MODULES:
+        raise NetworkError(f"network '{name}' is not known; there are {', '.join(MODULES)}")
+    module = _module(name)
+    if variant is None:
+        variant = module.VARIANTS[0]
+    if variant not in module.VARIANTS:
+        raise NetworkError(
+            f"{name} has no variant '{variant}'; it has {', '.join(module.VARIANTS)}"
+        )
+    try:
+        return module.create(variant, **config)
+    except (TypeError, ValueError) as error:
+        raise NetworkError(f"{name} {variant}: {error}") from error
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"stereo_depth_ros.networks.{name}")

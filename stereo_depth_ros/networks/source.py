@@ -1,0 +1,22 @@
+"""Where a network's published weights are to be had, and on what terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Source:
+    """One published checkpoint.
+
+    ``hub`` is the Hugging Face repository that holds ``file``, empty where it lies elsewhere and
+    ``url`` is the page to fetch it from by hand. ``size`` is in bytes.
+    """
+
+    file: str
+    url: str
+    licence: str
+    commercial: bool
+    size: int | None = None
+    sha256: str = ""
+    hub: str = ""
