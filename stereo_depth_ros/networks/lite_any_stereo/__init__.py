@@ -1,0 +1,278 @@
+"""Lite Any Stereo 1 and 2 (Jing et al. 2025, 2026): a cost volume that is filtered in 2-D.
+
+Nearly all work is done at a quarter of the size: features of both views, their correlation at 48
+disparities, an hourglass that takes these as channels, the mean disparity of the softmax over
+them, and convex upsampling. LAS2-H puts recurrent refinement before the upsampling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
+from stereo_depth_ros.networks.layers import imagenet
+from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
+from stereo_depth_ros.networks.layers.confidence import mass_around, settled
+from stereo_depth_ros.networks.layers.correlation import all_pairs_correlation, correlation_volume
+from stereo_depth_ros.networks.layers.geometry_lookup import GeometryLookup
+from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
+from stereo_depth_ros.networks.layers.regression import expected_disparity
+from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.lite_any_stereo.features import (
+    FasterNet,
+    FasterNetFeatures,
+    Features,
+    MobileNetFeatures,
+)
+from stereo_depth_ros.networks.lite_any_stereo.hourglass import (
+    CANDIDATES,
+    Conv3dUnit,
+    ConvNeXtHourglass,
+    FasterNetHourglass,
+)
+from stereo_depth_ros.networks.lite_any_stereo.parts import Merge, conv, double, image_stem, unit
+from stereo_depth_ros.networks.lite_any_stereo.refinement import (
+    GROUPS,
+    HIDDEN,
+    RADIUS,
+    SpatialGate,
+    UpdateBlock,
+    UpsamplingMerge,
+)
+from stereo_depth_ros.networks.source import Source
+
+VARIANTS = ("las2_m", "las2_s", "las2_l", "las2_h", "las1")
+
+
+def _source2(size: str, length: int, sha256: str) -> Source:
+    hub = "tomtomtommi/LiteAnyStereoV2"
+    url = f"https://huggingface.co/{hub}"
+    return Source(f"LAS2_{size}.pth", url, "MIT", True, length, sha256, hub)
+
+
+SOURCES = {
+    "las2_m": _source2(
+        "M", 41_925_933, "c41b61efce9b36e6b8b38b580421cd20cc9e84a47f0f45361767281938f69696"
+    ),
+    "las2_s": _source2(
+        "S", 24_380_949, "dda5ad5495710466f7e5c5a2dff395223893ef68a17d57d88e7ea7dfbb9d08e1"
+    ),
+    "las2_l": _source2(
+        "L", 109_270_797, "12f86f758b0aa6cd59c11d40f41e7d954121d7626e4719eff71d9dd22da36539"
+    ),
+    "las2_h": _source2(
+        "H", 46_698_761, "758585a25c3a332711f92a28ad1437e08080fb714ad1146de7cf2c01ce8479f4"
+    ),
+    "las1": Source(
+        "LiteAnyStereo.pth", "https://github.com/TomTomTommi/LiteAnyStereo", "MIT", True, 30_775_410
+    ),
+}
+
+
+def create(variant: str, **config: int) -> LiteAnyStereo:
+    """Build ``variant``; ``las2_h`` takes ``iterations``, 4 in the published evaluation.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a ``config`` that the variant does not take.
+    """
+    if variant == "las1":
+        return LiteAnyStereo1(**config)
+    if variant == "las2_h":
+        return LiteAnyStereo2H(**config)
+    return LiteAnyStereo2(variant, **config)
+
+
+def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
+    """Return the arguments of ``create`` for a state dict of these shapes, None for another's."""
+    if "cost_agg_2d.upconv1.0.weight" in shapes:
+        return {"variant": "las1"}
+    if "fnet.backbone.patch_embed.proj.weight" not in shapes:
+        return None
+    if "update_block.gru04.conv0.0.weight" in shapes:
+        return {"variant": "las2_h"}
+    depth = sum(
+        key.startswith("cost_agg.conv4.") and key.endswith(".mlp.0.weight") for key in shapes
+    )
+    variant = {3: "las2_s", 15: "las2_m", 31: "las2_l"}.get(depth)
+    return {"variant": variant} if variant else None
+
+
+class LiteAnyStereo(StereoNetwork):
+    """What all variants share.
+
+    Confidence is the probability mass around the answer, which in LAS2-H is the refined one, times
+    how little its last step changed; both at a quarter of the size.
+
+    Results depend on the padding and on everything else in view: the statistics of instance norms
+    run over the whole image.
+    """
+
+    name = "lite_any_stereo"
+    licence = "MIT"
+    multiple = 32
+    max_disparity = 4 * CANDIDATES  # fixed by the width of the hourglass
+    fnet: Features
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Scale RGB, 0 to 255, to what the backbone was trained with."""
+        return imagenet.normalise(image)
+
+    def features(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return the left view's p2, p3 and p4, and the right view's p2; see ``Features``."""
+        batch = left.shape[0]
+        p2, p3, p4 = self.fnet(torch.cat([left, right]))
+        return p2[:batch], p3[:batch], p4[:batch], p2[batch:]
+
+    def correlate(self, left: Tensor, right: Tensor, groups: int = 1) -> Tensor:
+        """Map features (B, C, H/4, W/4) to their mean products, (B, groups, 48, H/4, W/4)."""
+        return correlation_volume(left * (groups / left.shape[1]), right, CANDIDATES, groups)
+
+    def regress(self, cost: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the filtered cost (B, 48, H/4, W/4) means, in float32.
+
+        That is the probability of each disparity, of the same shape, and their mean
+        (B, 1, H/4, W/4) in px of this size.
+        """
+        probability = cost.float().softmax(1)
+        return probability, expected_disparity(probability)
+
+    def upsample(self, disparity: Tensor, confidence: Tensor, logits: Tensor) -> StereoOutput:
+        """Bring disparity and confidence (B, 1, H/4, W/4) to full size.
+
+        ``logits`` (B, 9, H, W) are those of the weights of the neighbours.
+        """
+        return StereoOutput(
+            convex_upsample(4 * disparity, F.pixel_unshuffle(logits, 4)),
+            F.interpolate(confidence, scale_factor=4.0, mode="bilinear", align_corners=False),
+        )
+
+
+class _Unrefined(LiteAnyStereo):
+    """The variants whose disparity is upsampled as regressed; ``width`` is that of p2."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.refine_1 = nn.Sequential(
+            unit(conv(width, width, 3), InstanceNorm(), nn.LeakyReLU()),
+            unit(conv(width, width, 3), InstanceNorm(), nn.ReLU()),
+        )
+        self.stem_2 = image_stem(partial(nn.BatchNorm2d, 16))
+        self.refine_2 = Merge(width, 16)
+        self.refine_3 = unit(double(16, 9))
+
+    def filter(self, volume: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
+        """Map (B, 1, 48, H/4, W/4) and the left features to logits (B, 48, H/4, W/4)."""
+        raise NotImplementedError
+
+    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
+        """Match a pair whose height and width are multiples of 32; see ``forward``."""
+        left, right = self.normalise(left), self.normalise(right)  # (B, 3, H, W)
+        p2, p3, p4, right_p2 = self.features(left, right)
+        volume = self.correlate(p2, right_p2)  # (B, 1, 48, H/4, W/4)
+        probability, disparity = self.regress(self.filter(volume, p2, p3, p4))
+        half = self.refine_2(self.refine_1(p2), self.stem_2(left))  # (B, 16, H/2, W/2)
+        confidence = mass_around(probability, disparity)  # (B, 1, H/4, W/4)
+        return self.upsample(disparity, confidence, self.refine_3(half))
+
+
+class LiteAnyStereo1(_Unrefined):
+    """LAS1: features of MobileNetV2, three 3-D convolutions, then ConvNeXt blocks."""
+
+    variant = "las1"
+
+    def __init__(self) -> None:
+        super().__init__(MobileNetFeatures.WIDTHS[0])
+        self.fnet = MobileNetFeatures()
+        self.cost_stem_3d = nn.Sequential(Conv3dUnit(1, 4), Conv3dUnit(4, 4), Conv3dUnit(4, 1))
+        self.cost_agg_2d = ConvNeXtHourglass()
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """Scale RGB, 0 to 255, to -1 to 1."""
+        return image / 127.5 - 1
+
+    def filter(self, volume: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
+        """Map (B, 1, 48, H/4, W/4) and the left features to logits (B, 48, H/4, W/4)."""
+        return self.cost_agg_2d(self.cost_stem_3d(volume).flatten(1, 2), p2, p3, p4)
+
+
+class LiteAnyStereo2(_Unrefined):
+    """LAS2-S, M and L: features of FasterNet, filtered by blocks of the same kind."""
+
+    def __init__(self, variant: str) -> None:
+        super().__init__(FasterNet.WIDTHS[0])
+        self.variant = variant
+        depths, ratio = {
+            "las2_s": ((1, 2, 4), 4),
+            "las2_m": ((4, 8, 16), 4),
+            "las2_l": ((8, 16, 32), 8),
+        }[variant]
+        self.fnet = FasterNetFeatures()
+        self.cost_agg = FasterNetHourglass(depths, ratio)
+
+    def filter(self, volume: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
+        """Map (B, 1, 48, H/4, W/4) and the left features to logits (B, 48, H/4, W/4)."""
+        return self.cost_agg(volume.flatten(1, 2), p2, p3, p4)
+
+
+class LiteAnyStereo2H(LiteAnyStereo):
+    """LAS2-H: LAS2-M with ``iterations`` steps of recurrent refinement."""
+
+    variant = "las2_h"
+
+    def __init__(self, iterations: int = 4) -> None:
+        super().__init__()
+        if iterations < 1:
+            raise ValueError(f"iterations must be at least 1, not {iterations}")
+        self.iterations = iterations
+        width = FasterNet.WIDTHS[0]
+        self.fnet = FasterNetFeatures()
+        self.cost_agg = FasterNetHourglass((4, 8, 16), ratio=4)
+        self.cnet = nn.ModuleDict(
+            {
+                "hidden_conv": nn.Conv2d(width, HIDDEN, 3, padding=1),
+                "input_conv": nn.Conv2d(width, HIDDEN, 3, padding=1),
+            }
+        )
+        self.cam = ChannelGate(HIDDEN, HIDDEN // 16)
+        self.sam = SpatialGate()
+        self.update_block = UpdateBlock()
+        self.stem_2 = image_stem(InstanceNorm)
+        self.spx_2_gru = UpsamplingMerge()
+        self.spx_gru = double(32, 9, bias=True)
+
+    def context(self, p2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the first state and the context, (B, 64, H/4, W/4), and the attention (B, 1, …).
+
+        The attention chooses between the refinement's small and large kernels.
+        """
+        hidden = self.cnet["hidden_conv"](p2).tanh()
+        context = F.relu(self.cnet["input_conv"](p2))
+        context = context * self.cam(context)
+        return hidden, context, self.sam(context)
+
+    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
+        """Match a pair whose height and width are multiples of 32; see ``forward``."""
+        left, right = self.normalise(left), self.normalise(right)  # (B, 3, H, W)
+        p2, p3, p4, right_p2 = self.features(left, right)
+        volume = self.correlate(p2, right_p2, GROUPS)  # (B, 8, 48, H/4, W/4)
+        probability, disparity = self.regress(self.cost_agg(volume.mean(1), p2, p3, p4))
+
+        hidden, context, attention = self.context(p2)
+        pairs = all_pairs_correlation(p2 / p2.shape[1], right_p2)  # (B, 1, W/4, H/4, W/4)
+        look_up = GeometryLookup(volume, pairs, RADIUS)
+        for _ in range(self.iterations):
+            taps = look_up(disparity)  # (B, 162, H/4, W/4)
+            hidden, step = self.update_block(hidden, context, attention, disparity, taps)
+            disparity = disparity + step
+
+        coarse = self.update_block.upsampling_features(hidden)  # (B, 16, H/4, W/4)
+        logits = self.spx_gru(self.spx_2_gru(coarse, self.stem_2(left)))  # (B, 9, H, W)
+        confidence = mass_around(probability, disparity) * settled(4 * step)  # (B, 1, H/4, W/4)
+        return self.upsample(disparity, confidence, logits)
