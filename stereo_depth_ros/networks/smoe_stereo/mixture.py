@@ -1,0 +1,124 @@
+"""Mixtures of experts that adapt a frozen transformer, one beside each of two layers of a block.
+
+Which expert serves which token, and whether the mixture takes part at all, depends on the image.
+So that the graph does not, all experts are evaluated and all but the chosen one masked: they are
+small, and the result is the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from stereo_depth_ros.networks.layers.dinov2 import MLP, Block
+
+RANKS = (4, 8, 16, 32)
+KERNELS = (3, 5, 7, 9)
+ADAPTER_WIDTH = 32
+
+
+class MixtureBlock(Block):
+    """A transformer block with low-rank experts beside qkv and convolutional ones beside the MLP.
+
+    ``selective``: each mixture has a gate that switches it on or off for each image.
+    """
+
+    def __init__(self, width: int, heads: int, selective: bool) -> None:
+        super().__init__(width, heads)
+        self.attn.qkv = LowRankMixture(self.attn.qkv, selective)
+        self.mlp = AdapterMixture(self.mlp, width, selective)
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Map tokens (B, 1 + h w, C), class token first, to the same; ``grid`` is (h, w)."""
+        tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
+        return tokens + self.ls2(self.mlp(self.norm2(tokens), grid))
+
+
+class Gate(nn.Module):
+    """Whether an image needs a mixture, from the class token that enters the layer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp_head = nn.Linear(width, 2)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return 1 or 0 for each image of ``tokens`` (B, N, C), (B, 1, 1) in their type."""
+        # The second of the two logits has no say in the published network.
+        return (self.mlp_head(tokens[:, :1])[..., :1] > 0).to(tokens.dtype)
+
+
+class LowRankMixture(nn.Module):
+    """qkv plus one of four low-rank updates of it, chosen for each token."""
+
+    def __init__(self, qkv: nn.Linear, selective: bool) -> None:
+        super().__init__()
+        inputs, outputs = qkv.in_features, qkv.out_features
+        self.base_layer = qkv
+        self.lora_w_gate = nn.Parameter(torch.zeros(inputs, len(RANKS)))
+        self.lora_A = nn.ModuleList(nn.Linear(inputs, rank, bias=False) for rank in RANKS)
+        self.lora_B = nn.ModuleList(nn.Linear(rank, outputs, bias=False) for rank in RANKS)
+        self.lora_layer_select = Gate(inputs) if selective else None
+        owner = torch.tensor([index for index, rank in enumerate(RANKS) for _ in range(rank)])
+        self.register_buffer("owner", owner, persistent=False)  # (60,), the expert of each rank
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, N, C) to (B, N, 3 C)."""
+        update = self.mixture(tokens)
+        if self.lora_layer_select is not None:
+            update = self.lora_layer_select(tokens) * update
+        return self.base_layer(tokens) + update
+
+    def mixture(self, tokens: Tensor) -> Tensor:
+        """Return the chosen experts' updates (B, N, 3 C)."""
+        chosen = self.route(tokens) == self.owner  # (B, N, 60)
+        down = torch.cat([expert.weight for expert in self.lora_A])  # (60, C)
+        up = torch.cat([expert.weight for expert in self.lora_B], 1)  # (3 C, 60)
+        return F.linear(F.linear(tokens, down) * chosen, up)
+
+    def route(self, tokens: Tensor) -> Tensor:
+        """Return the expert of each token, (B, N, 1)."""
+        return (tokens @ self.lora_w_gate).argmax(-1, keepdim=True)
+
+
+class AdapterMixture(nn.Module):
+    """The MLP plus one of four convolutional adapters of its input, chosen for each image."""
+
+    def __init__(self, mlp: MLP, width: int, selective: bool) -> None:
+        super().__init__()
+        self.base_layer = mlp
+        self.lora_w_gate = nn.Parameter(torch.zeros(width, len(KERNELS)))
+        self.lora_A = nn.ModuleList(nn.Linear(width, ADAPTER_WIDTH) for _ in KERNELS)
+        self.lora_adapter = nn.ModuleList(
+            nn.Conv2d(ADAPTER_WIDTH, ADAPTER_WIDTH, kernel, padding=kernel // 2)
+            for kernel in KERNELS
+        )
+        self.lora_B = nn.ModuleList(nn.Linear(ADAPTER_WIDTH, width) for _ in KERNELS)
+        self.lora_layer_select = Gate(width) if selective else None
+
+    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """(B, 1 + h w, C) to the same, ``grid`` being (h, w)."""
+        update = self.mixture(tokens, grid)
+        if self.lora_layer_select is not None:
+            update = self.lora_layer_select(tokens) * update
+        return self.base_layer(tokens) + update
+
+    def mixture(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Return the chosen expert's update (B, 1 + h w, C)."""
+        chosen = self.route(tokens)
+        return sum(
+            (chosen == index) * self._expert(index, tokens, grid) for index in range(len(KERNELS))
+        )
+
+    def route(self, tokens: Tensor) -> Tensor:
+        """Return the expert of each image, (B, 1, 1)."""
+        return (tokens.mean(1, keepdim=True) @ self.lora_w_gate).argmax(-1, keepdim=True)
+
+    def _expert(self, index: int, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        narrow = self.lora_A[index](tokens).transpose(1, 2)  # (B, 32, 1 + h w)
+        convolve = self.lora_adapter[index]
+        # The class token passes as an image of one pixel, apart from the patches.
+        token = convolve(narrow[:, :, :1, None])  # (B, 32, 1, 1)
+        patches = convolve(narrow[:, :, 1:].unflatten(2, grid))  # (B, 32, h, w)
+        narrow = torch.cat([token.flatten(2), patches.flatten(2)], 2).transpose(1, 2)
+        return self.lora_B[index](narrow * torch.sigmoid(1.702 * narrow))
