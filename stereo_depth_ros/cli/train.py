@@ -1,0 +1,50 @@
+"""Train `lite` on rendered scenes, and write what a robot needs to run it.
+
+The folder keeps checkpoint, TensorBoard log and validation pictures; the same command goes on where
+an interrupted run stopped. At the end it holds lite.safetensors (weights), lite.onnx (a graph) and
+lite.yaml (the model card): copied into models/, or named by --model, they run. Several GPUs:
+torchrun --nproc-per-node N -m stereo_depth_ros.cli.main train lite …
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from stereo_depth_ros.cli.options import size, training_layer
+
+HELP = "train lite on rendered scenes"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``train``."""
+    parser.add_argument("network", choices=("lite",))
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--size", type=size, default=(480, 640), metavar="HxW", help="of the graph")
+    recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
+    recipe.add_argument("--steps", type=int)
+    recipe.add_argument("--batch", type=int, help="samples a step and process")
+    recipe.add_argument("--scene", type=size, metavar="HxW", help="size that scenes are rendered at")
+    recipe.add_argument("--crop", type=size, metavar="HxW", help="part of a scene a sample shows")
+    recipe.add_argument("--reuse", type=int, help="samples drawn from each scene; more on a CPU")
+    recipe.add_argument("--learning-rate", type=float)
+    recipe.add_argument("--seed", type=int)
+    recipe.add_argument("--photos", metavar="DIR", help="photographs to use as textures too")
+    recipe.add_argument("--validate-every", type=int, metavar="STEPS")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Train, export, and write the card."""
+    trainer_module = training_layer("training.trainer")
+    chosen = {
+        name: value
+        for name in (field.name for field in fields(trainer_module.Recipe))
+        if (value := getattr(arguments, name)) is not None
+    }
+    trainer = trainer_module.Trainer(trainer_module.Recipe(**chosen), arguments.output)
+    trainer.run()
+    if trainer.rank == 0:
+        card = training_layer("training.release").release(trainer, arguments.size)
+        print(f"written to {card}; try it: stereo-depth demo --model {card}")
+    return 0

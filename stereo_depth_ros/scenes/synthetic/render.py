@@ -1,0 +1,313 @@
+"""Render scenes into rectified pairs with exact disparity and occlusion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stereo_depth_ros.scenes.synthetic.layout import Scenes
+from stereo_depth_ros.scenes.synthetic.surfaces import (
+    BOX,
+    CARD,
+    PLANE,
+    ROUND,
+    Surfaces,
+    View,
+    box,
+    card,
+    planes,
+    round_,
+)
+from stereo_depth_ros.scenes.synthetic.textures import TextureBank
+
+SKY = -1
+Intersect = Callable[[Surfaces, int, View], Tensor]
+
+
+@dataclass
+class RenderedBatch:
+    """B ideal pairs: ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 1; truth of the left view.
+
+    ``disparity`` (B, 1, H, W) float32 px, 0 for sky; ``visible`` (B, 1, H, W) bool, seen in the
+    right view too.
+    """
+
+    left: Tensor
+    right: Tensor
+    disparity: Tensor
+    visible: Tensor
+
+
+@torch.no_grad()
+def render(
+    scenes: Scenes,
+    bank: TextureBank,
+    height: int,
+    width: int,
+    device: torch.device | str = "cpu",
+) -> RenderedBatch:
+    """Render ``scenes``, which lie on the CPU, at ``height`` x ``width`` px on ``device``."""
+    windows = [_windows(scenes, height, width, origin) for origin in (0.0, 1.0)]
+    scenes = scenes.to(torch.device(device))
+    surfaces = _Table(scenes)
+    hits = [
+        _cast(scenes, _view(scenes, height, width, origin), window)
+        for origin, window in zip((0.0, 1.0), windows, strict=True)
+    ]
+    images = [
+        _shade(scenes, surfaces, bank, _view(scenes, height, width, origin), hit)
+        for origin, hit in zip((0.0, 1.0), hits, strict=True)
+    ]
+    left, right = hits
+    return RenderedBatch(
+        left=images[0],
+        right=images[1],
+        disparity=left.disparity[:, None],
+        visible=_visible(left, right)[:, None],
+    )
+
+
+@dataclass
+class _Hit:
+    """First surface of every ray and what lies behind a pane, (B, H, W) each."""
+
+    disparity: Tensor
+    surface: Tensor
+    behind: Tensor
+    surface_behind: Tensor
+
+
+def _view(scenes: Scenes, height: int, width: int, origin: float) -> View:
+    device = scenes.focal.device
+    x = torch.arange(width, device=device, dtype=torch.float32) - (width - 1) / 2
+    y = torch.arange(height, device=device, dtype=torch.float32) - (height - 1) / 2
+    return View(x.view(1, 1, -1), y.view(1, -1, 1), scenes.focal, origin)
+
+
+Window = tuple[slice, slice]
+
+
+def _windows(
+    scenes: Scenes, height: int, width: int, origin: float
+) -> list[list[Window | None]]:
+    """Return, for boxes, rounds, cards and panes, where in the image each can be met.
+
+    None where it is in no scene of the batch. Small windows are what makes a CPU fast enough.
+    """
+    return [
+        [_window(scenes.focal, kind, n, height, width, origin) for n in range(kind.count)]
+        for kind in (scenes.boxes, scenes.rounds, scenes.cards, scenes.panes)
+    ]
+
+
+def _window(
+    focal: Tensor, kind: Surfaces, n: int, height: int, width: int, origin: float
+) -> Window | None:
+    there = kind.present[:, n]
+    if not bool(there.any()):
+        return None
+    centre, reach = kind.centre[there, n], kind.radius[there, n].norm(dim=1)
+    depth = torch.stack([centre[:, 2] - reach, centre[:, 2] + reach]).clamp(min=1e-2)
+    slices = []
+    for position, size in ((centre[:, 1], height), (centre[:, 0] - origin, width)):
+        sides = torch.stack([position - reach, position + reach])
+        pixels = focal[there] * sides[:, None] / depth[None] + (size - 1) / 2
+        low = int(pixels.min().clamp(0, size).floor())
+        high = int(pixels.max().clamp(-1, size - 1).ceil()) + 1
+        slices.append(slice(low, max(low, high)))
+    return slices[0], slices[1]
+
+
+def _cast(scenes: Scenes, view: View, windows: list[list[Window | None]]) -> _Hit:
+    nearest, surface = planes(scenes.planes, view)
+    surface = torch.where(nearest > 0, surface, SKY)
+    nearest = nearest.clamp(min=0)
+    first = scenes.planes.count
+
+    def add(kind: Surfaces, intersect: Intersect, kind_windows: list[Window | None]) -> None:
+        for n, window in enumerate(kind_windows):
+            if window is None:
+                continue
+            rows, columns = window
+            part = View(view.x[..., columns], view.y[:, rows], view.focal, view.origin)
+            d = intersect(kind, n, part)
+            ahead = nearest[:, rows, columns]
+            closer = d > ahead
+            nearest[:, rows, columns] = torch.where(closer, d, ahead)
+            surface[:, rows, columns].masked_fill_(closer, first + n)
+
+    for kind, intersect, kind_windows in zip(
+        (scenes.boxes, scenes.rounds, scenes.cards), (box, round_, card), windows, strict=False
+    ):
+        add(kind, intersect, kind_windows)
+        first += kind.count
+    behind, surface_behind = nearest.clone(), surface.clone()
+    add(scenes.panes, card, windows[3])
+    return _Hit(nearest, surface, behind, surface_behind)
+
+
+def _visible(left: _Hit, right: _Hit) -> Tensor:
+    """A left pixel is visible where one of the two right pixels at its match shows its surface."""
+    width = left.disparity.shape[2]
+    x = torch.arange(width, device=left.disparity.device) - left.disparity
+    column = x.floor().long()
+    seen = torch.zeros_like(left.disparity, dtype=torch.bool)
+    for neighbour in (column, column + 1):
+        at = neighbour.clamp(0, width - 1)
+        same = right.surface.gather(2, at) == left.surface
+        # The far side of one body can hide behind its near side.
+        close = (right.disparity.gather(2, at) - left.disparity).abs() < 1
+        seen |= same & close
+    return seen & (x > -0.5)
+
+
+class _Table:
+    """One row of numbers for each surface of each scene, to be gathered per pixel."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        kinds = (scenes.planes, scenes.boxes, scenes.rounds, scenes.cards, scenes.panes)
+        codes = (PLANE, BOX, ROUND, CARD, CARD)
+        material = scenes.materials
+        rows = [
+            torch.cat([kind.rotation.flatten(2) for kind in kinds], 1),
+            torch.cat([kind.centre for kind in kinds], 1),
+            torch.cat([kind.radius for kind in kinds], 1),
+            torch.cat([_code(kind, code) for kind, code in zip(kinds, codes, strict=True)], 1),
+            torch.cat([kind.cylinder for kind in kinds], 1)[..., None].float(),
+            material.texture[..., None].float(),
+            material.tiles[..., None],
+            material.shift,
+            material.tint,
+            material.contrast[..., None],
+            material.gloss[..., None],
+            material.mirror[..., None],
+        ]
+        table = torch.cat(rows, 2)
+        self.rows = table.flatten(0, 1)
+        self.count = table.shape[1]
+
+    def gather(self, surface: Tensor) -> Tensor:
+        """Return the rows (B, H, W, 27) of ``surface`` (B, H, W); sky gets row 0."""
+        batch = torch.arange(surface.shape[0], device=surface.device).view(-1, 1, 1)
+        return self.rows[batch * self.count + surface.clamp(min=0)]
+
+
+def _code(kind: Surfaces, code: int) -> Tensor:
+    return torch.full((*kind.centre.shape[:2], 1), float(code), device=kind.centre.device)
+
+
+def _shade(
+    scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _Hit
+) -> Tensor:
+    colour = _colour(scenes, table, bank, view, hit.behind, hit.surface_behind)
+    pane = hit.surface != hit.surface_behind
+    if pane.any():
+        front = _colour(scenes, table, bank, view, hit.disparity, hit.surface)
+        opacity = (scenes.opacity[:, None, None] * pane)[..., None]
+        colour = torch.lerp(colour, front, opacity)
+    return colour.clamp(0, 1).permute(0, 3, 1, 2).contiguous()
+
+
+def _colour(
+    scenes: Scenes, table: _Table, bank: TextureBank, view: View, disparity: Tensor, index: Tensor
+) -> Tensor:
+    """Return the colour (B, H, W, 3) of the surfaces ``index`` that rays meet at ``disparity``."""
+    row = table.gather(index)
+    batch, height, width = disparity.shape
+    focal = view.focal[:, None, None]
+    ray = torch.stack(
+        [
+            view.x.expand(batch, height, width),
+            view.y.expand(batch, height, width),
+            focal.expand(batch, height, width),
+        ],
+        dim=3,
+    )
+    depth = 1 / disparity.clamp(min=1e-3)
+    point = ray * depth[..., None]
+    point[..., 0] += view.origin
+    rotation = row[..., :9].unflatten(3, (3, 3))
+    centre, radius, kind, cylinder = row[..., 9:12], row[..., 12:15], row[..., 15], row[..., 16]
+    texture, tiles, shift = row[..., 17].long(), row[..., 18], row[..., 19:21]
+    tint, contrast, gloss, mirror = row[..., 21:24], row[..., 24], row[..., 25], row[..., 26]
+
+    relative = point - centre
+    local = (relative[..., None, :] @ rotation)[..., 0, :]
+    unit = local / radius
+    normal, u, v = _surface_frame(kind, cylinder, unit, local, radius)
+    normal = (rotation @ normal[..., None])[..., 0]
+    direction = ray / ray.norm(dim=3, keepdim=True)
+    facing = -(normal * direction).sum(3)
+    normal = normal * facing.sign()[..., None]
+    facing = facing.abs()
+
+    # One pixel spans 1 / d baselines, more on a slant.
+    texels = tiles * 512 * depth / facing.clamp(min=0.15)
+    sample = bank.sample(texture, u * tiles + shift[..., 0], v * tiles + shift[..., 1], texels)
+    albedo = tint * (1 + contrast[..., None] * 2 * (sample - 0.5))
+    light = scenes.light[:, None, None, :]
+    lambert = (normal * light).sum(3).clamp(min=0)
+    ambient = scenes.ambient[:, None, None]
+    # Soft shadows: blotches fixed in the world, seen along the light.
+    along = point / (1 + scenes.light[:, None, None, 1:2].abs())
+    tone = (along * scenes.blotches[:, None, None, None]).sin()
+    shadow = 1 - scenes.shade[:, None, None] * (tone[..., 0] * tone[..., 2] > 0.1) * 0.8
+    bright = ambient + (1 - ambient) * lambert * 1.4 * shadow
+    colour = albedo.clamp(0, 1.2) * bright[..., None]
+
+    bounced = direction + 2 * facing[..., None] * normal
+    highlight = (bounced * light).sum(3).clamp(min=0) ** 24
+    colour = colour + (gloss * highlight)[..., None]
+    surroundings = bank.sample(
+        (texture + 1) % bank.count, bounced[..., 0] * 0.8, bounced[..., 1] * 0.8, texels * 0 + 2
+    )
+    colour = torch.lerp(colour, surroundings, mirror[..., None])
+    colour = colour + _dots(scenes, point)
+    return torch.where((index == SKY)[..., None], _sky(scenes, direction), colour)
+
+
+def _surface_frame(
+    kind: Tensor, cylinder: Tensor, unit: Tensor, local: Tensor, radius: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the local normal (…, 3) and texture coordinates u, v in baselines."""
+    flat = torch.zeros_like(unit)
+    flat[..., 2] = 1
+    side = unit.abs().argmax(3, keepdim=True)
+    face = torch.zeros_like(unit).scatter(3, side, 1.0)
+    curved = unit / radius
+    capped = (cylinder > 0) & (unit[..., 1].abs() > 0.9999)
+    curved[..., 1] = torch.where(cylinder > 0, capped.float(), curved[..., 1])
+    curved[..., ::2] = torch.where(capped[..., None], 0.0, curved[..., ::2])
+    curved = curved / curved.norm(dim=3, keepdim=True).clamp(min=1e-9)
+    is_box, is_round = (kind == BOX)[..., None], (kind == ROUND)[..., None]
+    normal = torch.where(is_box, face, torch.where(is_round, curved, flat))
+    side = side[..., 0]
+    x, y, z = local.unbind(3)
+    is_box, is_round = is_box[..., 0], is_round[..., 0] & ~capped
+    around = torch.atan2(unit[..., 0], unit[..., 2]) * radius[..., 0]
+    u = torch.where(is_box & (side == 0), z, torch.where(is_round, around, x))
+    v = torch.where((is_box & (side == 1)) | capped, z, y)
+    return normal, u, v
+
+
+def _dots(scenes: Scenes, point: Tensor) -> Tensor:
+    """Light of a dot projector half way between the cameras, (B, H, W, 1)."""
+    if not bool((scenes.dots > 0).any()):
+        return torch.zeros_like(point[..., :1])
+    u = (point[..., 0] - 0.5) / point[..., 2] * 160
+    v = point[..., 1] / point[..., 2] * 160
+    cell = u.floor() * 12.9898 + v.floor() * 78.233
+    chosen = (cell.sin() * 43758.5453) % 1.0 < 0.35
+    near = (u % 1.0 - 0.5).square() + (v % 1.0 - 0.5).square()
+    dot = torch.exp(-near * 25) * chosen * scenes.dots[:, None, None]
+    return dot[..., None]
+
+
+def _sky(scenes: Scenes, direction: Tensor) -> Tensor:
+    up = (-direction[..., 1:2] * 2).clamp(0, 1)
+    horizon, overhead = (scenes.sky[:, i][:, None, None] for i in (0, 1))
+    cloud = (direction[..., :1] * 9).sin() * (direction[..., 1:2] * 23).cos() * 0.04
+    return torch.lerp(horizon, overhead, up) + cloud

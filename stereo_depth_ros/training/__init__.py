@@ -1,0 +1,1 @@
+"""Training of `lite` on rendered scenes."""

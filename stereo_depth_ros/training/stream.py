@@ -1,0 +1,101 @@
+"""An endless, seeded stream of training samples from rendered scenes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stereo_depth_ros.scenes.synthetic.camera import photograph
+from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
+from stereo_depth_ros.scenes.synthetic.textures import TextureBank, draw_bank
+
+_SCENES_PER_BANK = 256
+_TEXTURES = 32
+
+
+@dataclass
+class Sample:
+    """A batch: ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``disparity`` (B, 1, H, W)
+    float32 px and ``visible`` (B, 1, H, W) bool of the left view."""
+
+    left: Tensor
+    right: Tensor
+    disparity: Tensor
+    visible: Tensor
+
+
+class SceneStream:
+    """Draws batches from a pool of rendered scenes that is renewed all the time.
+
+    Every scene is used ``reuse`` times on average, each time with another crop and other cameras:
+    rendering costs a CPU more than a training step does, and a GPU next to nothing (``reuse`` 1).
+    """
+
+    def __init__(
+        self,
+        *,
+        scene: tuple[int, int],
+        crop: tuple[int, int],
+        batch: int,
+        reuse: int = 1,
+        seed: int = 0,
+        photos: Sequence[Path] = (),
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """``scene`` and ``crop`` are (height, width) px, the crop no larger than the scene."""
+        if crop[0] > scene[0] or crop[1] > scene[1]:
+            raise ValueError(f"a crop of {crop} px does not fit into scenes of {scene} px")
+        self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
+        self._seed, self._photos, self._device = seed, photos, torch.device(device)
+        self._dice = Dice(seed)
+        self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
+        self._bank: TextureBank | None = None
+        self._rendered = self._owed = 0
+
+    def next(self) -> Sample:
+        """Return the next batch."""
+        self._owed += self._batch
+        fresh = max(self._owed // self._reuse, self._batch - len(self._pool))
+        self._owed = max(self._owed - fresh * self._reuse, 0)
+        # A GPU wants all scenes at once, a CPU the small windows of one.
+        at_once = 1 if self._device.type == "cpu" else self._batch
+        while fresh > 0:
+            self._render(min(fresh, at_once))
+            fresh -= at_once
+        newest = len(self._pool) - self._batch if self._reuse == 1 else 0
+        chosen = [newest + i for i in range(self._batch)]
+        if self._reuse > 1:
+            chosen = self._dice.integers(len(self._pool), self._batch).tolist()
+        crops = [self._cut(self._pool[i]) for i in chosen]
+        left, right, disparity, visible = (torch.cat(parts) for parts in zip(*crops, strict=True))
+        left, right = photograph(left, right, self._dice)
+        return Sample(left, right, disparity, visible)
+
+    def _render(self, count: int) -> None:
+        if self._bank is None or self._rendered % _SCENES_PER_BANK + count > _SCENES_PER_BANK:
+            seed = self._seed + 7919 * self._rendered
+            self._bank = draw_bank(seed, _TEXTURES, self._photos, self._device)
+        self._rendered += count
+        scenes = draw(self._dice, count, *self._scene, self._bank.count)
+        pairs = render(scenes, self._bank, *self._scene, self._device)
+        for i in range(count):
+            one = slice(i, i + 1)
+            self._pool.append(
+                RenderedBatch(
+                    pairs.left[one], pairs.right[one], pairs.disparity[one], pairs.visible[one]
+                )
+            )
+
+    def _cut(self, pair: RenderedBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        top, left = (
+            int(self._dice.integers(whole - part + 1, 1))
+            for whole, part in zip(self._scene, self._crop, strict=True)
+        )
+        window = (..., slice(top, top + self._crop[0]), slice(left, left + self._crop[1]))
+        return pair.left[window], pair.right[window], pair.disparity[window], pair.visible[window]

@@ -1,0 +1,188 @@
+"""The training loop: resumable, mixed precision, one process a device."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from stereo_depth_ros.networks.lite import Lite, Matches
+from stereo_depth_ros.scenes.synthetic.textures import photographs
+from stereo_depth_ros.training.losses import loss
+from stereo_depth_ros.training.stream import SceneStream
+from stereo_depth_ros.training.validation import Validation
+
+_AVERAGE_OVER = 500  # steps that the averaged weights look back on
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a training run depends on; sizes are (height, width) px."""
+
+    steps: int = 60000
+    batch: int = 8  # samples a step and process
+    scene: tuple[int, int] = (384, 640)
+    crop: tuple[int, int] = (256, 384)
+    reuse: int = 1
+    learning_rate: float = 1e-3
+    seed: int = 0
+    photos: str = ""  # a folder, empty for drawn textures alone
+    validate_every: int = 500
+
+
+class _Training(nn.Module):
+    """`Lite` with ``matches`` as its forward, since only that is wrapped for several processes."""
+
+    def __init__(self, network: Lite) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> Matches:
+        return self.network.matches(left, right)
+
+
+class Trainer:
+    """Trains `lite` by ``recipe`` in ``folder``, which holds checkpoint, log and pictures.
+
+    Under `torchrun` every process trains on its own stream and gradients are averaged. A folder
+    with a checkpoint is gone on with.
+    """
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        self.rank = int(os.environ.get("RANK", "0"))
+        cuda = torch.cuda.is_available()
+        local = int(os.environ.get("LOCAL_RANK", "0"))
+        self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
+        self.processes = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.processes > 1:
+            distributed.init_process_group("nccl" if cuda else "gloo")
+        torch.manual_seed(recipe.seed)
+        self.network = Lite().to(self.device)
+        self.average = Lite().to(self.device).eval()
+        self.average.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4
+        )
+        self.step = 0
+        self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the run is kept."""
+        return self.folder / "checkpoint.pt"
+
+    def run(self) -> dict[str, float]:
+        """Train up to the recipe's last step; return the last validation's figures."""
+        recipe = self.recipe
+        photos = photographs(Path(recipe.photos)) if recipe.photos else []
+        stream = SceneStream(
+            scene=recipe.scene,
+            crop=recipe.crop,
+            batch=recipe.batch,
+            reuse=recipe.reuse,
+            # After a resume other scenes than before, and on every process others.
+            seed=recipe.seed + 1 + 1000 * self.rank + 1_000_003 * self.step,
+            photos=photos,
+            device=self.device,
+        )
+        model: nn.Module = _Training(self.network).train()
+        if self.processes > 1:
+            model = DistributedDataParallel(model)
+        first = self.rank == 0
+        log = SummaryWriter(str(self.folder)) if first else None
+        validation = Validation(recipe.scene, self.device) if first else None
+        figures: dict[str, float] = {}
+        bar = tqdm(
+            total=recipe.steps, initial=self.step, disable=not first, unit="step", dynamic_ncols=True
+        )
+        while self.step < recipe.steps:
+            terms = self._train_step(model, stream)
+            bar.update()
+            if log is None or validation is None:
+                continue
+            total = sum(terms.values())
+            bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
+            if self.step % 10 == 0:
+                log.add_scalars("loss", terms, self.step)
+            if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
+                figures = validation.figures(self.average)
+                for name, value in figures.items():
+                    log.add_scalar(f"validation/{name}", value, self.step)
+                log.add_image("pair", validation.picture(self.average), self.step)
+                self._save()
+        bar.close()
+        if log is not None:
+            log.close()
+        if self.processes > 1:
+            distributed.destroy_process_group()
+        return figures
+
+    def _train_step(self, model: nn.Module, stream: SceneStream) -> dict[str, float]:
+        rate = self.recipe.learning_rate * _schedule(self.step, self.recipe.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        sample = stream.next()
+        with torch.autocast(self.device.type, torch.bfloat16):
+            matches = model(sample.left, sample.right)
+        terms = loss(matches, sample.disparity)
+        self.optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(terms.values())).sum().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        self._update_average()
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        # A short memory at first, or the untrained weights would linger.
+        keep = 1 - 1 / min(_AVERAGE_OVER, 1 + self.step / 10)
+        current = self.network.state_dict()
+        for name, value in self.average.state_dict().items():
+            if value.is_floating_point():
+                value.lerp_(current[name], 1 - keep)
+            else:
+                value.copy_(current[name])
+
+    def _save(self) -> None:
+        state = {
+            "step": self.step,
+            "processes": self.processes,
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "recipe": asdict(self.recipe),
+        }
+        # A run that is killed while it writes must leave the old file whole.
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.checkpoint)
+
+    def _resume(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+        if self.step >= self.recipe.steps:
+            # Nothing is left to train: the run is what it was.
+            self.processes = state["processes"]
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Warm up over the first 2 %, then a cosine down to 2 %."""
+    warm = max(1, steps // 50)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))

@@ -1,0 +1,52 @@
+"""Figures and a picture of rendered pairs that training never sees."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+
+from stereo_depth_ros.networks.base import StereoNetwork
+from stereo_depth_ros.pictures import colour_confidence, colour_disparity
+from stereo_depth_ros.training.stream import SceneStream
+
+_PAIRS = 12
+_SEED = 2**31  # far from every training seed
+
+
+class Validation:
+    """The same pairs at every call, ``size`` (height, width) px."""
+
+    def __init__(self, size: tuple[int, int], device: torch.device) -> None:
+        stream = SceneStream(scene=size, crop=size, batch=1, seed=_SEED, device=device)
+        self._samples = [stream.next() for _ in range(_PAIRS)]
+
+    @torch.inference_mode()
+    def figures(self, network: StereoNetwork) -> dict[str, float]:
+        """Return EPE (px) and bad-2 (%) over all pixels, means over the pairs."""
+        errors = [
+            (network(sample.left, sample.right).disparity - sample.disparity).abs()
+            for sample in self._samples
+        ]
+        return {
+            "epe": float(torch.stack([e.mean() for e in errors]).mean()),
+            "bad2": 100 * float(torch.stack([(e > 2).float().mean() for e in errors]).mean()),
+        }
+
+    @torch.inference_mode()
+    def picture(self, network: StereoNetwork) -> np.ndarray:
+        """Return left image, truth, disparity and confidence of four pairs, (3, H, W) uint8."""
+        rows = []
+        for sample in self._samples[:4]:
+            disparity, confidence = network(sample.left, sample.right)
+            truth = sample.disparity[0, 0].cpu().numpy()
+            limits = (0.0, float(truth.max()) + 1e-3)
+            left = sample.left[0].permute(1, 2, 0).byte().cpu().numpy()
+            maps = [
+                colour_disparity(truth, limits=limits),
+                colour_disparity(disparity[0, 0].cpu().numpy(), limits=limits),
+                colour_confidence(confidence[0, 0].cpu().numpy()),
+            ]
+            rows.append(np.hstack([left, *maps]))
+        sheet = cv2.resize(np.vstack(rows), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return sheet.transpose(2, 0, 1)
