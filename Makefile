@@ -1,24 +1,34 @@
-# make demo   set up and run the node on a simulated camera (or on LEFT= RIGHT= CALIB=)
-# make test   set up and run every check
+# make demo       set up and run the node on a simulated camera (or on LEFT= RIGHT= CALIB=)
+# make test       set up and run the checks that take minutes
+# make test-all   and those that take longer
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TRAINING_READY := $(VENV)/.training_ready
 
-.PHONY: demo test clean
+.PHONY: demo test test-all clean
 
 demo: $(READY)
 	$(BIN)/stereo-depth demo -o demo_out $(if $(LEFT),--left $(LEFT)) $(if $(RIGHT),--right $(RIGHT)) $(if $(CALIB),--calib $(CALIB)) $(ARGS)
 
-test: $(READY)
+test: $(TRAINING_READY)
 	$(BIN)/ruff check stereo_depth_ros launch test setup.py
 	$(BIN)/mypy
 	$(BIN)/pytest $(ARGS)
 
+# The last -m wins, and an empty one selects every test.
+test-all: ARGS += -m ""
+test-all: test
+
 $(READY): setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy,test]"
+	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy]"
+	touch $@
+
+$(TRAINING_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy,training,test]"
 	touch $@
 
 clean:

@@ -31,7 +31,7 @@ setup(
             "ros-jazzy-diagnostic-msgs",
             "ros-jazzy-lifecycle-msgs",
         ],
-        "training": ["torch>=2.2", "onnx>=1.15", "safetensors>=0.4"],
+        "training": ["torch>=2.2", "onnx>=1.15", "safetensors>=0.4", "huggingface_hub>=0.23"],
         "tensorrt": ["tensorrt>=8.5", "pycuda>=2022.2"],
         "test": ["pytest>=7", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "onnx>=1.15"],
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,23 @@ class ModelCard:
     """What is known of a model before it is opened.
 
     ``engine`` is what runs it ("onnx" or "sgbm"); ``file`` its graph, None for an algorithm
-    without one; ``options`` go to the engine as they are.
+    without one; ``network`` and ``variant`` what the graph was made from; ``commercial`` whether
+    the licence allows such use; ``options`` go to the engine as they are; ``command`` made the model
+    and ``measured`` what it said of it.
     """
 
     name: str
     engine: str
     summary: str = ""
     licence: str = ""
+    commercial: bool = True
+    network: str = ""
+    variant: str = ""
     file: Path | None = None
     sha256: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    measured: dict[str, Any] = field(default_factory=dict)
 
     def verified_file(self) -> Path:
         """Return the graph file after checking that it is there and unaltered.
@@ -85,7 +92,7 @@ def load_model_card(model: str) -> ModelCard:
 def _read_card(path: Path) -> ModelCard:
     try:
         content = yaml.safe_load(path.read_text())
-        known = {"engine", "summary", "licence", "file", "sha256", "options"}
+        known = {key.name for key in fields(ModelCard)} - {"name"}
         unknown = set(content) - known
         if unknown:
             raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")

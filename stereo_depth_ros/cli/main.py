@@ -10,7 +10,18 @@ from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.model_card import ModelError
 
-VERBS = ("demo", "run", "evaluate", "bench")
+# What the user types, and the module in stereo_depth_ros.cli that does it.
+VERBS = {
+    "demo": "demo",
+    "run": "run",
+    "evaluate": "evaluate",
+    "bench": "bench",
+    "models": "models",
+    "import": "import_weights",
+    "export": "export",
+    "scenes": "scenes",
+    "train": "train",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -19,8 +30,8 @@ def main(argv: list[str] | None = None) -> int:
         prog="stereo-depth", description="Stereo depth for robots, from the command line."
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name in VERBS:
-        module = importlib.import_module(f"stereo_depth_ros.cli.{name}")
+    for name, module_name in VERBS.items():
+        module = importlib.import_module(f"stereo_depth_ros.cli.{module_name}")
         verb = verbs.add_parser(
             name,
             help=module.HELP,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 from types import ModuleType
 
 from stereo_depth_ros.engines import BACKENDS, Engine, open_engine
@@ -42,6 +43,28 @@ def ros_layer(module: str) -> ModuleType:
         raise ValueError(
             f"{error}; source a ROS 2 installation, or pip install 'stereo_depth_ros[ros-jazzy]'"
         ) from error
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse "480x640" into height and width."""
+    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not HxW, such as 480x640")
+    return int(found[1]), int(found[2])
+
+
+def training_layer(module: str) -> ModuleType:
+    """Import ``stereo_depth_ros.<module>``, which needs PyTorch.
+
+    Raises
+    ------
+    ValueError
+        Where PyTorch, or another package of the extra "training", is not installed.
+    """
+    try:
+        return importlib.import_module(f"stereo_depth_ros.{module}")
+    except ImportError as error:
+        raise ValueError(f"{error}; pip install 'stereo_depth_ros[training]'") from error
 
 
 def engine_from(arguments: argparse.Namespace) -> Engine:

@@ -20,7 +20,7 @@ class EngineSpec:
     is its search range in px at that size, None where it adapts to the image, up to a
     third of its width. ``device`` and
     ``precision`` are words for people; ``provenance`` says which file or algorithm it runs and why
-    it was chosen.
+    it was chosen. ``licence`` is that of the weights, ``commercial`` whether it allows such use.
     """
 
     name: str
@@ -31,6 +31,8 @@ class EngineSpec:
     precision: str
     device: str
     provenance: str
+    licence: str = ""
+    commercial: bool = True
 
     def __str__(self) -> str:
         size = "any size" if self.height is None else f"{self.width}x{self.height}"

@@ -55,6 +55,8 @@ class OnnxRuntimeEngine:
             precision=metadata.get("precision", "fp32"),
             device=chosen[0].removesuffix("ExecutionProvider"),
             provenance=f"{path}, ONNX Runtime {runtime.__version__}",
+            licence=metadata.get("licence", ""),
+            commercial=metadata.get("commercial") != "false",
         )
         # The first run allocates and tunes; paid here, not by the first frame.
         blank = np.zeros((height, width, 3), np.uint8)

@@ -64,7 +64,13 @@ def open_engine(
             f"model '{model}': its card names engine '{card.engine}'; known are onnx and sgbm"
         )
     why = "the only backend that runs it" if backend == "auto" else "the backend asked for"
-    engine.spec = replace(engine.spec, provenance=f"{engine.spec.provenance}; {why}")
+    spec = engine.spec
+    engine.spec = replace(
+        spec,
+        provenance=f"{spec.provenance}; {why}",
+        licence=card.licence or spec.licence,
+        commercial=card.commercial and spec.commercial,
+    )
     wanted, has = (height, width), (engine.spec.height, engine.spec.width)
     if None not in wanted and None not in has and wanted != has:
         engine.close()

@@ -72,7 +72,12 @@ class StereoDepthNode(LifecycleNode):
             self._release()
             return TransitionCallbackReturn.FAILURE
         seconds = time.monotonic() - began
-        self.get_logger().info(f"engine: {self._engine.spec}; loaded in {seconds:.1f} s")
+        spec = self._engine.spec
+        self.get_logger().info(f"engine: {spec}; loaded in {seconds:.1f} s")
+        if not spec.commercial:
+            self.get_logger().warning(
+                f"{spec.name}: its licence ({spec.licence}) does not allow commercial use"
+            )
         return super().on_configure(state)
 
     def _configure(self, values: dict[str, Any]) -> None:

@@ -1,0 +1,69 @@
+"""What a network or a graph costs to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.networks import create_network
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Weights, and multiply-accumulates of convolutions and matrix products for one pair.
+
+    ``nodes`` counts the operators of a graph, None for a network.
+    """
+
+    parameters: int
+    macs: int
+    nodes: int | None = None
+
+
+def network_cost(network: str, variant: str | None, height: int, width: int, **config) -> Cost:
+    """Return the cost of one pair of (height, width); no weights are made and nothing is run."""
+    with torch.device("meta"), torch.inference_mode():
+        model = create_network(network, variant, **config).eval()
+        image = torch.empty(1, 3, height, width)
+        with FlopCounterMode(display=False) as counter:
+            model(image, image)
+    parameters = sum(value.numel() for value in model.parameters())
+    return Cost(parameters, counter.get_total_flops() // 2)
+
+
+def graph_cost(path: Path) -> Cost:
+    """Return the cost of an ONNX graph of static shapes.
+
+    Raises
+    ------
+    CheckpointError
+        When it cannot be read.
+    """
+    import onnx
+
+    try:
+        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
+    except Exception as error:
+        raise CheckpointError(f"{path}: cannot be read as an ONNX graph: {error}") from error
+    graph = model.graph
+    shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
+    macs = 0
+    for node in graph.node:
+        if node.op_type == "Conv":
+            macs += prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
+        elif node.op_type == "ConvTranspose":
+            macs += prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
+        elif node.op_type == "MatMul":
+            macs += prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+        elif node.op_type == "Gemm":
+            transposed = any(a.name == "transA" and a.i for a in node.attribute)
+            macs += prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+    parameters = sum(prod(weight.dims) for weight in graph.initializer)
+    return Cost(parameters, macs, len(graph.node))

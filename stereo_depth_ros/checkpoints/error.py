@@ -1,0 +1,22 @@
+"""The error of this folder, and how it comes to name the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stereo_depth_ros.networks import NetworkError
+
+
+class CheckpointError(ValueError):
+    """A weights file that cannot be used; the text names the cause and the cure."""
+
+
+@contextmanager
+def errors_about(path: Path) -> Iterator[None]:
+    """Put ``path`` before what goes wrong inside."""
+    try:
+        yield
+    except (CheckpointError, NetworkError) as error:
+        raise CheckpointError(f"{path}: {error}") from error

@@ -1,0 +1,40 @@
+"""Fast-FoundationStereo's files: whole modules, whose structure is not in the shapes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.checkpoints.reading import WeightsFile
+from stereo_depth_ros.networks.fast_foundation_stereo.structure import from_shapes
+
+NAME = "fast_foundation_stereo"
+
+
+def completed(
+    arguments: Mapping[str, Any], file: WeightsFile
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the arguments of ``create`` with the structure that ``file`` tells, and notes."""
+    attributes = file.attributes or {}
+    try:
+        structure = asdict(from_shapes(file.shapes, attributes))
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise CheckpointError(
+            f"looks like {NAME}, but its structure cannot be read ({error}); import the authors' "
+            "whole module, which tells it"
+        ) from error
+    notes = []
+    if not attributes:
+        notes.append(
+            "this is not the authors' whole module, so strides, activations and heads are taken "
+            "to be those of the released network"
+        )
+    if "normalize" not in attributes.get("", {}):
+        notes.append(
+            "it does not say whether its features are normalised; taken as true, which 23-36-37 "
+            "and the commercial file need. For 20-26-39 and 20-30-48 import it with "
+            "--set structure.normalise=false"
+        )
+    return {**arguments, "structure": structure}, tuple(notes)

@@ -1,0 +1,90 @@
+"""What a pickled torch module says, when its classes are not here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.checkpoints.pickled import StandIn
+
+WRAPPERS = ("module", "model", "_orig_mod")  # how DataParallel, torch.compile and others name it
+_DEEPEST = 100  # nested modules; the published ones have about ten
+
+
+def network_of(module: StandIn) -> StandIn:
+    """Return the module inside of wrappers such as DataParallel."""
+    for _ in WRAPPERS:
+        children = _part(module, "_modules")
+        if len(children) == 1 and children.keys() <= set(WRAPPERS):
+            (module,) = children.values()
+    return module
+
+
+def state_dict_of(module: StandIn) -> dict[str, Tensor]:
+    """Return what ``module.state_dict()`` would, were it a real one.
+
+    Raises
+    ------
+    CheckpointError
+        When ``module`` is no torch module, or not a whole one.
+    """
+    entries: dict[str, Tensor] = {}
+    for path, node in _walk(module):
+        prefix = f"{path}." if path else ""
+        passing = node.state.get("_non_persistent_buffers_set", ())
+        for name, value in {**_part(node, "_parameters"), **_part(node, "_buffers")}.items():
+            if isinstance(value, Tensor) and name not in passing:
+                entries[f"{prefix}{name}"] = value
+    return entries
+
+
+def attributes_of(module: StandIn) -> dict[str, dict[str, Any]]:
+    """Return every submodule's plain attributes and "class" (a bare name) by path, "" the root's.
+
+    The options in the root's ``args`` count as its attributes.
+    """
+    found = {path: {**_plain(node.state), "class": node.kind} for path, node in _walk(module)}
+    return {**found, "": {**_options(module.state.get("args")), **found[""]}}
+
+
+def _walk(node: StandIn, path: str = "", depth: int = 0) -> Iterator[tuple[str, StandIn]]:
+    if depth > _DEEPEST:
+        raise CheckpointError("the pickled module holds itself; fetch the file again")
+    yield path, node
+    for name, child in _part(node, "_modules").items():
+        if child is not None:
+            yield from _walk(child, f"{path}.{name}".lstrip("."), depth + 1)
+
+
+def _part(node: Any, name: str) -> Mapping[str, Any]:
+    part = node.state.get(name) if isinstance(node, StandIn) else None
+    if not isinstance(part, Mapping):
+        raise CheckpointError(
+            f"the pickled {getattr(node, 'path', node)} is no whole torch module (it lacks {name}); "
+            "fetch the file again"
+        )
+    return part
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries that are numbers, words, or tuples and lists of these."""
+    plain = (bool, int, float, str, type(None))
+    return {
+        str(key): value
+        for key, value in values.items()
+        if isinstance(value, plain)
+        or (isinstance(value, (tuple, list)) and all(isinstance(v, plain) for v in value))
+    }
+
+
+def _options(args: Any) -> dict[str, Any]:
+    """Return the entries of a dict, an argparse.Namespace or an OmegaConf mapping."""
+    if isinstance(args, StandIn):
+        args = args.state.get("_content", args.state)
+    if not isinstance(args, Mapping):
+        return {}
+    values = {k: v.state.get("_val") if isinstance(v, StandIn) else v for k, v in args.items()}
+    return _plain(values)

@@ -1,0 +1,90 @@
+"""Read a `torch.save` file without running anything that it names.
+
+Some authors pickle whole modules, and a pickle may call any function by name. Here torch's
+weights-only loader does the reading, and each class that it does not know is replaced by an inert
+stand-in that keeps the attributes and has no code.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stereo_depth_ros.checkpoints.error import CheckpointError
+
+# What the published files are known to name besides tensors: the authors' modules, the libraries
+# these are built from, and what training state beside the weights consists of. Any other name
+# would be as inert, but it speaks of a file that is not what it claims to be.
+_KNOWN_NAME = re.compile(
+    r"(core|foundation_stereo_ori|timm|torch\.nn|omegaconf|numpy)\.[\w.]+"
+    r"|builtins\.(bool|bytes|dict|float|int|list|object|set|slice|str|tuple|type)"
+    r"|argparse\.Namespace|collections\.defaultdict|pathlib\.(Pure)?PosixPath|typing\.Any"
+)
+
+
+class StandIn:
+    """An object of a class that is not here: ``state`` holds its attributes, ``path`` its class."""
+
+    # Without __dict__, so that a file cannot replace a method of the object it fills.
+    __slots__ = ("state",)
+    path = ""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
+        made = super().__new__(cls)
+        made.state = {}
+        return made
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        if isinstance(state, dict):
+            self.state = state
+
+    @property
+    def kind(self) -> str:
+        """The name of the class, without its module."""
+        return self.path.rsplit(".", 1)[-1]
+
+
+def load_pickled(path: Path) -> Any:
+    """Return what the `torch.save` file holds, `StandIn` objects in place of foreign ones.
+
+    Raises
+    ------
+    CheckpointError
+        For a file that is damaged, or that names code of no known checkpoint.
+    """
+    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
+        raise CheckpointError(
+            f"torch {torch.__version__} cannot read such a file safely; install torch 2.6 "
+            "or newer to import it (its .safetensors then works with any)"
+        )
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception as error:
+        raise _damaged(error) from error
+    refused = sorted(name for name in names if not _KNOWN_NAME.fullmatch(name))
+    if refused:
+        raise CheckpointError(
+            f"names code that no known checkpoint needs: {', '.join(refused[:5])}. Nothing "
+            "of it was run; do not trust this file, and fetch the weights from their authors "
+            "(stereo-depth models lists where)"
+        )
+    stand_ins = [(type(name, (StandIn,), {"__slots__": (), "path": name}), name) for name in names]
+    try:
+        with torch.serialization.safe_globals(stand_ins):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> CheckpointError:
+    reason = str(error).strip().partition("\n")[0]
+    return CheckpointError(
+        f"cannot be read as weights ({type(error).__name__}: {reason}); it is truncated, "
+        "altered or something else: fetch it again and compare its size with the publisher's"
+    )

@@ -1,0 +1,127 @@
+"""Get at the state dict of a weights file, whichever way its authors wrapped it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
+from stereo_depth_ros.checkpoints.module_tree import WRAPPERS, attributes_of, network_of, state_dict_of
+from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
+
+_HOLDERS = ("model", "state_dict")  # entries of a file that hold the state dict
+_PREFIXES = tuple(f"{name}." for name in WRAPPERS)
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file's ``entries`` by state-dict key, prefixes stripped.
+
+    ``attributes`` are those of every module by its path, where the file holds a whole pickled
+    one; ``metadata`` what a .safetensors file says of itself.
+    """
+
+    path: Path
+    sha256: str
+    entries: dict[str, Tensor]
+    attributes: dict[str, dict[str, Any]] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The entries' shapes."""
+        return {key: tuple(value.shape) for key, value in self.entries.items()}
+
+
+def read_weights_file(path: Path) -> WeightsFile:
+    """Read a `torch.save` zip or a .safetensors file; nothing in it is executed.
+
+    Raises
+    ------
+    CheckpointError
+        For a file that is neither, is damaged, or holds no state dict.
+    """
+    path = Path(path)
+    digest = sha256_of(path)
+    with path.open("rb") as file:
+        head = file.read(64)
+    attributes, metadata = None, {}
+    with errors_about(path):
+        if head.startswith(b"PK\x03\x04"):
+            entries, attributes = _unwrapped(load_pickled(path))
+        elif head[8:9] == b"{":
+            entries, metadata = _load_safetensors(path)
+        else:
+            raise CheckpointError(_what_else(head))
+        if not entries:
+            raise CheckpointError("holds no weights; fetch it again, or save them anew")
+    return WeightsFile(path, digest, _without_prefixes(entries), attributes, metadata)
+
+
+def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"is not a whole .safetensors file ({error}); fetch it again"
+        ) from error
+
+
+def _what_else(head: bytes) -> str:
+    if not head:
+        return "is empty; fetch it again"
+    if head.lstrip().startswith(b"<"):
+        return "is a web page, not weights; open its link in a browser and save the file itself"
+    if head.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, not weights; run 'git lfs pull' where it came from"
+    if head.startswith((b"\x80", b"\x1f\x8b")):
+        return (
+            "is a bare pickle or an archive, not a torch.save file, and is not opened; unpack it, or "
+            "save it again with torch.save of torch 1.6 or newer"
+        )
+    return "is neither a torch.save file nor .safetensors; see stereo-depth import --help"
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _unwrapped(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:
+    """Return the state dict and, where it comes from a pickled module, the attributes of that."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _HOLDERS if key in content), None)
+        if not isinstance(inner, (Mapping, StandIn)):
+            break
+        content = inner
+    if isinstance(content, StandIn):
+        network = network_of(content)
+        return state_dict_of(network), attributes_of(network)
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"holds a {type(content).__name__}, not a state dict; save model.state_dict()"
+        )
+    odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
+    if odd:
+        raise CheckpointError(
+            f"holds no state dict ('{odd[0]}' is no tensor); one is looked for under "
+            f"{' and '.join(_HOLDERS)}, and at the top"
+        )
+    return {str(key): value for key, value in content.items()}, None
+
+
+def _without_prefixes(entries: dict[str, Tensor]) -> dict[str, Tensor]:
+    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in entries)), ""):
+        entries = {key.removeprefix(prefix): value for key, value in entries.items()}
+    return entries

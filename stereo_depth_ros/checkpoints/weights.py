@@ -1,0 +1,216 @@
+"""Weights that this package can use: a .safetensors file that says which network they are of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from stereo_depth_ros.checkpoints import fast_foundation_stereo
+from stereo_depth_ros.checkpoints.detection import (
+    expected_shapes,
+    identify,
+    mismatch,
+    needless,
+    network_module,
+)
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
+from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file
+from stereo_depth_ros.networks import StereoNetwork, create_network
+from stereo_depth_ros.networks.source import Source
+
+
+@dataclass(frozen=True)
+class WeightsInfo:
+    """What imported weights say of themselves.
+
+    ``config`` are the arguments of ``create_network`` beside ``network`` and ``variant``;
+    ``source`` and ``sha256`` the name and hash of the file they came from. ``notes`` tell people
+    what had to be assumed.
+    """
+
+    network: str
+    variant: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = ""
+    commercial: bool = True
+    source: str = ""
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    def as_metadata(self) -> dict[str, str]:
+        """Return the strings that a file carries."""
+        return {
+            "network": self.network,
+            "variant": self.variant,
+            "config": json.dumps(self.config),
+            "licence": self.licence,
+            "commercial": "true" if self.commercial else "false",
+            "source": self.source,
+            "sha256": self.sha256,
+            "notes": json.dumps(self.notes),
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> WeightsInfo:
+        """Return what ``as_metadata`` wrote.
+
+        Raises
+        ------
+        KeyError, ValueError
+            When it did not write this.
+        """
+        return cls(
+            metadata["network"],
+            metadata["variant"],
+            dict(json.loads(metadata["config"])),
+            metadata["licence"],
+            {"true": True, "false": False}[metadata["commercial"]],
+            metadata["source"],
+            metadata["sha256"],
+            tuple(json.loads(metadata["notes"])),
+        )
+
+
+def import_weights(
+    path: Path,
+    output: Path,
+    network: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> WeightsInfo:
+    """Check the checkpoint at ``path`` entry by entry and write it as ``output``.
+
+    ``network`` restricts the search to one network; ``config`` overrides arguments that build it,
+    for what a file does not tell ("structure.normalise" is an entry of the argument "structure").
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged, of no known network, or does not fit the network it is of.
+    """
+    path, output = Path(path), Path(output)
+    if output.suffix != ".safetensors":
+        raise CheckpointError(f"{output}: imported weights are written as .safetensors; name it so")
+    file = read_weights_file(path)
+    with errors_about(path):
+        info = _info_of(file, network)
+        info = replace(info, config=_overridden(info.config, config or {}))
+        entries = _checked(file, info)
+    save_weights(output, entries, info)
+    return info
+
+
+def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -> None:
+    """Write a state dict with what is known of it; `load_weights` reads it back."""
+    # Authors' files share memory between entries, which .safetensors do not.
+    separate = {key: value.detach().cpu().clone().contiguous() for key, value in entries.items()}
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    save_file(separate, str(path), metadata=info.as_metadata())
+
+
+def read_info(path: Path) -> WeightsInfo:
+    """Return what the imported weights at ``path`` say of themselves; see `load_weights`."""
+    with errors_about(path):
+        return _imported_info(read_weights_file(path))
+
+
+def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
+    """Build the network of the imported weights at ``path``, loaded and in evaluation mode.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged, was not imported, or does not fit its network.
+    """
+    file = read_weights_file(path)
+    with errors_about(path):
+        info = _imported_info(file)
+        network = create_network(info.network, info.variant, **info.config)
+        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        if wrong := mismatch(expected, file.shapes):
+            raise CheckpointError(
+                f"does not fit {info.network} {info.variant}: entries are {wrong}; import the "
+                f"authors' file ({info.source}) again"
+            )
+    network.load_state_dict(file.entries)
+    return network.eval(), info
+
+
+def _overridden(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``config`` with ``changes``, as it will be read back from a file."""
+    changed = json.loads(json.dumps(config))
+    for path, value in changes.items():
+        *parents, key = path.split(".")
+        inner = changed
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[key] = value
+    return changed
+
+
+def _imported_info(file: WeightsFile) -> WeightsInfo:
+    try:
+        return WeightsInfo.from_metadata(file.metadata)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            "does not say which network it is of; turn it into a file that does with "
+            f"'stereo-depth import {file.path} -o OUT.safetensors'"
+        ) from error
+
+
+def _info_of(file: WeightsFile, network: str | None) -> WeightsInfo:
+    """Return what an authors' file is, or what an imported one says."""
+    if "network" in file.metadata:
+        info = _imported_info(file)
+        if network not in (None, info.network):
+            raise CheckpointError(f"holds weights of {info.network}, not of {network}")
+        return info
+    name, arguments = identify(file.shapes, network)
+    notes: tuple[str, ...] = ()
+    if name == fast_foundation_stereo.NAME:
+        arguments, notes = fast_foundation_stereo.completed(arguments, file)
+    variant = arguments.pop("variant")
+    source, doubt = _source(name, variant, file.sha256)
+    return WeightsInfo(
+        name,
+        variant,
+        arguments,
+        source.licence,
+        source.commercial,
+        file.path.name,
+        file.sha256,
+        (*notes, *doubt),
+    )
+
+
+def _source(network: str, variant: str, sha256: str) -> tuple[Source, tuple[str, ...]]:
+    """Return where a file came from, going by its hash or else its variant, and any doubt."""
+    sources = network_module(network).SOURCES
+    for source in sources.values():
+        if source.sha256 and sha256.startswith(source.sha256):
+            return source, ()
+    if variant not in sources:
+        strictest = min(sources.values(), key=lambda source: source.commercial)
+        return strictest, ("which published file it is cannot be told: the strictest terms hold",)
+    source = sources[variant]
+    doubt = ("it is not the published file that is known here, or a newer one",)
+    return source, doubt if source.sha256 else ()
+
+
+def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
+    """Return the entries that the network has."""
+    expected = expected_shapes(info.network, {"variant": info.variant, **info.config})
+    left_out = needless(info.network, expected, file.shapes)
+    entries = {key: value for key, value in file.entries.items() if key not in left_out}
+    shapes = {key: tuple(value.shape) for key, value in entries.items()}
+    if wrong := mismatch(expected, shapes):
+        raise CheckpointError(
+            f"looks like {info.network} {info.variant}, but entries are {wrong}. It is altered, "
+            "mixed or of another release; fetch the file again from its authors"
+        )
+    return entries

@@ -1,0 +1,88 @@
+"""Write a network as one ONNX file that any backend of this package runs.
+
+The graph takes camera bytes of exactly the given size and holds everything else; it is checked for
+what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb ends. Mixed
+precision is for TensorRT 10 or newer; on a CPU it is slower than fp32.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.scenes.planar import render, yard_scene
+
+HELP = "write a network as an ONNX graph"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``export``."""
+    parser.add_argument("network", metavar="NETWORK")
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument(
+        "--weights", type=Path, metavar="FILE.safetensors", help="imported or trained"
+    )
+    weights.add_argument(
+        "--random-weights", action="store_true", help="untrained, to try a network's speed"
+    )
+    parser.add_argument("--variant", help="default: that of the weights, else the network's first")
+    parser.add_argument("--size", type=size, required=True, metavar="HxW", help="of the images")
+    parser.add_argument(
+        "--iterations", type=int, metavar="N", help="refinement steps, where the network has them"
+    )
+    parser.add_argument(
+        "--max-disparity", type=int, metavar="D", help="px, where the network has a search range"
+    )
+    parser.add_argument("--precision", default="fp32", choices=("fp32", "mixed"))
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.onnx")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export, compare, and say what was written."""
+    export = training_layer("export")
+    network, metadata = _network(arguments)
+    height, width = arguments.size
+    export.export_onnx(
+        network, height, width, arguments.output, precision=arguments.precision, metadata=metadata
+    )
+    megabytes = arguments.output.stat().st_size / 1e6
+    print(f"{network.name} {network.variant}, {height}x{width}, {arguments.precision}")
+    print(f"licence of the weights: {metadata['licence']}")
+    if metadata["commercial"] == "false":
+        print("NOT FOR COMMERCIAL USE under this licence")
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    camera = StereoCamera(width, height, 0.8 * width, 0.8 * width, cx, cy, cx, baseline=0.12)
+    scene = render(yard_scene(), camera)
+    agreement = training_layer("export.agreement").measure_agreement(
+        network, arguments.output, scene.left, scene.right
+    )
+    print(f"against PyTorch: {agreement}")
+    print(f"written to {arguments.output}, {megabytes:.1f} MB")
+    return 0
+
+
+def _network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]:
+    """Return the network that the arguments name, and what its graph says of the weights."""
+    changes = {
+        key: value
+        for key in ("iterations", "max_disparity")
+        if (value := getattr(arguments, key)) is not None
+    }
+    create = training_layer("networks").create_network
+    if arguments.random_weights:
+        network = create(arguments.network, arguments.variant, **changes).eval()
+        licence = "none: random weights"
+        return network, {"weights_sha256": "random", "licence": licence, "commercial": "true"}
+    network, info = training_layer("checkpoints").load_weights(arguments.weights)
+    for asked, found in ((arguments.network, info.network), (arguments.variant, info.variant)):
+        if asked not in (None, found):
+            raise ValueError(f"{arguments.weights} holds {found}, not {asked}")
+    if changes:
+        weights = network.state_dict()
+        network = create(info.network, info.variant, **{**info.config, **changes}).eval()
+        network.load_state_dict(weights)
+    metadata = {"licence": info.licence, "commercial": "true" if info.commercial else "false"}
+    return network, metadata | ({"weights_sha256": info.sha256} if info.sha256 else {})

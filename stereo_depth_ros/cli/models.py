@@ -1,0 +1,103 @@
+"""List the models, fetch published weights, or say what a model costs.
+
+Without an action: the installed models, and the checkpoints that `stereo-depth import` takes, with
+where they are from, their size, licence and terms.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.model_card import installed_models, load_model_card
+
+HELP = "list models, fetch published weights, say what a model costs"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions of ``models``."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    get = actions.add_parser("get", help="fetch published weights, or say where they are")
+    get.add_argument("name", metavar="NAME", help="as `stereo-depth models` lists it")
+    get.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="default: the cache of huggingface_hub"
+    )
+    info = actions.add_parser("info", help="parameters, multiply-accumulates, nodes")
+    info.add_argument(
+        "model", metavar="FILE_OR_NETWORK", help="an .onnx graph, imported weights, or a network"
+    )
+    info.add_argument("--variant", help="of the network (default: its first)")
+    info.add_argument(
+        "--size", type=size, default=(480, 640), metavar="HxW", help="of the images (480x640)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do the action."""
+    {None: _list, "get": _get, "info": _info}[arguments.action](arguments)
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    print("Installed (--model NAME):")
+    cards = [load_model_card(name) for name in installed_models()]
+    _print_table([(card.name, _terms(card.licence, card.commercial)) for card in cards])
+    print("\nPublished weights (stereo-depth models get NAME, then stereo-depth import FILE):")
+    sources = training_layer("checkpoints.hub").published()
+    _print_table(
+        [
+            (
+                name,
+                f"{source.size / 1e6:.1f} MB" if source.size else "",
+                _terms(source.licence, source.commercial),
+                source.url,
+            )
+            for name, source in sources.items()
+        ]
+    )
+
+
+def _get(arguments: argparse.Namespace) -> None:
+    hub = training_layer("checkpoints.hub")
+    source = hub.find(arguments.name)
+    print(f"{arguments.name}: {_terms(source.licence, source.commercial)}")
+    if source.hub:
+        file = hub.fetch(source, arguments.output)
+        print(f"{file}\nnext: stereo-depth import {file} -o {file.stem}.safetensors")
+    else:
+        what = source.file or "its file"
+        print(f"fetch {what} from {source.url} by hand, then: stereo-depth import FILE -o …")
+
+
+def _info(arguments: argparse.Namespace) -> None:
+    cost = training_layer("checkpoints.cost")
+    height, width = arguments.size
+    if arguments.model.endswith(".onnx"):
+        found = cost.graph_cost(Path(arguments.model))
+        print(f"{arguments.model}: {found.nodes} nodes; {_cost(found)}")
+        return
+    network, variant, config = arguments.model, arguments.variant, {}
+    if Path(arguments.model).is_file():
+        info = training_layer("checkpoints").read_info(Path(arguments.model))
+        network, variant, config = info.network, info.variant, info.config
+        print(f"{arguments.model}: {network} {variant}, from {info.source}")
+        print(_terms(info.licence, info.commercial))
+    found = cost.network_cost(network, variant, height, width, **config)
+    print(f"{' '.join(filter(None, (network, variant)))} at {height}x{width}: {_cost(found)}")
+
+
+def _terms(licence: str, commercial: bool) -> str:
+    return f"{licence}{'' if commercial else '; NOT FOR COMMERCIAL USE'}"
+
+
+def _cost(cost: Any) -> str:
+    return f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} GMACs"
+
+
+def _print_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(f"  {'  '.join(cells)}".rstrip())

@@ -1,0 +1,6 @@
+"""From a network to one checked ONNX file that keeps the graph contract."""
+
+from stereo_depth_ros.export.exporter import export_onnx
+from stereo_depth_ros.export.gate import GraphError, check_graph
+
+__all__ = ["GraphError", "check_graph", "export_onnx"]

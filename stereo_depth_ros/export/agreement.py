@@ -1,0 +1,36 @@
+"""How far a graph's answers are from those of the network it was made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.networks.base import StereoNetwork
+
+
+class Agreement(NamedTuple):
+    """Differences in px of disparity: the median and the 99.9th percentile of all pixels."""
+
+    median: float
+    worst: float
+
+    def __str__(self) -> str:
+        return f"median {self.median:.2g} px, 99.9 % of pixels within {self.worst:.2g} px"
+
+
+def measure_agreement(
+    network: StereoNetwork, path: Path, left: np.ndarray, right: np.ndarray
+) -> Agreement:
+    """Compare the graph at ``path``, on the CPU, with ``network`` on one pair, (H, W, 3) uint8."""
+    engine = OnnxRuntimeEngine(path)
+    disparity, _ = engine.infer(left, right)
+    engine.close()
+    tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (left, right)]
+    with torch.inference_mode():
+        expected = network(*tensors).disparity[0, 0].numpy()
+    difference = np.abs(disparity - expected)
+    return Agreement(float(np.median(difference)), float(np.quantile(difference, 0.999)))

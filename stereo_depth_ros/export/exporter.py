@@ -1,0 +1,84 @@
+"""One network, one size, one file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import torch
+
+from stereo_depth_ros.export.gate import check_graph
+from stereo_depth_ros.export.mixed import to_mixed
+from stereo_depth_ros.export.simplify import simplify
+from stereo_depth_ros.export.tracing import trace
+from stereo_depth_ros.networks.base import StereoNetwork
+
+PRECISIONS = ("fp32", "mixed")
+
+
+def export_onnx(
+    network: StereoNetwork,
+    height: int,
+    width: int,
+    path: Path,
+    *,
+    precision: str = "fp32",
+    metadata: Mapping[str, str] | None = None,
+) -> Path:
+    """Write ``network`` for images of ``height`` x ``width`` px to ``path``, checked; return it.
+
+    ``precision`` "mixed" writes float16 with float32 where that is needed. ``metadata`` adds to,
+    or replaces, what the network says of itself: ``weights_sha256`` (default: of the tensors),
+    ``licence`` (of the weights), ``commercial`` ("true" or "false", the default). ``path`` is
+    replaced only by a file that passed every check.
+
+    Raises
+    ------
+    GraphError
+        When the graph breaks the contract, or holds what TensorRT mishandles.
+    ValueError
+        For an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
+        traced = Path(folder) / "traced.onnx"
+        trace(network, height, width, traced)
+        model = simplify(traced)
+        if precision == "mixed":
+            model = to_mixed(model, getattr(network, "float32_parts", ()))
+        described = {**_describe(network, width), "precision": precision, **(metadata or {})}
+        onnx.helper.set_model_props(model, described)
+        check_graph(model)
+        checked = Path(folder) / "checked.onnx"
+        onnx.save(model, str(checked))
+        os.replace(checked, path)
+    return path
+
+
+def _describe(network: StereoNetwork, width: int) -> dict[str, str]:
+    return {
+        "network": network.name,
+        "variant": network.variant,
+        "iterations": str(network.iterations or 0),
+        # 0 stands for a search along the whole row.
+        "max_disparity": str(network.max_disparity or width),
+        "weights_sha256": _digest(network),
+        "licence": network.licence,
+        "commercial": "false",
+        "producer": f"stereo_depth_ros, torch {torch.__version__}",
+    }
+
+
+def _digest(network: StereoNetwork) -> str:
+    digest = hashlib.sha256()
+    for key, tensor in sorted(network.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.cpu().contiguous().numpy())
+    return digest.hexdigest()

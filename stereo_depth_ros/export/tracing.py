@@ -1,0 +1,66 @@
+"""A network traced at one size, as an ONNX graph with the contract's inputs and outputs."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stereo_depth_ros.networks.base import StereoNetwork
+
+# The newest that TensorRT 8.5 reads; later ones rename what its importers know by the old names.
+OPSET = 17
+INPUTS = ("left", "right")
+OUTPUTS = ("disparity", "confidence")
+
+
+class ContractGraph(nn.Module):
+    """A network between camera bytes and maps.
+
+    Takes uint8 (1, H, W, 3) RGB twice; returns float32 (1, H, W) disparity in px and confidence.
+    """
+
+    def __init__(self, network: StereoNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
+        """Match one pair."""
+        disparity, confidence = self.network(_planes(left), _planes(right))
+        return disparity.squeeze(1), confidence.squeeze(1)
+
+
+def _planes(image: Tensor) -> Tensor:
+    # The cast comes first because TensorRT lets no other operator touch uint8.
+    return image.float().permute(0, 3, 1, 2)
+
+
+def trace(network: StereoNetwork, height: int, width: int, path: Path) -> None:
+    """Write ``network`` at ``height`` x ``width`` to ``path``, as the exporter leaves it."""
+    # A copy, so that a network in training keeps its device and the mode of every layer.
+    graph = ContractGraph(copy.deepcopy(network).cpu().float()).eval()
+    generator = torch.Generator().manual_seed(0)
+    shape = (1, height, width, 3)
+    pair = [torch.randint(256, shape, dtype=torch.uint8, generator=generator) for _ in INPUTS]
+    # The tracing exporter is in every PyTorch since 2.2, writes opset 17 itself, folds batch
+    # norms into convolutions and names nodes after modules. The newer one writes opset 18 at
+    # the lowest, relies on a down-conversion for less, and needs onnxscript.
+    has_newer = "dynamo" in inspect.signature(torch.onnx.export).parameters
+    tracing: dict[str, Any] = {"dynamo": False} if has_newer else {}
+    with warnings.catch_warnings(), torch.no_grad():
+        # Sizes that become constants are meant here; so is the exporter that is called legacy.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            graph,
+            tuple(pair),
+            str(path),
+            opset_version=OPSET,
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            **tracing,
+        )

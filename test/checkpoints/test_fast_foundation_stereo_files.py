@@ -1,0 +1,106 @@
+"""Whole pickled modules, of which the structure is read as well as the weights."""
+
+import argparse
+from dataclasses import asdict
+
+import pytest
+import torch
+from authors import entries_of, save_fast_foundation_stereo
+from networks.parity import Fixture, as_tensor
+from networks.generator import stereo_pair
+
+from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
+from stereo_depth_ros.checkpoints.reading import read_weights_file
+from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
+    RELEASED,
+    Structure,
+    from_shapes,
+)
+
+
+@pytest.mark.parametrize("package", ["core", "foundation_stereo_ori"])
+@pytest.mark.parametrize(
+    ("variant", "structure"),
+    [("released_vitl_d192", RELEASED), ("unpruned_vits_d192", Structure(features=128))],
+    ids=["released", "unpruned"],
+)
+def test_structure_is_read_from_the_module(variant, structure, package, tmp_path):
+    entries = save_fast_foundation_stereo(tmp_path / "net.pth", variant, package)
+
+    file = read_weights_file(tmp_path / "net.pth")
+
+    assert file.entries.keys() == entries.keys()
+    found = asdict(from_shapes(file.shapes, file.attributes))
+    expected = asdict(structure)
+    found_blocks, expected_blocks = found.pop("blocks"), expected.pop("blocks")
+    assert found == expected
+    assert {slot: block for slot, block in found_blocks.items() if block} == {
+        slot: block for slot, block in expected_blocks.items() if block
+    }
+
+
+def test_searched_network_that_shapes_do_not_tell_answers_as_recorded(tmp_path):
+    # Two heads, concatenation, a convolution without activation, features that are not normalised.
+    fixture = Fixture("fast_foundation_stereo", "nas_alt_vitb_d64_nonorm")
+    options = argparse.Namespace(normalize=False, max_disp=64)
+    save_fast_foundation_stereo(
+        tmp_path / "net.pth", "nas_alt_vitb_d64_nonorm", "foundation_stereo_ori", options
+    )
+
+    info = import_weights(
+        tmp_path / "net.pth",
+        tmp_path / "net.safetensors",
+        config={"iterations": 4, "max_disparity": 64},
+    )
+    network, _ = load_weights(tmp_path / "net.safetensors")
+    left, right = (as_tensor(image) for image in stereo_pair(96, 160))
+    with torch.inference_mode():
+        disparity, _ = network(left, right)
+
+    recorded = torch.from_numpy(fixture.arrays["disp"])
+    tolerance = fixture.info["tolerance"]
+    torch.testing.assert_close(
+        disparity.view_as(recorded), recorded, atol=tolerance["atol"], rtol=tolerance["rtol"]
+    )
+    assert not any("normalised" in note for note in info.notes)
+
+
+def test_missing_word_on_normalisation_is_noted_and_can_be_given(tmp_path):
+    save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192")
+
+    assumed = import_weights(tmp_path / "net.pth", tmp_path / "a.safetensors")
+    given = import_weights(
+        tmp_path / "net.pth", tmp_path / "b.safetensors", config={"structure.normalise": False}
+    )
+
+    assert any("does not say whether its features are normalised" in n for n in assumed.notes)
+    assert assumed.config["structure"]["normalise"] is True
+    assert given.config["structure"]["normalise"] is False
+    assert load_weights(tmp_path / "b.safetensors")[1] == given
+
+
+def test_terms_are_the_strictest_where_the_file_is_not_known(tmp_path):
+    save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192")
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    assert not info.commercial
+    assert any("the strictest terms hold" in note for note in info.notes)
+
+
+def test_plain_state_dict_is_taken_for_the_released_structure_and_says_so(tmp_path):
+    torch.save(entries_of("fast_foundation_stereo", "released_vitl_d192"), tmp_path / "net.pth")
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    assert any("not the authors' whole module" in note for note in info.notes)
+    load_weights(tmp_path / "net.safetensors")
+
+
+def test_structure_that_shapes_do_not_tell_asks_for_the_whole_module(tmp_path):
+    entries = entries_of("fast_foundation_stereo", "released_vitl_d192")
+    moved = {k.replace("post8_to_4.upsample.1.", "post8_to_4.upsample.2."): v for k, v in entries.items()}
+    torch.save(moved, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match=r"post8_to_4\.upsample .* the authors' whole module"):
+        import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")

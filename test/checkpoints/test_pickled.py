@@ -1,0 +1,176 @@
+"""Reading a file runs nothing that it names."""
+
+import collections
+import io
+import os
+import pickle
+import tarfile
+import zipfile
+
+import pytest
+import torch
+
+from stereo_depth_ros.checkpoints import CheckpointError
+from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
+from stereo_depth_ros.checkpoints.reading import read_weights_file
+
+
+class Calls:
+    """Pickles into a call of ``function``."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def write_zip(path, opcodes):
+    """A file as torch.save writes it, around any pickle."""
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("archive/data.pkl", opcodes)
+        file.writestr("archive/byteorder", "little")
+        file.writestr("archive/version", "3\n")
+
+
+def code(canary):
+    return f"open({str(canary)!r}, 'w').close()"
+
+
+def by_hand(*parts):
+    """Opcodes of protocol 2 around ``parts``: text of opcodes, or objects to pickle in place."""
+    made = b"\x80\x02"
+    for part in parts:
+        made += part if isinstance(part, bytes) else pickle.dumps(part, 2)[2:-1]
+    return made + b"."
+
+
+def through_getattr(canary):
+    """getattr(__import__("builtins"), "exec")(code)."""
+    module = (b"cbuiltins\n__import__\n", ("builtins",), b"R")
+    return by_hand(
+        b"cbuiltins\ngetattr\n(", *module, "exec", b"tR", (code(canary),), b"R"
+    )
+
+
+def through_state(canary):
+    """A Namespace whose __setstate__ is made exec by its first state, and called by its second."""
+    return by_hand(
+        b"cargparse\nNamespace\n)\x81}", "__setstate__", b"cbuiltins\nexec\nsb", code(canary), b"b"
+    )
+
+
+ATTACKS = {
+    "system": lambda canary: pickle.dumps(Calls(os.system, f"touch {canary}"), 2),
+    "eval": lambda canary: pickle.dumps(Calls(eval, code(canary)), 2),
+    "exec": lambda canary: pickle.dumps(Calls(exec, code(canary)), 2),
+    "in_a_state_dict": lambda canary: pickle.dumps(
+        {"model": collections.OrderedDict(weight=Calls(exec, code(canary)))}, 2
+    ),
+    "as_a_key": lambda canary: pickle.dumps({Calls(exec, code(canary)): 1}, 2),
+    "getattr": through_getattr,
+    "state_of_an_object": through_state,
+    "protocol_4": lambda canary: pickle.dumps(Calls(exec, code(canary)), 4),
+    "old_protocol_0": lambda canary: pickle.dumps(Calls(exec, code(canary)), 0),
+    "instance_opcode": lambda canary: by_hand(b"(", code(canary), b"ibuiltins\nexec\n"),
+    "object_opcode": lambda canary: by_hand(b"(cbuiltins\nexec\n", code(canary), b"o"),
+    "function_of_numpy": lambda canary: by_hand(
+        b"cnumpy.testing._private.utils\nrunstring\n", (code(canary), {}), b"R"
+    ),
+    "function_under_a_known_package": lambda canary: by_hand(
+        b"ctorch.nn.functional\nwarnings.os.system\n", (f"touch {canary}",), b"R"
+    ),
+}
+
+
+@pytest.fixture
+def canary(tmp_path):
+    return tmp_path / "executed"
+
+
+@pytest.mark.parametrize("attack", [k for k in ATTACKS if "under_a_known" not in k])
+def test_attacks_work_on_a_reader_that_trusts_files(attack, canary):
+    # Otherwise the tests below could not fail.
+    try:
+        pickle.loads(ATTACKS[attack](canary))
+    except (TypeError, AttributeError, ImportError):
+        pass
+
+    assert canary.exists()
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_nothing_in_a_torch_file_is_executed(attack, tmp_path, canary):
+    write_zip(tmp_path / "net.pth", ATTACKS[attack](canary))
+
+    with pytest.raises(CheckpointError):
+        read_weights_file(tmp_path / "net.pth")
+
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("attack", ["system", "eval", "in_a_state_dict"])
+def test_a_bare_pickle_and_a_tar_of_one_are_not_opened(attack, tmp_path, canary):
+    opcodes = ATTACKS[attack](canary)
+    (tmp_path / "bare.pth").write_bytes(opcodes)
+    with tarfile.open(tmp_path / "tar.pth", "w") as tar:
+        for name in ("storages", "tensors", "pickle"):
+            member = tarfile.TarInfo(name)
+            member.size = len(opcodes)
+            tar.addfile(member, io.BytesIO(opcodes))
+
+    for name in ("bare.pth", "tar.pth"):
+        with pytest.raises(CheckpointError, match="torch.save file"):
+            read_weights_file(tmp_path / name)
+
+    assert not canary.exists()
+
+
+def test_torch_save_of_an_attack_beside_weights_is_refused_by_name(tmp_path, canary):
+    content = {"model": {"weight": torch.ones(2)}, "note": Calls(os.system, f"touch {canary}")}
+    torch.save(content, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match=r"net\.pth: names code .*(posix|nt)\.system"):
+        read_weights_file(tmp_path / "net.pth")
+
+    assert not canary.exists()
+
+
+def test_class_is_replaced_even_where_the_real_one_can_be_imported(tmp_path):
+    opcodes = by_hand(b"ctorch.nn.modules.linear\nLinear\n)\x81", {"in_features": 3}, b"b")
+    write_zip(tmp_path / "net.pth", opcodes)
+
+    made = load_pickled(tmp_path / "net.pth")
+
+    assert isinstance(made, StandIn)
+    assert (made.path, made.kind) == ("torch.nn.modules.linear.Linear", "Linear")
+    assert made.state == {"in_features": 3}
+
+
+def test_state_cannot_replace_methods_of_a_stand_in(tmp_path):
+    state = {"__class__": 1, "__setstate__": 2, "state": 3}
+    write_zip(tmp_path / "net.pth", by_hand(b"ctimm.layers\nMlp\n)\x81", state, b"b"))
+
+    made = load_pickled(tmp_path / "net.pth")
+
+    assert made.state == state
+    assert isinstance(made, StandIn)
+    assert callable(made.__setstate__)
+
+
+def test_state_for_a_class_itself_changes_nothing(tmp_path):
+    state = (None, {"__new__": 1, "path": "changed"})
+    write_zip(tmp_path / "net.pth", by_hand(b"ctimm.layers\nMlp\n", state, b"b"))
+
+    with pytest.raises(CheckpointError):
+        load_pickled(tmp_path / "net.pth")
+
+    assert StandIn.path == ""
+
+
+def test_stand_ins_are_forgotten_after_reading(tmp_path):
+    write_zip(tmp_path / "net.pth", by_hand(b"ctimm.layers\nMlp\n)\x81"))
+    load_pickled(tmp_path / "net.pth")
+
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "net.pth", weights_only=True)

@@ -1,0 +1,197 @@
+import argparse
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from authors import classes_of_authors
+from safetensors.torch import save_file
+from torch import nn
+
+from stereo_depth_ros.checkpoints import CheckpointError
+from stereo_depth_ros.checkpoints.reading import read_weights_file
+
+ENTRIES = {
+    "stem.0.weight": torch.arange(12.0).view(3, 4),
+    "stem.0.steps": torch.tensor(7),
+    "offsets": torch.arange(-4, 5, dtype=torch.int8),
+}
+
+
+def prefixed(prefix):
+    return {prefix + key: value for key, value in ENTRIES.items()}
+
+
+def module():
+    """A module with these entries, and with one that state_dict() leaves out."""
+    network = nn.Module()
+    network.stem = nn.Sequential(nn.Linear(4, 3, bias=False), nn.ReLU())
+    network.stem[0].weight = nn.Parameter(ENTRIES["stem.0.weight"])
+    network.stem[0].register_buffer("steps", ENTRIES["stem.0.steps"])
+    network.stem[0].register_buffer("table", torch.ones(5), persistent=False)
+    network.stem[0].register_parameter("bias", None)
+    network.register_buffer("offsets", ENTRIES["offsets"])
+    network.register_module("absent", None)
+    return network
+
+
+def training_state():
+    weight = nn.Parameter(torch.ones(3))
+    optimiser = torch.optim.AdamW([weight], lr=1e-3)
+    weight.sum().backward()
+    optimiser.step()
+    return {
+        "model": ENTRIES,
+        "optimizer": optimiser.state_dict(),
+        "global_step": np.int64(200_000),
+        "loss": np.float32(0.5),
+        "epoch": 12,
+        "args": argparse.Namespace(lr=1e-3, name="run"),
+        "history": np.arange(3.0),
+    }
+
+
+FORMS = {
+    "bare": lambda: ENTRIES,
+    "under_model": lambda: {"model": ENTRIES, "epoch": 3},
+    "under_state_dict": lambda: {"state_dict": ENTRIES, "epoch": 3},
+    "data_parallel": lambda: prefixed("module."),
+    "data_parallel_under_model": lambda: {"model": prefixed("module.")},
+    "compiled_data_parallel": lambda: prefixed("module._orig_mod."),
+    "lightning": lambda: {"state_dict": prefixed("model."), "hyper_parameters": {"lr": 1e-3}},
+    "nested_twice": lambda: {"model": {"state_dict": prefixed("module.")}},
+    "training_state": training_state,
+    "module": module,
+    "module_under_model": lambda: {"model": module()},
+    "module_in_data_parallel": lambda: nn.DataParallel(module()),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_entries(form, tmp_path):
+    torch.save(FORMS[form](), tmp_path / "net.pth")
+
+    found = read_weights_file(tmp_path / "net.pth").entries
+
+    assert found.keys() == ENTRIES.keys()
+    for key, value in ENTRIES.items():
+        assert found[key].dtype == value.dtype
+        assert torch.equal(found[key], value)
+
+
+def test_half_precision_is_kept(tmp_path):
+    torch.save({"weight": torch.ones(2, dtype=torch.float16)}, tmp_path / "net.pth")
+
+    assert read_weights_file(tmp_path / "net.pth").entries["weight"].dtype == torch.float16
+
+
+def test_safetensors_are_read_with_what_they_say(tmp_path):
+    save_file(prefixed("module."), tmp_path / "net.safetensors", metadata={"format": "pt"})
+
+    file = read_weights_file(tmp_path / "net.safetensors")
+
+    assert file.entries.keys() == ENTRIES.keys()
+    assert file.metadata == {"format": "pt"}
+    assert file.shapes["stem.0.weight"] == (3, 4)
+
+
+def test_attributes_of_a_pickled_module_are_found_by_path(tmp_path):
+    with classes_of_authors() as get:
+        network = get("foundation_stereo.Net")()
+        network.block = get("submodule.Basic")()
+        network.block.relu = True
+        network.block.conv = nn.ConvTranspose3d(2, 3, 4, stride=2)
+        network.block.shift = {"of": nn.ReLU()}
+        network.args = argparse.Namespace(normalize=False, hidden_dims=[128])
+        torch.save(network, tmp_path / "net.pth")
+
+    found = read_weights_file(tmp_path / "net.pth").attributes
+
+    assert set(found) == {"", "block", "block.conv"}
+    assert found[""]["normalize"] is False
+    assert found[""]["hidden_dims"] == [128]
+    assert (found["block"]["class"], found["block"]["relu"]) == ("Basic", True)
+    assert (found["block.conv"]["stride"], found["block.conv"]["transposed"]) == ((2, 2, 2), True)
+    assert "shift" not in found["block"]
+
+
+def test_options_of_omegaconf_count_as_attributes(tmp_path):
+    with classes_of_authors("omegaconf") as omegaconf, classes_of_authors() as get:
+        options, node = omegaconf("dictconfig.DictConfig", object)(), omegaconf("nodes.AnyNode", object)
+        options._content = {"normalize": node(), "max_disp": node()}
+        options._content["normalize"]._val = True
+        options._content["max_disp"]._val = 192
+        network = get("foundation_stereo.Net")()
+        network.args = options
+        network.weight = nn.Parameter(torch.ones(1))
+        torch.save(network, tmp_path / "net.pth")
+
+    found = read_weights_file(tmp_path / "net.pth").attributes[""]
+
+    assert (found["normalize"], found["max_disp"]) == (True, 192)
+
+
+def save(path, content):
+    torch.save(content, path)
+    return path.read_bytes()
+
+
+BROKEN = {
+    "empty": (lambda path: b"", "is empty"),
+    "web_page": (lambda path: b"\n<!DOCTYPE html><title>Google Drive</title>", "is a web page"),
+    "lfs_pointer": (lambda path: b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    "pickle": (lambda path: pickle.dumps({"weight": 1}), "is a bare pickle"),
+    "text": (lambda path: b"weights, honestly", "neither a torch.save file nor"),
+    "half_of_a_zip": (lambda path: save(path, ENTRIES)[:-700], "truncated"),
+    "start_of_a_zip": (lambda path: save(path, ENTRIES)[:100], "truncated"),
+    "number": (lambda path: save(path, 3), "holds a int, not a state dict"),
+    "tensor": (lambda path: save(path, torch.ones(3)), "holds a Tensor, not a state dict"),
+    "list": (lambda path: save(path, [ENTRIES]), "holds a list, not a state dict"),
+    "no_weights": (lambda path: save(path, {"model": {}}), "holds no weights"),
+    "other_things": (lambda path: save(path, {"epoch": 3, **ENTRIES}), "'epoch' is no tensor"),
+    "empty_module": (lambda path: save(path, nn.Identity()), "holds no weights"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_is_no_weights_file_is_named_with_its_cause(kind, tmp_path):
+    make, message = BROKEN[kind]
+    path = tmp_path / "net.pth"
+    path.write_bytes(make(path))
+
+    with pytest.raises(CheckpointError, match=message) as refusal:
+        read_weights_file(path)
+
+    assert str(refusal.value).startswith(f"{path}: ")
+
+
+def test_truncated_safetensors_are_named(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_file(ENTRIES, path)
+    path.write_bytes(path.read_bytes()[:-3])
+
+    with pytest.raises(CheckpointError, match=r"is not a whole \.safetensors file"):
+        read_weights_file(path)
+
+
+def test_file_that_is_not_there_is_an_os_error(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        read_weights_file(tmp_path / "absent.pth")
+
+
+def test_module_that_holds_itself_ends(tmp_path):
+    network = module()
+    network.stem[0]._modules["loop"] = network
+    torch.save(network, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="holds itself"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+def test_module_without_its_parts_is_damaged(tmp_path):
+    network = module()
+    del network.stem._parameters
+    torch.save(network, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="lacks _parameters"):
+        read_weights_file(tmp_path / "net.pth")

@@ -1,0 +1,276 @@
+import json
+
+import pytest
+import torch
+from authors import entries_of, shapes_of
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from stereo_depth_ros.checkpoints import (
+    CheckpointError,
+    WeightsInfo,
+    import_weights,
+    load_weights,
+    read_info,
+    save_weights,
+)
+from stereo_depth_ros.checkpoints.detection import identify
+
+PUBLISHED = {  # of each fixture: network, variant, what is said beside the variant
+    ("lite_any_stereo", "las1"): ("las1", {}),
+    ("lite_any_stereo", "las2_s"): ("las2_s", {}),
+    ("lite_any_stereo", "las2_m"): ("las2_m", {}),
+    ("lite_any_stereo", "las2_l"): ("las2_l", {}),
+    ("lite_any_stereo", "las2_h"): ("las2_h", {}),
+    ("s2m2", "s"): ("s", {}),
+    ("s2m2", "m"): ("m", {}),
+    ("s2m2", "l"): ("l", {}),
+    ("s2m2", "xl"): ("xl", {}),
+    ("smoe_stereo", "damv2_vits"): ("damv2_vits", {"selective": True}),
+    ("smoe_stereo", "damv2_vits_noselect"): ("damv2_vits", {"selective": False}),
+    ("smoe_stereo", "damv2_vitb"): ("damv2_vitb", {"selective": True}),
+    ("foundation_stereo", "vits"): ("vits", {}),
+    ("foundation_stereo", "vitl"): ("vitl", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The smallest published file, in the form that its authors are said to use."""
+    path = tmp_path_factory.mktemp("small") / "LAS2_S.pth"
+    entries = entries_of("lite_any_stereo", "las2_s")
+    torch.save({"model": {f"module.{k}": v for k, v in entries.items()}}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def imported(small):
+    """The smallest published file, imported."""
+    output = small.with_suffix(".safetensors")
+    import_weights(small, output)
+    return output
+
+
+def altered(tmp_path, change, network="lite_any_stereo", variant="las2_s"):
+    """The smallest file after ``change`` of its entries."""
+    entries = entries_of(network, variant)
+    torch.save(change(entries) or entries, tmp_path / "altered.pth")
+    return tmp_path / "altered.pth"
+
+
+@pytest.mark.parametrize(("network", "fixture"), PUBLISHED, ids="/".join)
+def test_network_and_variant_are_told_from_shapes(network, fixture):
+    variant, config = PUBLISHED[network, fixture]
+
+    found, arguments = identify(shapes_of(network, fixture))
+
+    assert (found, arguments) == (network, {"variant": variant, **config})
+
+
+@pytest.mark.parametrize(
+    ("network", "variant"),
+    [
+        ("lite_any_stereo", "las1"),
+        ("lite_any_stereo", "las2_h"),
+        pytest.param("s2m2", "s", marks=pytest.mark.slow),
+        pytest.param("smoe_stereo", "damv2_vits", marks=pytest.mark.slow),
+        pytest.param("foundation_stereo", "vits", marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_imported_is_loaded_whole(network, variant, tmp_path):
+    entries = entries_of(network, variant)
+    torch.save({"state_dict": entries}, tmp_path / "net.pth")
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+    made, loaded_info = load_weights(tmp_path / "net.safetensors")
+
+    assert info == loaded_info
+    assert (made.name, made.variant, made.training) == (network, variant, False)
+    state = made.state_dict()
+    assert state
+    for key, value in state.items():
+        assert torch.equal(value, entries[key]), key
+
+
+def test_file_says_where_it_is_from(small, imported):
+    info = read_info(imported)
+
+    assert (info.network, info.variant, info.config) == ("lite_any_stereo", "las2_s", {})
+    assert (info.licence, info.commercial, info.source) == ("MIT", True, "LAS2_S.pth")
+    assert len(info.sha256) == 64
+    with safe_open(imported, "pt") as file:
+        metadata = file.metadata()
+    assert metadata["commercial"] == "true"
+    assert json.loads(metadata["config"]) == {}
+
+
+def test_generated_weights_are_not_taken_for_the_published_file(imported):
+    assert "not the published file" in read_info(imported).notes[0]
+
+
+def test_terms_of_a_non_commercial_network_are_recorded(tmp_path):
+    path = altered(tmp_path, lambda entries: None, "s2m2", "s")
+
+    import_weights(path, tmp_path / "net.safetensors")
+
+    with safe_open(tmp_path / "net.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert (metadata["licence"], metadata["commercial"]) == ("CC-BY-NC-4.0", "false")
+
+
+def test_imported_file_can_be_imported_again_with_other_settings(tmp_path):
+    torch.save(entries_of("lite_any_stereo", "las2_h"), tmp_path / "LAS2_H.pth")
+    first = import_weights(tmp_path / "LAS2_H.pth", tmp_path / "first.safetensors")
+
+    second = import_weights(
+        tmp_path / "first.safetensors", tmp_path / "second.safetensors", config={"iterations": 2}
+    )
+
+    assert (second.source, second.sha256) == (first.source, first.sha256)
+    assert load_weights(tmp_path / "second.safetensors")[0].iterations == 2
+
+
+def test_authors_safetensors_are_imported(tmp_path):
+    save_file(entries_of("lite_any_stereo", "las2_s"), tmp_path / "plain.safetensors")
+
+    info = import_weights(tmp_path / "plain.safetensors", tmp_path / "net.safetensors")
+
+    assert (info.variant, info.source) == ("las2_s", "plain.safetensors")
+
+
+def test_entries_that_share_memory_are_written(tmp_path):
+    def share(entries):
+        keys = [key for key in entries if key.endswith("running_mean")]
+        by_size = {entries[key].numel(): key for key in keys}
+        for key in keys:
+            entries[key] = entries[by_size[entries[key].numel()]]
+
+    import_weights(altered(tmp_path, share), tmp_path / "net.safetensors")
+
+    load_weights(tmp_path / "net.safetensors")
+
+
+def test_weights_made_here_are_saved_and_loaded(tmp_path, imported):
+    entries = load_weights(imported)[0].state_dict()
+    info = WeightsInfo("lite_any_stereo", "las2_s", licence="Apache-2.0")
+
+    save_weights(tmp_path / "new" / "mine.safetensors", entries, info)
+
+    assert load_weights(tmp_path / "new" / "mine.safetensors")[1] == info
+
+
+def remove(entries):
+    del entries["fnet.backbone.patch_embed.proj.weight"], entries["refine_3.block.0.weight"]
+
+
+def rename_some(entries):
+    for key in [key for key in entries if key.startswith("cost_agg.conv4.")]:
+        entries[key.replace("conv4", "convolution4")] = entries.pop(key)
+
+
+def reshape(entries):
+    entries["refine_3.block.0.weight"] = torch.zeros(4)
+
+
+def add(entries):
+    entries["head.extra"] = torch.zeros(4)
+
+
+def mix(entries):
+    other = entries_of("lite_any_stereo", "las1")
+    entries.update({k: v for k, v in other.items() if k.startswith("cost_agg_2d")})
+
+
+WRONG = {
+    "missing": (remove, r"2 missing: .*fnet\.backbone\.patch_embed\.proj\.weight, refine_3\.block\.0\.weight"),
+    "renamed": (rename_some, r"missing: cost_agg\.conv4.*, …; .* unexpected: cost_agg\.convolution4"),
+    "wrong_shape": (reshape, r"1 of a wrong shape: refine_3\.block\.0\.weight \(4,\) instead of \(16, 9, 4, 4\)"),
+    "unexpected": (add, r"looks like lite_any_stereo las2_s, .* 1 unexpected: head\.extra"),
+    "mixed": (mix, r"looks like lite_any_stereo las1, but entries are \d+ missing: .* unexpected: "),
+    "truncated": (lambda e: dict(list(e.items())[:200]), r"nearest is lite_any_stereo las2_s, .* \d+ missing: "),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_entries_that_do_not_fit_are_named(kind, tmp_path):
+    change, message = WRONG[kind]
+
+    with pytest.raises(CheckpointError, match=message):
+        import_weights(altered(tmp_path, change), tmp_path / "net.safetensors")
+
+    assert not (tmp_path / "net.safetensors").exists()
+
+
+def test_nobodys_entries_list_the_known_networks(tmp_path):
+    torch.save({"fc.weight": torch.ones(3, 3)}, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match=r"none of its entries \(fc\.weight\) is known in .*s2m2"):
+        import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+
+def test_telling_entry_of_an_odd_shape_is_of_no_network(tmp_path):
+    torch.save({"disp_init.layer_norm.weight": torch.tensor(1.0)}, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="nearest is s2m2 s"):
+        import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+
+def test_two_networks_in_one_file_are_named_and_one_can_be_asked_for(tmp_path):
+    def both(entries):
+        entries.update(entries_of("s2m2", "s"))
+
+    path = altered(tmp_path, both)
+
+    with pytest.raises(CheckpointError, match="several networks, lite_any_stereo and s2m2"):
+        import_weights(path, tmp_path / "net.safetensors")
+    with pytest.raises(CheckpointError, match="looks like s2m2 s, but .* unexpected: fnet"):
+        import_weights(path, tmp_path / "net.safetensors", network="s2m2")
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [("s2m2", r"none of its entries \(.*\) is known in s2m2"), ("s3m3", "network 's3m3' is not known; there are .*s2m2")],
+)
+def test_file_of_another_network_than_asked_for_is_refused(network, message, small, tmp_path):
+    with pytest.raises(CheckpointError, match=message):
+        import_weights(small, tmp_path / "net.safetensors", network=network)
+
+
+def test_imported_file_of_another_network_than_asked_for_is_refused(imported, tmp_path):
+    with pytest.raises(CheckpointError, match="weights of lite_any_stereo, not of s2m2"):
+        import_weights(imported, tmp_path / "net.safetensors", network="s2m2")
+
+
+def test_setting_that_the_network_does_not_take_is_refused(small, tmp_path):
+    with pytest.raises(CheckpointError, match="iterations"):
+        import_weights(small, tmp_path / "net.safetensors", config={"iterations": 3})
+
+
+def test_output_must_be_safetensors(small, tmp_path):
+    with pytest.raises(CheckpointError, match=r"net\.pth: .* written as \.safetensors"):
+        import_weights(small, tmp_path / "net.pth")
+
+
+def test_authors_file_is_not_loaded_but_told_how_to_import(small):
+    with pytest.raises(CheckpointError, match=r"'stereo-depth import .*LAS2_S\.pth -o"):
+        load_weights(small)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"commercial": "perhaps"}, "does not say which network"),
+        ({"config": "3"}, "does not say which network"),
+        ({"variant": "las9"}, "has no variant 'las9'"),
+        ({"variant": "las2_m"}, "does not fit lite_any_stereo las2_m: .* missing"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_imported_file_whose_description_is_wrong_is_named(change, message, imported, tmp_path):
+    with safe_open(imported, "pt") as file:
+        metadata = file.metadata()
+    entries = entries_of("lite_any_stereo", "las2_s")
+    save_file(entries, tmp_path / "net.safetensors", metadata={**metadata, **change})
+
+    with pytest.raises(CheckpointError, match=message):
+        load_weights(tmp_path / "net.safetensors")
