@@ -7,6 +7,7 @@ from math import prod
 from pathlib import Path
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
@@ -27,7 +28,8 @@ class Cost:
 
 def network_cost(network: str, variant: str | None, height: int, width: int, **config) -> Cost:
     """Return the cost of one pair of (height, width); no weights are made and nothing is run."""
-    with torch.device("meta"), torch.inference_mode():
+    # Fake tensors rather than "meta" ones, which autocast does not know.
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         model = create_network(network, variant, **config).eval()
         image = torch.empty(1, 3, height, width)
         with FlopCounterMode(display=False) as counter:

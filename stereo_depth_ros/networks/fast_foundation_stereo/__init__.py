@@ -25,7 +25,6 @@ from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     Structure,
     from_shapes,
 )
-from stereo_depth_ros.networks.foundation_stereo.context import SpatialSelection
 from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
 from stereo_depth_ros.networks.layers.confidence import mass_around, settled
 from stereo_depth_ros.networks.layers.conv import ConvNorm, FeatureGate, UpConv, conv2d
@@ -41,6 +40,7 @@ from stereo_depth_ros.networks.layers.imagenet import normalise
 from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
 from stereo_depth_ros.networks.layers.regression import expected_disparity
 from stereo_depth_ros.networks.layers.selective_gru import MotionEncoder, SelectiveGru
+from stereo_depth_ros.networks.layers.spatial_selection import SpatialSelection
 from stereo_depth_ros.networks.layers.upsampling import convex_upsample
 from stereo_depth_ros.networks.layers.volume import concatenation_volume, unit_groups
 from stereo_depth_ros.networks.source import Source
@@ -107,8 +107,8 @@ def create(
     Raises
     ------
     ValueError
-        For an unknown variant, a structure of unknown blocks or widths that do not fit, a
-        ``max_disparity`` that is not a multiple of 32, or less than one iteration.
+        For an unknown variant, a structure of unknown blocks, a ``max_disparity`` that is not a
+        multiple of 32, or less than one iteration.
     """
     if variant not in VARIANTS:
         raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")

@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.conv import conv2d
 from stereo_depth_ros.networks.layers.residual import ResidualBlock
-from stereo_depth_ros.networks.layers.spatial_selection import SpatialSelection  # noqa: F401
 
 HIDDEN = 128
 
