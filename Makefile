@@ -18,7 +18,7 @@ test: $(TRAINING_READY)
 	$(BIN)/pytest $(ARGS)
 
 # The last -m wins, and an empty one selects every test.
-test-all: ARGS += -m ""
+test-all: override ARGS += -m ""
 test-all: test
 
 $(READY): setup.py

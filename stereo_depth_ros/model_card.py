@@ -22,8 +22,8 @@ class ModelCard:
 
     ``engine`` is what runs it ("onnx" or "sgbm"); ``file`` its graph, None for an algorithm
     without one; ``network`` and ``variant`` what the graph was made from; ``commercial`` whether
-    the licence allows such use; ``options`` go to the engine as they are; ``command`` made the model
-    and ``measured`` what it said of it.
+    the licence allows such use; ``options`` go to the engine as they are; ``command`` made the
+    model, and ``measured`` is what it then found.
     """
 
     name: str

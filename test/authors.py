@@ -101,7 +101,7 @@ def _fill(root, key, value):
 
 
 class _Blocks:
-    """Builds a block of a fixture's "architecture" from the classes that the authors' files name."""
+    """Builds blocks of a fixture's "architecture" of the classes that the authors' files name."""
 
     def __init__(self, get, flags):
         self.get, self.flags = get, flags

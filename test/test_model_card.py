@@ -77,6 +77,15 @@ def test_card_may_end_in_yml(tmp_path):
     assert load_model_card(write_card(tmp_path, "engine: sgbm", "mine.yml")).name == "mine"
 
 
+def test_card_may_name_its_network_and_its_terms(tmp_path):
+    text = "{engine: onnx, file: net.onnx, network: s2m2, variant: s, commercial: false}"
+
+    card = load_model_card(write_card(tmp_path, text))
+
+    assert (card.network, card.variant, card.commercial) == ("s2m2", "s", False)
+    assert load_model_card("sgbm").commercial
+
+
 def test_unknown_key_of_a_card_is_named(tmp_path):
     path = write_card(tmp_path, "{engine: sgbm, optoins: {mode: hh}}")
 

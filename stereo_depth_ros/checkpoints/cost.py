@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -26,7 +28,7 @@ class Cost:
     nodes: int | None = None
 
 
-def network_cost(network: str, variant: str | None, height: int, width: int, **config) -> Cost:
+def network_cost(network: str, variant: str | None, height: int, width: int, **config: Any) -> Cost:
     """Return the cost of one pair of (height, width); no weights are made and nothing is run."""
     # Fake tensors rather than "meta" ones, which autocast does not know.
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
@@ -55,17 +57,27 @@ def graph_cost(path: Path) -> Cost:
     graph = model.graph
     shapes = {weight.name: tuple(weight.dims) for weight in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
-        shapes[value.name] = tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-    macs = 0
-    for node in graph.node:
-        if node.op_type == "Conv":
-            macs += prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
-        elif node.op_type == "ConvTranspose":
-            macs += prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
-        elif node.op_type == "MatMul":
-            macs += prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
-        elif node.op_type == "Gemm":
-            transposed = any(a.name == "transA" and a.i for a in node.attribute)
-            macs += prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+        kind = value.type.tensor_type
+        if kind.HasField("shape") and all(d.HasField("dim_value") for d in kind.shape.dim):
+            shapes[value.name] = tuple(d.dim_value for d in kind.shape.dim)
+    try:
+        macs = sum(_node_macs(node, shapes) for node in graph.node)
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path}: the shape of {error} is not known; export it with static shapes"
+        ) from error
     parameters = sum(prod(weight.dims) for weight in graph.initializer)
     return Cost(parameters, macs, len(graph.node))
+
+
+def _node_macs(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    if node.op_type == "Conv":
+        return prod(shapes[node.output[0]]) * prod(shapes[node.input[1]][1:])
+    if node.op_type == "ConvTranspose":
+        return prod(shapes[node.input[0]]) * prod(shapes[node.input[1]][1:])
+    if node.op_type == "MatMul":
+        return prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+    if node.op_type == "Gemm":
+        transposed = any(a.name == "transA" and a.i for a in node.attribute)
+        return prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+    return 0

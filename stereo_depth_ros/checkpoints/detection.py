@@ -75,9 +75,7 @@ def mismatch(expected: Shapes, actual: Shapes) -> str:
         if key in actual and actual[key] != expected[key]
     ]
     kinds = {"missing": missing, "unexpected": unexpected, "of a wrong shape": reshaped}
-    return "; ".join(
-        f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys
-    )
+    return "; ".join(f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys)
 
 
 def _recognised(name: str, shapes: Shapes) -> dict[str, Any] | None:

@@ -63,8 +63,8 @@ def _part(node: Any, name: str) -> Mapping[str, Any]:
     part = node.state.get(name) if isinstance(node, StandIn) else None
     if not isinstance(part, Mapping):
         raise CheckpointError(
-            f"the pickled {getattr(node, 'path', node)} is no whole torch module (it lacks {name}); "
-            "fetch the file again"
+            f"the pickled {getattr(node, 'path', node)} is no whole torch module, as it lacks "
+            f"{name}; fetch the file again"
         )
     return part
 

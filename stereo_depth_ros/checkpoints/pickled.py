@@ -33,6 +33,7 @@ class StandIn:
     path = ""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
+        """Take what the class would take, and ignore it."""
         made = super().__new__(cls)
         made.state = {}
         return made

@@ -12,7 +12,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
-from stereo_depth_ros.checkpoints.module_tree import WRAPPERS, attributes_of, network_of, state_dict_of
+from stereo_depth_ros.checkpoints.module_tree import (
+    WRAPPERS,
+    attributes_of,
+    network_of,
+    state_dict_of,
+)
 from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
 
 _HOLDERS = ("model", "state_dict")  # entries of a file that hold the state dict
@@ -67,7 +72,8 @@ def read_weights_file(path: Path) -> WeightsFile:
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
+            keys = file.keys()  # iterating over the file itself is newer than safetensors 0.4
+            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
     except SafetensorError as error:
         raise CheckpointError(
             f"is not a whole .safetensors file ({error}); fetch it again"
@@ -83,8 +89,8 @@ def _what_else(head: bytes) -> str:
         return "is a Git LFS pointer, not weights; run 'git lfs pull' where it came from"
     if head.startswith((b"\x80", b"\x1f\x8b")):
         return (
-            "is a bare pickle or an archive, not a torch.save file, and is not opened; unpack it, or "
-            "save it again with torch.save of torch 1.6 or newer"
+            "is a bare pickle or an archive, not a torch.save file, and is not opened; unpack it, "
+            "or save it again with torch.save of torch 1.6 or newer"
         )
     return "is neither a torch.save file nor .safetensors; see stereo-depth import --help"
 

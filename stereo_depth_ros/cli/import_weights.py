@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="build the network with this, e.g. iterations=4, for what FILE does not tell; repeatable",
+        help="build the network with this, e.g. iterations=4; repeatable",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.safetensors")
 

@@ -19,6 +19,8 @@ VERBS = {
     "models": "models",
     "import": "import_weights",
     "export": "export",
+    "build": "build",
+    "engines": "engines",
     "scenes": "scenes",
     "train": "train",
 }

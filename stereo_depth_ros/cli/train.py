@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
     recipe.add_argument("--steps", type=int)
     recipe.add_argument("--batch", type=int, help="samples a step and process")
-    recipe.add_argument("--scene", type=size, metavar="HxW", help="size that scenes are rendered at")
+    recipe.add_argument(
+        "--scene", type=size, metavar="HxW", help="size that scenes are rendered at"
+    )
     recipe.add_argument("--crop", type=size, metavar="HxW", help="part of a scene a sample shows")
     recipe.add_argument("--reuse", type=int, help="samples drawn from each scene; more on a CPU")
     recipe.add_argument("--learning-rate", type=float)

@@ -31,10 +31,11 @@ def export_onnx(
 ) -> Path:
     """Write ``network`` for images of ``height`` x ``width`` px to ``path``, checked; return it.
 
-    ``precision`` "mixed" writes float16 with float32 where that is needed. ``metadata`` adds to,
-    or replaces, what the network says of itself: ``weights_sha256`` (default: of the tensors),
-    ``licence`` (of the weights), ``commercial`` ("true" or "false", the default). ``path`` is
-    replaced only by a file that passed every check.
+    ``precision`` "mixed" writes float16, with float32 where that is needed and in the submodules
+    that the network names in ``float32_parts``. ``metadata`` adds to, or replaces, what the network
+    says of itself: ``weights_sha256`` (default: of the tensors), ``licence`` (of the weights),
+    ``commercial`` ("true" or "false", the default). ``path`` is replaced only by a file that passed
+    every check.
 
     Raises
     ------

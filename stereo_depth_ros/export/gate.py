@@ -193,6 +193,9 @@ def _tensors(graph: _Graph) -> Iterator[Finding]:
             yield Finding(name, f"is {kind}", "TensorRT computes in float, half, int and bool only")
         if None in graph.shapes[name] and name not in INPUTS + OUTPUTS:
             yield Finding(name, f"has shape {graph.shapes[name]}", "export with static shapes")
+    for name in (name for node in graph.nodes for name in node.output if name):
+        if name not in graph.shapes:
+            yield Finding(name, "has no shape that can be inferred", "export with static shapes")
     for name, tensor in graph.constants.items():
         is_float = tensor.data_type in (TensorProto.FLOAT, TensorProto.FLOAT16)
         if is_float and not np.isfinite(graph.value(name)).all():
@@ -247,8 +250,8 @@ def _resize_problems(
 ) -> Iterator[tuple[str, str]]:
     mode = attributes.get("mode", b"nearest")
     most = {b"linear": 3, b"cubic": 2}.get(mode)  # type: ignore[call-overload]
-    before, after = graph.shapes[node.input[0]], graph.shapes[node.output[0]]
-    changed = sum(a != b for a, b in zip(before, after, strict=True))
+    before, after = (graph.shapes.get(name, ()) for name in (node.input[0], node.output[0]))
+    changed = sum(a != b for a, b in zip(before, after, strict=False))
     if most is not None and changed > most:
         yield f"resizes {changed} axes, TensorRT {most} at most", "resize in two steps"
     if attributes.get("coordinate_transformation_mode") == b"tf_crop_and_resize":

@@ -31,8 +31,10 @@ class ContractGraph(nn.Module):
 
     def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
         """Match one pair."""
+        # Plain numbers, so that no operator is left to find out the shape.
+        shape = [int(side) for side in left.shape[:3]]
         disparity, confidence = self.network(_planes(left), _planes(right))
-        return disparity.squeeze(1), confidence.squeeze(1)
+        return disparity.reshape(shape), confidence.reshape(shape)
 
 
 def _planes(image: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stereo_depth_ros.networks.layers.padding import Padding
+from stereo_depth_ros.networks.layers.size import size_of
 
 
 class StereoOutput(NamedTuple):
@@ -27,12 +28,13 @@ class StereoNetwork(nn.Module):
     variant: str
     licence: str  # of the authors' published weights, an SPDX name or words
     multiple: int
-    max_disparity: int
+    max_disparity: int  # px, 0 where the whole row is searched
     iterations: int | None = None  # refinement steps, None where there are none
+    padding: type[Padding] = Padding
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
-        padding = Padding(left.shape[-2], left.shape[-1], self.multiple)
+        padding = self.padding(*size_of(left), self.multiple)
         disparity, confidence = self.match(padding.pad(left), padding.pad(right))
         return StereoOutput(padding.crop(disparity).float(), padding.crop(confidence).float())
 

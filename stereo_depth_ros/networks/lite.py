@@ -1,8 +1,8 @@
 """`lite`: a small stereo network for two CPU cores and small Jetsons.
 
-Both views pass one feature pyramid; a cosine correlation volume over the disparities at 1/4
-resolution is a 2-D map with one channel for each candidate; a U-Net aggregates it under the left
-features; the softmax's expectation is the disparity, raised to full resolution by learned convex
+Both views pass one feature pyramid. Cosine correlations at 1/4, 1/8 and 1/16, added up at 1/4, are
+a 2-D map with one channel for each candidate disparity; a U-Net under the left features corrects
+it; the softmax's expectation is the disparity, raised to full resolution by learned convex
 combinations.
 """
 
@@ -56,6 +56,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, channels, H, W) to the same shape."""
         return F.relu(x + self.second(self.first(x)))
 
 
@@ -68,12 +69,13 @@ class Merge(nn.Module):
         self.join = conv(fine, fine)
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
+        """Map (B, coarse, H/2, W/2) and (B, fine, H, W) to (B, fine, H, W)."""
         up = F.interpolate(self.up(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
         return self.join(fine + up)
 
 
 class Pyramid(nn.Module):
-    """Features of one view at 1/2 (16), 1/4 (32), 1/8 (64) and 1/16 (96 channels)."""
+    """Features at 1/2 (16 channels), 1/4 (32), 1/8 (64) and 1/16 (96)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,6 +87,7 @@ class Pyramid(nn.Module):
         self.merge_quarter = Merge(64, 32)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Map images (B, 3, H, W), -1 to 1, to features, finest first."""
         half = self.to_half(image)
         quarter = self.quarter(half)
         eighth = self.eighth(quarter)
@@ -109,26 +112,66 @@ def correlation(left: Tensor, right: Tensor, candidates: int) -> Tensor:
     return sheared[..., :candidates].permute(0, 3, 1, 2).flip(1)
 
 
+class Matching(nn.Module):
+    """Cosine correlation volumes at 1/4, 1/8 and 1/16 and their sum at 1/4.
+
+    The coarse ones see more of a scene, and so decide where the fine one has nothing to go by.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.tensor([12.0, 6.0, 3.0]))
+        for scale in (2, 4):
+            # Candidate k at 1/4 lies at k / scale among the coarse ones: linear interpolation.
+            fine = torch.arange(CANDIDATES) / scale
+            coarse = torch.arange(CANDIDATES // scale)
+            between = (1 - (fine[:, None] - coarse).abs()).clamp(min=0)
+            self.register_buffer(f"between{scale}", between[:, :, None, None], persistent=False)
+
+    def forward(self, left: list[Tensor], right: list[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Map features at 1/4, 1/8, 1/16 to volumes (B, 48, 24 and 12, …) and (B, 48, H/4, W/4)."""
+        volumes = [
+            self.sharpness[i]
+            * correlation(
+                F.normalize(left[i].float(), dim=1),
+                F.normalize(right[i].float(), dim=1),
+                CANDIDATES >> i,
+            )
+            for i in range(3)
+        ]
+        total = volumes[0]
+        for volume, scale, between in (
+            (volumes[1], 2.0, self.between2),
+            (volumes[2], 4.0, self.between4),
+        ):
+            spread = F.conv2d(volume, between)
+            total = total + F.interpolate(
+                spread, scale_factor=scale, mode="bilinear", align_corners=False
+            )
+        return volumes, total
+
+
 class Aggregation(nn.Module):
-    """U-Net over the volume: (B, CANDIDATES, H/4, W/4) to 48 channels of the same size."""
+    """U-Net over the volumes: to 48 channels at 1/4."""
 
     def __init__(self) -> None:
         super().__init__()
         self.entry = conv(CANDIDATES + 32, 48)
         self.quarter = Residual(48)
         self.down8 = conv(48, 96, stride=2)
-        self.eighth = nn.Sequential(conv(96 + 64, 96, kernel=1), Residual(96))
+        self.eighth = nn.Sequential(conv(96 + 24 + 64, 96, kernel=1), Residual(96))
         self.down16 = conv(96, 128, stride=2)
         self.sixteenth = nn.Sequential(
-            conv(128 + 96, 128, kernel=1), Residual(128), Residual(128)
+            conv(128 + 12 + 96, 128, kernel=1), Residual(128), Residual(128)
         )
         self.up8 = Merge(128, 96)
         self.up4 = Merge(96, 48)
 
-    def forward(self, volume: Tensor, quarter: Tensor, eighth: Tensor, sixteenth: Tensor) -> Tensor:
-        fine = self.quarter(self.entry(torch.cat([volume, quarter], 1)))
-        middle = self.eighth(torch.cat([self.down8(fine), eighth], 1))
-        coarse = self.sixteenth(torch.cat([self.down16(middle), sixteenth], 1))
+    def forward(self, volumes: list[Tensor], left: list[Tensor]) -> Tensor:
+        """Map the volumes and left features of 1/4, 1/8, 1/16 to (B, 48, H/4, W/4)."""
+        fine = self.quarter(self.entry(torch.cat([volumes[0], left[0]], 1)))
+        middle = self.eighth(torch.cat([self.down8(fine), volumes[1], left[1]], 1))
+        coarse = self.sixteenth(torch.cat([self.down16(middle), volumes[2], left[2]], 1))
         return self.up4(self.up8(coarse, middle), fine)
 
 
@@ -152,6 +195,7 @@ class Upsampling(nn.Module):
         self.weights = nn.Conv2d(48, 9 * 16, 1)
 
     def forward(self, coarse: Tensor, aggregated: Tensor, quarter: Tensor, half: Tensor) -> Tensor:
+        """Map (B, 1, H/4, W/4) in steps of 4 px to (B, 1, H, W) in px."""
         height, width = coarse.shape[2:]
         known = torch.cat([aggregated, quarter, self.edges(half)], 1)
         # Nine weights for each of the 16 pixels of a coarse one; the bound keeps exp in float16.
@@ -161,9 +205,7 @@ class Upsampling(nn.Module):
         for tap, weight in enumerate(weights.split(16, dim=1)):
             row, column = divmod(tap, 3)
             total = total + weight
-            value = value + weight * padded[
-                :, :, row : row + height, column : column + width
-            ]
+            value = value + weight * padded[:, :, row : row + height, column : column + width]
         return F.pixel_shuffle(value / total, 4)
 
 
@@ -185,16 +227,17 @@ class Lite(StereoNetwork):
             raise ValueError(f"max_disparity is {max_disparity}, at least 16 px are needed")
         self.max_disparity = max_disparity
         self.pyramid = Pyramid()
-        self.sharpness = nn.Parameter(torch.tensor(8.0))
+        self.matching = Matching()
         self.aggregation = Aggregation()
         self.score = nn.Conv2d(48, CANDIDATES, 1)
         self.upsampling = Upsampling()
         self.confidence = nn.Sequential(conv(48 + 1, 32, kernel=1), nn.Conv2d(32, 1, 1))
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
+        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
         if self.max_disparity <= SPAN:
             return super().forward(left, right)
-        height, width = left.shape[2:]
+        height, width = (int(side) for side in left.shape[2:])
         scale = SPAN / self.max_disparity
         size = (round(height * scale), round(width * scale))
         small = (F.interpolate(image, size, mode="bilinear") for image in (left, right))
@@ -204,29 +247,29 @@ class Lite(StereoNetwork):
         return StereoOutput(disparity * (width / size[1]), confidence)
 
     def match(self, left: Tensor, right: Tensor) -> StereoOutput:
+        """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""
         matches = self.matches(left, right)
         return StereoOutput(matches.disparity, matches.confidence_logit.sigmoid())
 
     def matches(self, left: Tensor, right: Tensor) -> Matches:
         """Return all that training looks at, for (B, 3, H, W) images, H and W multiples of 16."""
         images = torch.cat([left, right]) / 127.5 - 1
-        half, quarter, eighth, sixteenth = self.pyramid(images)
+        half, *features = self.pyramid(images)
         batch = left.shape[0]
-        unit = F.normalize(quarter.float(), dim=1)
-        volume = self.sharpness * correlation(unit[:batch], unit[batch:], CANDIDATES)
-        half, quarter, eighth, sixteenth = (
-            x[:batch] for x in (half, quarter, eighth, sixteenth)
-        )
-        aggregated = self.aggregation(volume, quarter, eighth, sixteenth)
-        logits = self.score(aggregated).float()
+        seen = [x[:batch] for x in features]
+        volumes, total = self.matching(seen, [x[batch:] for x in features])
+        aggregated = self.aggregation(volumes, seen)
+        # The U-Net corrects what plain matching says, which learns several times faster than
+        # finding out what its 48 channels mean.
+        logits = total + self.score(aggregated).float()
         if self.max_disparity < SPAN:
             logits = logits[:, : -(-self.max_disparity // 4)]
         probability = softmax(logits)
-        candidates = torch.arange(
-            logits.shape[1], device=logits.device, dtype=torch.float32
-        ).view(1, -1, 1, 1)
+        candidates = torch.arange(logits.shape[1], device=logits.device, dtype=torch.float32).view(
+            1, -1, 1, 1
+        )
         coarse = (probability * candidates).sum(1, keepdim=True)
-        disparity = self.upsampling(coarse, aggregated, quarter, half)
+        disparity = self.upsampling(coarse, aggregated, seen[0], half[:batch])
         mass = mass_around(probability, coarse)
         known = torch.cat([aggregated, mass], 1).detach()
         confidence = F.interpolate(

@@ -40,9 +40,7 @@ def _distribution(logits: Tensor, disparity: Tensor) -> Tensor:
     share = target - low
     log_p = logits.log_softmax(1)
     low = low.long()
-    entropy = -(
-        (1 - share) * log_p.gather(1, low) + share * log_p.gather(1, low + 1)
-    )
+    entropy = -((1 - share) * log_p.gather(1, low) + share * log_p.gather(1, low + 1))
     return _mean(entropy, known)
 
 

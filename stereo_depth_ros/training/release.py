@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from dataclasses import fields
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def command(recipe: Recipe, processes: int, size: tuple[int, int]) -> str:
             continue
         if isinstance(value, tuple):
             value = "x".join(map(str, value))
-        words.append(f"--{field.name.replace('_', '-')} {value}")
+        words.append(f"--{field.name.replace('_', '-')} {shlex.quote(str(value))}")
     if size != (480, 640):
         words.append(f"--size {size[0]}x{size[1]}")
     return " ".join(words)

@@ -13,7 +13,7 @@ from torch import Tensor
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
 from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
-from stereo_depth_ros.scenes.synthetic.textures import TextureBank, draw_bank
+from stereo_depth_ros.scenes.synthetic.textures import draw_bank
 
 _SCENES_PER_BANK = 256
 _TEXTURES = 32
@@ -21,8 +21,11 @@ _TEXTURES = 32
 
 @dataclass
 class Sample:
-    """A batch: ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``disparity`` (B, 1, H, W)
-    float32 px and ``visible`` (B, 1, H, W) bool of the left view."""
+    """A batch of pairs as cameras see them, with the truth of the left view.
+
+    ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``disparity`` (B, 1, H, W) float32 px,
+    ``visible`` (B, 1, H, W) bool.
+    """
 
     left: Tensor
     right: Tensor
@@ -55,8 +58,7 @@ class SceneStream:
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
         self._dice = Dice(seed)
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
-        self._bank: TextureBank | None = None
-        self._rendered = self._owed = 0
+        self._banks = self._rendered = self._owed = 0
 
     def next(self) -> Sample:
         """Return the next batch."""
@@ -78,7 +80,8 @@ class SceneStream:
         return Sample(left, right, disparity, visible)
 
     def _render(self, count: int) -> None:
-        if self._bank is None or self._rendered % _SCENES_PER_BANK + count > _SCENES_PER_BANK:
+        if self._rendered >= self._banks * _SCENES_PER_BANK:
+            self._banks += 1
             seed = self._seed + 7919 * self._rendered
             self._bank = draw_bank(seed, _TEXTURES, self._photos, self._device)
         self._rendered += count

@@ -24,7 +24,13 @@ _AVERAGE_OVER = 500  # steps that the averaged weights look back on
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training run depends on; sizes are (height, width) px."""
+    """What a training run depends on; sizes are (height, width) px.
+
+    Raises
+    ------
+    ValueError
+        For a value that nothing can be trained with.
+    """
 
     steps: int = 60000
     batch: int = 8  # samples a step and process
@@ -35,6 +41,14 @@ class Recipe:
     seed: int = 0
     photos: str = ""  # a folder, empty for drawn textures alone
     validate_every: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "reuse", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+        if any(side % Lite.multiple for side in self.crop):
+            height, width = self.crop
+            raise ValueError(f"crop is {height}x{width}; give multiples of {Lite.multiple}")
 
 
 class _Training(nn.Module):
@@ -62,7 +76,8 @@ class Trainer:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
-        if self.processes > 1:
+        self._parallel = self.processes > 1
+        if self._parallel:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
         self.network = Lite().to(self.device)
@@ -94,14 +109,18 @@ class Trainer:
             device=self.device,
         )
         model: nn.Module = _Training(self.network).train()
-        if self.processes > 1:
+        if self._parallel:
             model = DistributedDataParallel(model)
         first = self.rank == 0
         log = SummaryWriter(str(self.folder)) if first else None
         validation = Validation(recipe.scene, self.device) if first else None
         figures: dict[str, float] = {}
         bar = tqdm(
-            total=recipe.steps, initial=self.step, disable=not first, unit="step", dynamic_ncols=True
+            total=recipe.steps,
+            initial=self.step,
+            disable=not first,
+            unit="step",
+            dynamic_ncols=True,
         )
         while self.step < recipe.steps:
             terms = self._train_step(model, stream)
@@ -121,7 +140,7 @@ class Trainer:
         bar.close()
         if log is not None:
             log.close()
-        if self.processes > 1:
+        if self._parallel:
             distributed.destroy_process_group()
         return figures
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 import pytest
 import torch
 from authors import entries_of, save_fast_foundation_stereo
-from networks.parity import Fixture, as_tensor
 from networks.generator import stereo_pair
+from networks.parity import Fixture, as_tensor
 
 from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
 from stereo_depth_ros.checkpoints.reading import read_weights_file
@@ -99,8 +99,9 @@ def test_plain_state_dict_is_taken_for_the_released_structure_and_says_so(tmp_pa
 
 def test_structure_that_shapes_do_not_tell_asks_for_the_whole_module(tmp_path):
     entries = entries_of("fast_foundation_stereo", "released_vitl_d192")
-    moved = {k.replace("post8_to_4.upsample.1.", "post8_to_4.upsample.2."): v for k, v in entries.items()}
-    torch.save(moved, tmp_path / "net.pth")
+    for key in [key for key in entries if "post8_to_4.upsample.1." in key]:
+        entries[key.replace("upsample.1.", "upsample.2.")] = entries.pop(key)
+    torch.save(entries, tmp_path / "net.pth")
 
     with pytest.raises(CheckpointError, match=r"post8_to_4\.upsample .* the authors' whole module"):
         import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")

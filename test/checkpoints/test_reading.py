@@ -117,7 +117,8 @@ def test_attributes_of_a_pickled_module_are_found_by_path(tmp_path):
 
 def test_options_of_omegaconf_count_as_attributes(tmp_path):
     with classes_of_authors("omegaconf") as omegaconf, classes_of_authors() as get:
-        options, node = omegaconf("dictconfig.DictConfig", object)(), omegaconf("nodes.AnyNode", object)
+        options = omegaconf("dictconfig.DictConfig", object)()
+        node = omegaconf("nodes.AnyNode", object)
         options._content = {"normalize": node(), "max_disp": node()}
         options._content["normalize"]._val = True
         options._content["max_disp"]._val = 192
@@ -139,7 +140,7 @@ def save(path, content):
 BROKEN = {
     "empty": (lambda path: b"", "is empty"),
     "web_page": (lambda path: b"\n<!DOCTYPE html><title>Google Drive</title>", "is a web page"),
-    "lfs_pointer": (lambda path: b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+    "lfs_pointer": (lambda path: b"version https://git-lfs.github.com/spec/v1", "Git LFS pointer"),
     "pickle": (lambda path: pickle.dumps({"weight": 1}), "is a bare pickle"),
     "text": (lambda path: b"weights, honestly", "neither a torch.save file nor"),
     "half_of_a_zip": (lambda path: save(path, ENTRIES)[:-700], "truncated"),

@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from fakes import save_graph
+from fakes import METADATA, save_graph
 from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines import BACKENDS, EngineError, open_engine
@@ -42,6 +42,25 @@ def test_graph_is_opened_by_its_card(tmp_path, graph):
     card = write_card(tmp_path, f"engine: onnx\nfile: net.onnx\nsha256: '{digest}'")
 
     assert open_engine(card).spec.name == "encoded"
+
+
+@pytest.mark.parametrize(
+    ("of_card", "of_graph", "commercial"),
+    [("", "true", True), ("", "false", False), ("commercial: false", "true", False)],
+    ids=["allowed", "forbidden_by_the_graph", "forbidden_by_the_card"],
+)
+def test_commercial_use_must_be_allowed_by_graph_and_card(tmp_path, of_card, of_graph, commercial):
+    terms = {"licence": "CC-BY-NC-4.0", "commercial": of_graph}
+    save_graph(tmp_path / "net.onnx", metadata={**METADATA, **terms})
+    card = write_card(tmp_path, f"engine: onnx\nfile: net.onnx\n{of_card}")
+
+    spec = open_engine(card).spec
+
+    assert (spec.licence, spec.commercial) == ("CC-BY-NC-4.0", commercial)
+
+
+def test_graph_that_says_nothing_of_terms_may_be_used(graph):
+    assert open_engine(str(graph)).spec.commercial
 
 
 def test_provenance_says_whether_the_backend_was_asked_for(graph):

@@ -71,3 +71,11 @@ def test_mixed_graph_agrees_with_pytorch_even_where_every_half_result_is_rounded
     assert measure_agreement(network, path, *pair).median < 0.1
     rounded = save_rounded(path, tmp_path / "rounded.onnx")
     assert measure_agreement(network, rounded, *pair).median < 0.1
+
+
+def test_lite_agrees_with_pytorch_beyond_the_range_that_its_weights_span(tmp_path):
+    network = load_filled(create_network("lite", max_disparity=320))
+
+    path = export_onnx(network, *SIZE, tmp_path / "net.onnx")
+
+    assert measure_agreement(network, path, *stereo_pair(*SIZE)).worst < 1e-3

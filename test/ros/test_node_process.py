@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 import rclpy
-from fakes import encode, save_graph
+from fakes import METADATA, encode, save_graph
 from graphs import save_constant_graph, save_table_graph
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -168,6 +168,16 @@ def test_camera_info_alone_costs_no_inference(processes, rigs, encoded_model):
     assert rig.last("depth/camera_info").p[0] == 100.0
     assert rig.until(lambda: rig.show(plane(25.0)) and "pairs offered" in rig.reports("inference"))
     assert not [key for key in rig.reports("inference") if key.endswith("(ms)")]
+
+
+def test_weights_that_forbid_commercial_use_are_named_once(processes, rigs, tmp_path):
+    terms = {"licence": "CC-BY-NC-4.0", "commercial": "false"}
+    model = save_graph(tmp_path / "m.onnx", WIDTH, HEIGHT, metadata={**METADATA, **terms})
+    log = tmp_path / "log"
+    processes(NODE, {"model": str(model)}, "/terms", log=log)
+
+    told = "encoded: its licence (CC-BY-NC-4.0) does not allow commercial use"
+    assert rigs("/terms").until(lambda: log.read_text().count(told) == 1)
 
 
 @pytest.mark.parametrize("topic", ["left/image_rect.subscription", "points.publisher"])

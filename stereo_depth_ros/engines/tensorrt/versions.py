@@ -61,7 +61,7 @@ class Runtime:
         """Return a logger that hands ``sink`` a severity ("ERROR", "WARNING"...) and a text."""
         module = self.module
 
-        class Logger(module.ILogger):  # type: ignore[misc, name-defined]
+        class Logger(module.ILogger):  # type: ignore[name-defined]
             def __init__(self) -> None:
                 module.ILogger.__init__(self)
 
@@ -80,7 +80,7 @@ class Runtime:
         """Return a progress monitor; ``steps`` is asked after each step whether to go on."""
         module = self.module
 
-        class Monitor(module.IProgressMonitor):  # type: ignore[misc, name-defined]
+        class Monitor(module.IProgressMonitor):  # type: ignore[name-defined]
             def __init__(self) -> None:
                 module.IProgressMonitor.__init__(self)
 
@@ -161,6 +161,9 @@ def find_runtime(name: str | None = None) -> Runtime:
         # A library that does not load is an OSError in some versions.
         except (ImportError, OSError) as error:
             reasons.append(f"{candidate}: {error}")
-        else:
+            continue
+        if hasattr(module, "Builder"):
             return Runtime(candidate, module.__version__, module)
+        # Any folder of that name on the path can be imported.
+        reasons.append(f"{candidate}: {list(module.__path__)[0]} is a folder, not the package")
     raise EngineError(f"TensorRT cannot be imported ({'; '.join(reasons)}); {_CURE}")

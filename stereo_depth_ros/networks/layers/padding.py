@@ -25,6 +25,4 @@ class Padding:
 
     def crop(self, image: Tensor) -> Tensor:
         """Cut a map of the padded size back to (B, C, H, W)."""
-        return image[
-            ..., self.top : self.top + self.height, self.left : self.left + self.width
-        ]
+        return image[..., self.top : self.top + self.height, self.left : self.left + self.width]

@@ -82,6 +82,7 @@ class S2M2(StereoNetwork):
     licence = "CC-BY-NC-4.0"
     multiple = 32
     max_disparity = 0  # the whole row
+    padding = BlurredPadding
     float32_parts = ("disp_init",)  # scores of some hundreds, whose differences count
 
     def __init__(self, variant: str, iterations: int, allow_negative: bool) -> None:
@@ -98,12 +99,6 @@ class S2M2(StereoNetwork):
         self.refiner = LocalRefiner(channels, allow_negative)
         self.upsample_mask_4x_refine = UpsampleLogits(channels)
         self.upsample_mask_1x = FilterLogits(channels)
-
-    def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
-        padding = BlurredPadding(int(left.shape[-2]), int(left.shape[-1]), self.multiple)
-        disparity, confidence = self.match(padding.pad(left), padding.pad(right))
-        return StereoOutput(padding.crop(disparity), padding.crop(confidence))
 
     def match(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""

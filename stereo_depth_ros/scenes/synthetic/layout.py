@@ -42,9 +42,13 @@ class Materials:
 
 @dataclass
 class Scenes:
-    """B scenes. ``focal`` (B,) px; ``opacity`` (B,) of the panes; ``light`` (B, 3) unit vector
-    towards the light; ``ambient``, ``shade`` (B,) 0 to 1, the shadows' waves ``blotches`` (B,)
-    in rad a baseline; ``sky`` (B, 2, 3) colours at the horizon and overhead; ``dots`` (B,) strength of an infra-red projector's dots, 0 for none."""
+    """B scenes.
+
+    ``focal`` (B,) px; ``opacity`` (B,) of the panes; ``light`` (B, 3) unit vector towards the
+    light; ``ambient``, ``shade`` (B,) 0 to 1, the shadows' waves ``blotches`` (B,) in rad a
+    baseline; ``sky`` (B, 2, 3) colours at the horizon and overhead; ``dots`` (B,) strength of an
+    infra-red projector's dots, 0 for none.
+    """
 
     focal: Tensor
     planes: Surfaces
@@ -73,23 +77,23 @@ class Dice:
         self.generator = torch.Generator().manual_seed(seed)
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform in low..high."""
+        """Draw uniformly from low..high."""
         return low + (high - low) * torch.rand(*shape, generator=self.generator)
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform in the logarithm, for sizes."""
+        """Draw uniformly in the logarithm, for sizes."""
         return torch.exp(self.uniform(math.log(low), math.log(high), *shape))
 
     def chance(self, probability: float, *shape: int) -> Tensor:
-        """True with ``probability``."""
+        """Draw True with ``probability``."""
         return torch.rand(*shape, generator=self.generator) < probability
 
     def integers(self, count: int, *shape: int) -> Tensor:
-        """Integers in 0..count - 1."""
+        """Draw integers from 0..count - 1."""
         return torch.randint(count, shape, generator=self.generator)
 
     def normal(self, *shape: int) -> Tensor:
-        """Standard normal."""
+        """Draw from the standard normal distribution."""
         return torch.randn(*shape, generator=self.generator)
 
 
@@ -113,10 +117,8 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
     focal = width * dice.uniform(0.6, 1.4, batch)
     nearest = width * dice.log_uniform(0.06, LARGEST_DISPARITY, batch)
     farthest = (width * dice.log_uniform(0.003, 0.08, batch)).minimum(nearest / 2.5)
-    tilt = rotation(
-        torch.zeros(batch), dice.uniform(-0.3, 0.3, batch), 0.08 * dice.normal(batch)
-    )
-    planes, plane_disparity = _draw_planes(dice, focal, nearest, farthest, tilt, height)
+    tilt = rotation(torch.zeros(batch), dice.uniform(-0.3, 0.3, batch), 0.08 * dice.normal(batch))
+    planes, plane_disparity = _draw_planes(dice, focal, nearest, farthest, tilt, height, width)
     busy = dice.uniform(0.25, 1.0, batch, 1)
 
     def placed(count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -219,7 +221,13 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
 
 
 def _draw_planes(
-    dice: Dice, focal: Tensor, nearest: Tensor, farthest: Tensor, tilt: Tensor, height: int
+    dice: Dice,
+    focal: Tensor,
+    nearest: Tensor,
+    farthest: Tensor,
+    tilt: Tensor,
+    height: int,
+    width: int,
 ) -> tuple[Surfaces, Tensor]:
     """Floor, far wall, side walls, ceiling, each there by chance: a room, a street, or nothing."""
     batch = focal.shape[0]
@@ -244,6 +252,10 @@ def _draw_planes(
         towards = turn[:, :, 2]
         # The camera must lie on the surface's near side with both eyes.
         distance = distance.maximum(towards[:, 0].abs() + 0.5)
+        # Nor may it come nearer than the largest disparity in a corner of the image.
+        x, y, z = towards.unbind(1)
+        steepest = x.abs() * width / 2 + y.abs() * height / 2 + z * focal
+        distance = distance.maximum(steepest / nearest)
         rotations.append(turn * torch.tensor([1.0, -1.0, -1.0]))
         centres.append(towards * distance[:, None])
         present.append(dice.chance(often, batch))

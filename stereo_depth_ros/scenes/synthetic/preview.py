@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stereo_depth_ros.pictures import colour_confidence, colour_disparity
+from stereo_depth_ros.pictures import colour_confidence, colour_disparity, write_image
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
 from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
@@ -23,7 +23,14 @@ def preview(
     """Write ``count`` scenes of ``size`` (height, width) px to ``path``.
 
     Returns pairs/s, texture drawing not counted, and the device's name.
+
+    Raises
+    ------
+    ValueError, OSError
+        For a name that ends like no picture's, or a file that cannot be written.
     """
+    if not cv2.haveImageWriter(str(path)):
+        raise ValueError(f"{path} cannot be written; end its name in .png or .jpg")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dice = Dice(seed)
     bank = draw_bank(seed, 32, photographs(photos) if photos else (), device)
@@ -40,8 +47,7 @@ def preview(
         seconds += time.perf_counter() - began
         rows += [_row(left[i], right[i], truth, i) for i in range(batch)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR)):
-        raise ValueError(f"{path} cannot be written; end its name in .png or .jpg")
+    write_image(path, np.vstack(rows))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
     return count / seconds, name
 

@@ -90,9 +90,7 @@ def _view(scenes: Scenes, height: int, width: int, origin: float) -> View:
 Window = tuple[slice, slice]
 
 
-def _windows(
-    scenes: Scenes, height: int, width: int, origin: float
-) -> list[list[Window | None]]:
+def _windows(scenes: Scenes, height: int, width: int, origin: float) -> list[list[Window | None]]:
     """Return, for boxes, rounds, cards and panes, where in the image each can be met.
 
     None where it is in no scene of the batch. Small windows are what makes a CPU fast enough.
@@ -150,7 +148,7 @@ def _cast(scenes: Scenes, view: View, windows: list[list[Window | None]]) -> _Hi
 
 
 def _visible(left: _Hit, right: _Hit) -> Tensor:
-    """A left pixel is visible where one of the two right pixels at its match shows its surface."""
+    """Tell where one of the two right pixels at a left pixel's match shows its surface."""
     width = left.disparity.shape[2]
     x = torch.arange(width, device=left.disparity.device) - left.disparity
     column = x.floor().long()
@@ -199,9 +197,7 @@ def _code(kind: Surfaces, code: int) -> Tensor:
     return torch.full((*kind.centre.shape[:2], 1), float(code), device=kind.centre.device)
 
 
-def _shade(
-    scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _Hit
-) -> Tensor:
+def _shade(scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _Hit) -> Tensor:
     colour = _colour(scenes, table, bank, view, hit.behind, hit.surface_behind)
     pane = hit.surface != hit.surface_behind
     if pane.any():

@@ -1,6 +1,6 @@
 """What a scene is made of, and where rays meet it.
 
-A ray of pixel (x, y) from camera centre ``o`` = (ox, 0, 0) is o + r / d with r = (x - cx, y - cy, f)
+A ray of pixel (x, y) from camera centre o = (ox, 0, 0) is o + r / d with r = (x - cx, y - cy, f)
 and d the disparity in px: a half-space n.X <= h bounds d linearly, a quadric quadratically.
 """
 
@@ -146,8 +146,8 @@ def round_(surfaces: Surfaces, n: int, view: View) -> Tensor:
     capped = cylinder[:, None, None]
     lower = torch.where(capped, torch.maximum(lower, low), lower)
     upper = torch.where(capped, torch.minimum(upper, high), upper)
-    d = torch.where((upper >= lower) & hit, upper, torch.zeros_like(upper))
-    return d * outside[:, None, None]
+    hit = hit & (upper >= lower) & (upper > 0)
+    return torch.where(hit, upper, torch.zeros_like(upper)) * outside[:, None, None]
 
 
 def card(surfaces: Surfaces, n: int, view: View) -> Tensor:

@@ -106,7 +106,7 @@ def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
     grid = np.pad(grid, 2, mode="wrap")
     scale = SIZE / cells
     large = cv2.resize(grid, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
-    border = int(round(2 * scale))
+    border = round(2 * scale)
     return large[border : border + SIZE, border : border + SIZE]
 
 

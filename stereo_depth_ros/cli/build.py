@@ -1,0 +1,88 @@
+"""Build the TensorRT engine of a graph for this machine's GPU, and prove it.
+
+Takes minutes, on small boards an hour. The engine is kept, so that the node and every other verb
+start with it at once; it is used only after its answers agreed with the graph's own in float32.
+Ctrl-C stops the build and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.tensorrt import BuildOptions, BuildProgress, obtain_engine
+from stereo_depth_ros.engines.tensorrt.cache import copy_engine
+from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
+from stereo_depth_ros.model_card import load_model_card
+
+HELP = "build and prove the TensorRT engine of a graph"
+
+SUFFIX = ".engine"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of ``build``."""
+    parser.add_argument("graph", metavar="GRAPH.onnx", help="or the name of a model in models/")
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        choices=PRECISIONS,
+        help="mixed is that of NAME.mixed.onnx beside NAME.onnx; auto takes it where it is there "
+        "and passes the self-test (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--workspace", type=int, default=0, metavar="MB", help="most scratch memory (default: 3/8)"
+    )
+    parser.add_argument(
+        "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar=f"FILE{SUFFIX}", help="write a copy there too"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build, prove, and say what came of it."""
+    options = BuildOptions(arguments.precision, arguments.workspace, arguments.level)
+    if arguments.output is not None and arguments.output.suffix != SUFFIX:
+        raise ValueError(f"--output is {arguments.output}; its name must end in {SUFFIX}")
+    card = load_model_card(arguments.graph)
+    if card.engine != "onnx":
+        raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
+    with _Bar() as bar:
+        try:
+            file = obtain_engine(card.verified_file(), options, report=bar.show)
+        except KeyboardInterrupt:
+            bar.close()
+            print("stopped; nothing was written")
+            return 130
+    build = file.sidecar["build"]
+    for note in file.notes:
+        print(f"not in {note}")
+    print(
+        f"{file.precision} engine: {file.sidecar['plan']['bytes'] / 1e6:.1f} MB, "
+        f"{build['layers']} layers, built in {build['seconds']:.0f} s ({build['why']})"
+    )
+    print(f"self-test: {file.self_test}")
+    if arguments.output is not None:
+        file = copy_engine(file, arguments.output)
+    print(f"kept as {file.path}")
+    return 0
+
+
+class _Bar(tqdm):
+    """A bar where somebody looks on; silent where the output goes to a file."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            total=100, disable=None, bar_format="{desc} |{bar}| {n:.0f} % {elapsed}", leave=False
+        )
+
+    def show(self, progress: BuildProgress) -> None:
+        """Take up ``progress``."""
+        self.set_description_str(progress.step, refresh=False)
+        self.n = progress.percent or 0
+        self.refresh()

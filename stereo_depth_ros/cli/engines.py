@@ -1,0 +1,82 @@
+"""List the TensorRT engines that this machine keeps, or delete what it cannot use.
+
+An engine is of no use once it is damaged, failed its self-test, or was built from another graph,
+by another TensorRT or for another GPU than what is here now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.tensorrt.cache import (
+    EngineCache,
+    EngineDamaged,
+    EngineFile,
+    machine_key,
+    why_useless,
+)
+from stereo_depth_ros.engines.tensorrt.device import find_device
+from stereo_depth_ros.engines.tensorrt.versions import find_runtime
+
+HELP = "list or prune the TensorRT engines of this machine"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the actions of ``engines``."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION")
+    prune = actions.add_parser("prune", help="delete what is of no use")
+    prune.add_argument("--all", action="store_true", help="delete all that is kept")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List, or prune and say what went."""
+    cache, machine = EngineCache(), _machine()
+    if arguments.action == "prune":
+        # A build that runs now is let finish; its files are not in the way then.
+        with cache.locked(threading.Event()):
+            _prune(cache, machine, arguments.all)
+        return 0
+    found = cache.engines()
+    for path, file in found:
+        print(f"{path.name}  {_words(file)}\n    {why_useless(file, machine) or _state(file)}")
+    print(f"{len(found)} engines in {cache.directory}")
+    return 0
+
+
+def _prune(cache: EngineCache, machine: Mapping[str, Any], everything: bool) -> None:
+    found = cache.engines()
+    doomed = [path for path, file in found if everything or why_useless(file, machine)]
+    size = sum(path.stat().st_size for path in doomed if path.exists())
+    for path in doomed:
+        cache.remove(path)
+        print(path.name)
+    if everything:
+        cache.clear()
+    print(f"{len(doomed)} of {len(found)} engines deleted, {size / 1e6:.1f} MB")
+
+
+def _machine() -> Mapping[str, Any]:
+    try:
+        return machine_key(find_runtime(), find_device())
+    except EngineError as error:
+        print(f"engines of other machines are not told apart: {error}")
+        return {}
+
+
+def _words(file: EngineFile | EngineDamaged) -> str:
+    if isinstance(file, EngineDamaged):
+        return ""
+    sidecar = file.sidecar
+    return (
+        f"{sidecar['plan']['bytes'] / 1e6:.1f} MB, built {sidecar['build']['time']} in "
+        f"{sidecar['build']['seconds']:.0f} s"
+    )
+
+
+def _state(file: EngineFile | EngineDamaged) -> str:
+    tested = file.self_test if isinstance(file, EngineFile) else None
+    return f"ready: {tested}" if tested else "not tested yet"

@@ -1,0 +1,134 @@
+"""The GPU, asked of the driver itself: before a CUDA back end is open, and where none is."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stereo_depth_ros.engines.base import EngineError
+
+_MB = 2**20
+# CUdevice_attribute; these numbers have been the same since CUDA 5.
+_MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
+
+
+@dataclass(frozen=True)
+class Device:
+    """The first visible GPU.
+
+    ``memory_mb`` is its whole memory; ``integrated`` says that it is the memory of the CPU too.
+    """
+
+    name: str
+    compute_capability: str
+    multiprocessors: int
+    memory_mb: int
+    integrated: bool
+
+    def __str__(self) -> str:
+        return f"{self.name}, compute capability {self.compute_capability}"
+
+
+def find_device() -> Device:
+    """Ask the driver for the first visible GPU, without creating a context on it.
+
+    Raises
+    ------
+    EngineError
+        When there is no driver or no GPU.
+    """
+    driver, handle = _first_device()
+    name = ctypes.create_string_buffer(256)
+    _call(driver, "cuDeviceGetName", name, len(name), handle)
+    total = ctypes.c_size_t()
+    _call(driver, "cuDeviceTotalMem_v2", ctypes.byref(total), handle)
+
+    def attribute(number: int) -> int:
+        value = ctypes.c_int()
+        _call(driver, "cuDeviceGetAttribute", ctypes.byref(value), number, handle)
+        return value.value
+
+    return Device(
+        name=name.value.decode(),
+        compute_capability=f"{attribute(_MAJOR)}.{attribute(_MINOR)}",
+        multiprocessors=attribute(_MULTIPROCESSORS),
+        memory_mb=total.value // _MB,
+        integrated=bool(attribute(_INTEGRATED)),
+    )
+
+
+def free_memory_mb(device: Device) -> int:
+    """Return how much of the memory of ``device`` is free, in MB.
+
+    Raises
+    ------
+    EngineError
+        When the driver does not say.
+    """
+    if device.integrated:
+        # The driver counts what the page cache holds as taken.
+        return _available_host_mb()
+    driver, handle = _first_device()
+    free, total = ctypes.c_size_t(), ctypes.c_size_t()
+    with _primary_context(driver, handle):
+        _call(driver, "cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+    return free.value // _MB
+
+
+def board() -> str:
+    """Return machine and, on a Jetson, the release of its Linux, such as "aarch64 R36.4.0"."""
+    try:
+        # "# R36 (release), REVISION: 4.0, GCID: ..."
+        words = Path("/etc/nv_tegra_release").read_text().replace(",", " ").split()
+        return f"{platform.machine()} {words[1]}.{words[words.index('REVISION:') + 1]}"
+    except (OSError, ValueError, IndexError):
+        return platform.machine()
+
+
+def _available_host_mb() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    raise EngineError("/proc/meminfo does not tell the available memory")
+
+
+def _first_device() -> tuple[Any, int]:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        raise EngineError(f"no NVIDIA driver: {error}; install it, or run on the CPU") from error
+    _call(driver, "cuInit", 0)
+    count, handle = ctypes.c_int(), ctypes.c_int()
+    _call(driver, "cuDeviceGetCount", ctypes.byref(count))
+    if not count.value:
+        raise EngineError("the NVIDIA driver sees no GPU; check CUDA_VISIBLE_DEVICES")
+    _call(driver, "cuDeviceGet", ctypes.byref(handle), 0)
+    return driver, handle.value
+
+
+@contextmanager
+def _primary_context(driver: Any, handle: int) -> Iterator[None]:
+    context = ctypes.c_void_p()
+    _call(driver, "cuDevicePrimaryCtxRetain", ctypes.byref(context), handle)
+    try:
+        _call(driver, "cuCtxPushCurrent_v2", context)
+        try:
+            yield
+        finally:
+            _call(driver, "cuCtxPopCurrent_v2", ctypes.byref(ctypes.c_void_p()))
+    finally:
+        _call(driver, "cuDevicePrimaryCtxRelease_v2", handle)
+
+
+def _call(driver: Any, name: str, *arguments: Any) -> None:
+    status = getattr(driver, name)(*arguments)
+    if status:
+        text = ctypes.c_char_p()
+        driver.cuGetErrorString(status, ctypes.byref(text))
+        reason = text.value.decode() if text.value else "unknown"
+        raise EngineError(f"the NVIDIA driver refuses {name}: {reason} (error {status})")

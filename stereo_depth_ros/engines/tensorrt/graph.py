@@ -1,0 +1,229 @@
+"""What an ONNX file says of itself, read without the onnx package, which robots do without.
+
+Weights are skipped, so that a file of any size takes milliseconds per thousand nodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from stereo_depth_ros.engines.base import EngineError
+
+MIXED_SUFFIX = ".mixed.onnx"
+
+_FLOAT, _UINT8 = 1, 2  # TensorProto.DataType
+_EXTERNAL = 1  # TensorProto.DataLocation
+
+_REFUSED = {
+    **dict.fromkeys(("Loop", "Scan", "If"), "cannot be captured in a CUDA graph"),
+    **dict.fromkeys(
+        ("NonZero", "Unique", "Compress", "NonMaxSuppression"),
+        "gives an output whose shape depends on the data",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX file that keeps the graph contract, for images of ``height`` x ``width`` px."""
+
+    path: Path
+    opset: int
+    metadata: dict[str, str]
+    operators: frozenset[str]
+    height: int
+    width: int
+
+    @property
+    def precision(self) -> str:
+        """The types it is written in: "fp32" or "mixed"."""
+        return self.metadata.get("precision", "fp32")
+
+    @property
+    def identity(self) -> tuple[str | int, ...] | None:
+        """What graphs of one network, weights and size share, None where that is unknown."""
+        keys = ("network", "variant", "iterations", "max_disparity", "weights_sha256")
+        values = [self.metadata.get(key, "") for key in keys]
+        unknown = values[-1] in ("", "random")
+        return None if unknown else (*values, self.height, self.width)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, read when first asked for."""
+        return digest(self.path)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of the file at ``path`` in hexadecimal."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            found.update(block)
+    return found.hexdigest()
+
+
+def read_graph(path: Path) -> Graph:
+    """Read the ONNX file at ``path``, and refuse what no TensorRT can run faithfully.
+
+    Raises
+    ------
+    EngineError
+        When the file cannot be read, breaks the graph contract, or holds such an operator.
+    """
+    try:
+        with path.open("rb") as file:
+            # Not closed here: the views of it that a traceback holds would forbid that.
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return _read(path, memoryview(data))
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise EngineError(f"{path}: is no ONNX graph, or is cut short; export it again") from error
+
+
+def counterpart(graph: Graph, precision: str) -> Graph | None:
+    """Return ``graph`` in ``precision``: itself, or the file beside it, else None.
+
+    NAME.onnx and NAME.mixed.onnx belong together where their metadata says that they hold the same
+    network, weights and size.
+    """
+    if graph.precision == precision:
+        return graph
+    name = graph.path.name
+    if precision == "mixed":
+        other = name.removesuffix(".onnx") + MIXED_SUFFIX
+    elif name.endswith(MIXED_SUFFIX):
+        other = name.removesuffix(MIXED_SUFFIX) + ".onnx"
+    else:
+        return None
+    path = graph.path.with_name(other)
+    if not path.is_file():
+        return None
+    found = read_graph(path)
+    fits = found.precision == precision and graph.identity == found.identity is not None
+    return found if fits else None
+
+
+def _read(path: Path, data: memoryview) -> Graph:
+    opset, metadata = 0, {}
+    values: dict[int, dict] = {11: {}, 12: {}}  # inputs, outputs
+    operators = set()
+    for number, value in _fields(data):
+        if number == 8:  # opset_import
+            entry = dict(_fields(value))
+            if not bytes(entry.get(1, b"")):
+                opset = entry[2]
+        elif number == 14:  # metadata_props
+            entry = dict(_fields(value))
+            metadata[_text(entry[1])] = _text(entry.get(2, b""))
+        elif number == 7:  # graph
+            for kind, item in _fields(value):
+                if kind == 1:  # node
+                    operators.add(_operator(path, item))
+                elif kind == 5:  # initializer
+                    _refuse_external(path, item)
+                elif kind in values:
+                    name, description = _value(item)
+                    values[kind][name] = description
+    _check_operators(path, operators, opset)
+    height, width = _checked_size(path, values[11], values[12])
+    for key in ("network", "max_disparity"):
+        if key not in metadata:
+            raise EngineError(f"{path}: metadata '{key}' is missing; export the graph again")
+    return Graph(path, opset, metadata, frozenset(operators), height, width)
+
+
+def _operator(path: Path, node: memoryview) -> str:
+    entry = dict(_fields(node))
+    operator, domain = _text(entry[4]), _text(entry.get(7, b""))
+    if domain not in ("", "ai.onnx"):
+        raise EngineError(
+            f"{path}: operator {operator} is of domain '{domain}', which needs a plugin; export "
+            "the graph with standard operators"
+        )
+    return operator
+
+
+def _refuse_external(path: Path, tensor: memoryview) -> None:
+    for number, value in _fields(tensor):
+        if number == 14 and value == _EXTERNAL:
+            raise EngineError(f"{path}: its weights lie in another file; save it as one file")
+
+
+def _check_operators(path: Path, operators: set[str], opset: int) -> None:
+    for operator in sorted(operators & set(_REFUSED)):
+        raise EngineError(f"{path}: operator {operator} {_REFUSED[operator]}; export without it")
+    if "GridSample" in operators and opset >= 20:
+        raise EngineError(
+            f"{path}: is of opset {opset}, whose GridSample TensorRT 10 samples by nearest "
+            "without a word; export with opset 17"
+        )
+
+
+def _checked_size(path: Path, inputs: dict, outputs: dict) -> tuple[int, int]:
+    shape = inputs.get("left", (0, ()))[1]
+    height, width = shape[1:3] if len(shape) == 4 else (0, 0)
+    image, answer = (_UINT8, (1, height, width, 3)), (_FLOAT, (1, height, width))
+    if (
+        not (height and width)
+        or inputs != {"left": image, "right": image}
+        or outputs != {"disparity": answer, "confidence": answer}
+    ):
+        raise EngineError(
+            f"{path}: breaks the graph contract: inputs left, right uint8 (1, H, W, 3) and "
+            "outputs disparity, confidence float32 (1, H, W), all static; export it again"
+        )
+    return height, width
+
+
+def _value(value: memoryview) -> tuple[str, tuple[int, tuple[int, ...]]]:
+    """Return name, element type and shape of a ValueInfoProto; 0 is an axis that is not static."""
+    entry = dict(_fields(value))
+    tensor = dict(_fields(dict(_fields(entry[2]))[1]))
+    shape = tuple(
+        dict(_fields(dimension)).get(1, 0) for _, dimension in _fields(tensor.get(2, b""))
+    )
+    return _text(entry[1]), (tensor.get(1, 0), shape)
+
+
+def _text(value: memoryview | bytes) -> str:
+    return bytes(value).decode()
+
+
+def _fields(data: memoryview | bytes) -> Iterator[tuple[int, Any]]:
+    """Yield number and value of each field of a protocol buffers message, nothing copied."""
+    position, end = 0, len(data)
+    while position < end:
+        tag, position = _varint(data, position)
+        kind = tag & 7
+        if kind == 0:
+            value, position = _varint(data, position)
+            yield tag >> 3, value
+            continue
+        if kind == 2:
+            length, position = _varint(data, position)
+        elif kind in (1, 5):
+            length = 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+        if position + length > end:
+            raise ValueError("cut short")
+        yield tag >> 3, data[position : position + length]
+        position += length
+
+
+def _varint(data: memoryview | bytes, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = data[position]
+        value |= (byte & 127) << shift
+        position += 1
+        if byte < 128:
+            return value, position
+        shift += 7

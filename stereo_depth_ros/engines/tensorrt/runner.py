@@ -1,0 +1,153 @@
+"""Runs a built engine with nothing but the GPU's own time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from contextlib import ExitStack
+
+import numpy as np
+
+from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.tensorrt.buffers import Block
+from stereo_depth_ros.engines.tensorrt.cache import EngineFile
+from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
+from stereo_depth_ros.engines.tensorrt.execution import Execution
+from stereo_depth_ros.engines.tensorrt.replay import Replay
+from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime
+
+_LOG = logging.getLogger(__name__)
+
+
+class TensorRTEngine:
+    """One engine file on one GPU; see `stereo_depth_ros.engines.base.Engine`.
+
+    ``cuda_backend`` is "auto", "pycuda" or "cuda-python". ``cuda_graph`` False enqueues every frame
+    step by step. ``mapped`` says whether the GPU reads images and writes answers in the memory of
+    the CPU, None taking what suits the GPU: it does where both share one memory. ``cuda`` and
+    ``runtime`` replace what is found here.
+
+    Raises
+    ------
+    EngineDamaged
+        When TensorRT refuses the file, so that building it anew may help.
+    EngineError
+        When there is no CUDA or no TensorRT, or too little memory.
+    """
+
+    def __init__(
+        self,
+        file: EngineFile,
+        cuda_backend: str = "auto",
+        *,
+        cuda_graph: bool = True,
+        mapped: bool | None = None,
+        cuda: Cuda | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
+        self._thread = threading.get_ident()
+        self._inputs: dict[str, np.ndarray] = {}
+        self._outputs: dict[str, np.ndarray] = {}
+        self._held = ExitStack()
+        self._closed = False
+        # First CUDA: where there is no GPU, TensorRT may end the process.
+        self._cuda = cuda or open_cuda(cuda_backend)
+        try:
+            runtime = runtime or find_runtime(file.runtime)
+            with self._cuda.current():
+                how = self._start(file, runtime, cuda_graph, mapped)
+        except BaseException:
+            self.close()
+            raise
+        height, width = file.size
+        metadata = file.metadata
+        self.spec = EngineSpec(
+            name=metadata["network"],
+            backend=file.runtime,
+            height=height,
+            width=width,
+            max_disparity=float(metadata["max_disparity"]),
+            precision=file.precision,
+            device=self._cuda.device,
+            provenance=f"{file.path}, {runtime}, {self._cuda.name}, {how}",
+            licence=metadata.get("licence", ""),
+            commercial=metadata.get("commercial") != "false",
+        )
+
+    def _start(
+        self, file: EngineFile, runtime: Runtime, cuda_graph: bool, mapped: bool | None
+    ) -> str:
+        """Acquire all that is released in reverse by `close`; returns in words how it runs."""
+        cuda = self._cuda
+        if mapped is None:
+            mapped = cuda.integrated
+        height, width = file.size
+        image, answer = (1, height, width, 3), (1, height, width)
+        stream = cuda.create_stream()
+        self._held.callback(cuda.destroy_stream, stream)
+        inputs = Block(cuda, {"left": (image, np.uint8), "right": (image, np.uint8)}, mapped)
+        self._held.callback(inputs.free)
+        outputs = Block(
+            cuda, {"disparity": (answer, np.float32), "confidence": (answer, np.float32)}, mapped
+        )
+        self._held.callback(outputs.free)
+        execution = Execution(runtime, file)
+        self._held.callback(execution.close)
+        execution.bind({**inputs.addresses, **outputs.addresses})
+        self._inputs, self._outputs = inputs.arrays, outputs.arrays
+        self._replay = Replay(cuda, stream, inputs, outputs, execution.enqueue)
+        self._held.callback(self._replay.close)
+        # The first run does what TensorRT has put off; paid here, not by the first frame.
+        self._replay.run()
+        memory = "mapped memory" if mapped else "pinned memory"
+        if not cuda_graph:
+            return f"{memory}, no CUDA graph"
+        try:
+            if reason := execution.why_no_capture(stream):
+                raise EngineError(reason)
+            self._replay.use_graph()
+        except EngineError as error:
+            # An engine that works is worth more than one that is fast; but this must work.
+            self._replay.run()
+            return f"{memory}, no CUDA graph: {error}"
+        return f"{memory}, CUDA graph"
+
+    def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
+        self._check_thread()
+        if self._closed:
+            raise EngineError(f"{self.spec.name}: the engine is closed")
+        for name, image in (("left", left), ("right", right)):
+            target = self._inputs[name]
+            if image.shape != target.shape[1:] or image.dtype != target.dtype:
+                raise EngineError(
+                    f"{self.spec.name}: {name} is {image.dtype} {image.shape}, not "
+                    f"{target.dtype} {target.shape[1:]}"
+                )
+            # Straight into page-locked memory, whatever the strides of the image.
+            target[0] = image
+        with self._cuda.current():
+            self._replay.run()
+        return self._outputs["disparity"][0].copy(), self._outputs["confidence"][0].copy()
+
+    def close(self) -> None:
+        """Release graph, context, engine, memory, stream and CUDA, in this order."""
+        if self._closed:
+            return
+        self._check_thread()
+        self._closed = True
+        self._inputs = self._outputs = {}
+        for release in (self._release, self._cuda.close):
+            try:
+                release()
+            except EngineError as error:
+                # A GPU that has failed gives nothing back, and whoever closes can do nothing.
+                _LOG.warning("while closing: %s", error)
+
+    def _release(self) -> None:
+        with self._cuda.current():
+            self._held.close()
+
+    def _check_thread(self) -> None:
+        if threading.get_ident() != self._thread:
+            raise EngineError("a TensorRT engine belongs to the thread that opened it")

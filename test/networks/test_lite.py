@@ -1,0 +1,211 @@
+import pytest
+import torch
+from generator import fill, stereo_pair
+from parity import as_tensor
+
+from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
+from stereo_depth_ros.export import export_onnx
+from stereo_depth_ros.export.agreement import measure_agreement
+from stereo_depth_ros.networks import NetworkError, create_network
+from stereo_depth_ros.networks.lite import CANDIDATES, SPAN, Lite, correlation, softmax
+
+
+def build(**config):
+    network = create_network("lite", **config)
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    network.load_state_dict({key: torch.from_numpy(x) for key, x in fill(shapes).items()})
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def network():
+    return build()
+
+
+def pair(height, width, seed=0):
+    return [as_tensor(image) for image in stereo_pair(height, width, seed)]
+
+
+@pytest.mark.parametrize("candidates", [1, 5, 12, 20], ids="{} candidates".format)
+def test_correlation_is_that_of_the_direct_loop(candidates):
+    torch.manual_seed(0)
+    left, right = torch.randn(2, 2, 7, 3, 12)
+
+    volume = correlation(left, right, candidates)
+
+    expected = torch.zeros(2, candidates, 3, 12)
+    for d in range(candidates):
+        for x in range(d, 12):
+            expected[:, d, :, x] = (left[..., x] * right[..., x - d]).sum(1)
+    torch.testing.assert_close(volume, expected)
+
+
+def test_softmax_is_that_over_the_channels_even_of_large_logits():
+    torch.manual_seed(0)
+    logits = 200 * torch.randn(2, 9, 4, 5)
+
+    torch.testing.assert_close(softmax(logits), logits.softmax(1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(51, 77), (17, 33), (9, 130)])
+@torch.inference_mode()
+def test_any_size_gives_maps_of_that_size(network, height, width):
+    disparity, confidence = network(*pair(height, width))
+
+    assert disparity.shape == confidence.shape == (1, 1, height, width)
+    assert disparity.dtype == confidence.dtype == torch.float32
+    assert disparity.isfinite().all()
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
+    assert confidence.std() > 0.005
+
+
+@torch.inference_mode()
+def test_batch_is_its_pairs_one_by_one(network):
+    pairs = [pair(64, 96, seed) for seed in (0, 1)]
+
+    together = network(*(torch.cat(views) for views in zip(*pairs, strict=True)))
+
+    for number, views in enumerate(pairs):
+        for got, alone in zip(together, network(*views), strict=True):
+            torch.testing.assert_close(got[number : number + 1], alone, atol=1e-3, rtol=1e-4)
+
+
+@torch.inference_mode()
+def test_left_and_right_are_told_apart(network):
+    left, right = pair(64, 96)
+
+    assert (network(left, right).disparity - network(right, left).disparity).abs().mean() > 0.1
+
+
+def certain_of(candidate, **config):
+    """Return a network that always answers with one candidate."""
+    network = build(**config)
+    with torch.no_grad():
+        network.score.weight.zero_()
+        network.score.bias.fill_(0)[candidate] = 100
+    return network
+
+
+@pytest.mark.parametrize(
+    ("max_disparity", "candidate", "expected"),
+    [
+        (16, 3, 12),
+        (64, 0, 0),
+        (64, 15, 60),
+        (65, 16, 64),
+        (SPAN, CANDIDATES - 1, SPAN - 4),
+        (2 * SPAN, 10, 80),
+        (2 * SPAN, CANDIDATES - 1, 2 * (SPAN - 4)),
+    ],
+)
+@torch.inference_mode()
+def test_candidates_stand_for_steps_of_a_full_size_disparity(max_disparity, candidate, expected):
+    network = certain_of(candidate, max_disparity=max_disparity)
+
+    disparity = network(*pair(64, 96)).disparity
+
+    torch.testing.assert_close(disparity, torch.full_like(disparity, float(expected)))
+
+
+@pytest.mark.parametrize("max_disparity", [16, 64, 100, SPAN, 384])
+@torch.inference_mode()
+def test_no_answer_lies_beyond_the_range(max_disparity):
+    torch.manual_seed(0)
+    network = build(max_disparity=max_disparity)
+    network.score.weight.mul_(50)
+
+    disparity = network(*pair(48, 80)).disparity
+
+    assert disparity.min() >= 0
+    assert 0.4 * max_disparity < disparity.max() <= max_disparity
+
+
+@torch.inference_mode()
+def test_larger_range_is_matched_at_a_reduced_size(network):
+    left, right = pair(96, 128)
+    wide = build(max_disparity=2 * SPAN)
+    small = [torch.nn.functional.interpolate(x, (48, 64), mode="bilinear") for x in (left, right)]
+
+    got = wide(left, right).disparity
+
+    expected = 2 * network(*small).disparity
+    at_its_pixels = torch.nn.functional.interpolate(got, (48, 64), mode="bilinear")
+    # Raising it and lowering it again smooths a little.
+    assert (at_its_pixels - expected).abs().median() < 0.05 * expected.std()
+
+
+@torch.inference_mode()
+def test_smaller_range_leaves_the_weights_as_they_are(network):
+    small = Lite(max_disparity=64)
+
+    small.load_state_dict(network.state_dict())
+
+    assert small.matches(*pair(32, 64)).logits.shape == (1, 16, 8, 16)
+
+
+@pytest.mark.parametrize("max_disparity", [0, 15, -1])
+def test_range_too_small_to_match_is_refused(max_disparity):
+    with pytest.raises(NetworkError, match=f"max_disparity is {max_disparity}, at least 16"):
+        create_network("lite", max_disparity=max_disparity)
+
+
+@torch.inference_mode()
+def test_upsampling_raises_a_plain_map_to_itself_and_stays_between_neighbours(network):
+    torch.manual_seed(0)
+    aggregated, quarter, half = (
+        torch.randn(1, *shape) for shape in ((48, 8, 12), (32, 8, 12), (16, 16, 24))
+    )
+    plain, uneven = torch.full((1, 1, 8, 12), 5.25), 40 * torch.rand(1, 1, 8, 12)
+
+    raised = network.upsampling(plain, aggregated, quarter, half)
+
+    torch.testing.assert_close(raised, torch.full((1, 1, 32, 48), 21.0))
+    raised = network.upsampling(uneven, aggregated, quarter, half)
+    around = torch.nn.functional.pad(4 * uneven, (1, 1, 1, 1), mode="replicate")
+    for sign in (1, -1):
+        most = torch.nn.functional.max_pool2d(sign * around, 3, stride=1)
+        assert (sign * raised <= most.repeat_interleave(4, 2).repeat_interleave(4, 3) + 1e-3).all()
+
+
+def test_confidence_learns_nothing_into_the_disparity():
+    network = build().train()
+
+    network.matches(*pair(32, 64)).confidence_logit.sum().backward()
+
+    learning = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
+    assert learning == {"confidence"}
+
+
+def test_graph_is_small_and_agrees_with_pytorch(network, tmp_path):
+    path = export_onnx(network, 60, 100, tmp_path / "lite.onnx")
+
+    assert sum(p.numel() for p in network.parameters()) < 2e6
+    assert path.stat().st_size <= 8e6
+    assert measure_agreement(network, path, *stereo_pair(60, 100)).worst < 1e-3
+
+
+@torch.inference_mode()
+def test_weights_on_disk_are_the_same_network(tmp_path):
+    network = build(max_disparity=96)
+    info = WeightsInfo("lite", "base", {"max_disparity": 96}, network.licence)
+
+    save_weights(tmp_path / "lite.safetensors", network.state_dict(), info)
+    loaded, about = load_weights(tmp_path / "lite.safetensors")
+
+    assert about == info
+    assert loaded.max_disparity == 96
+    views = pair(48, 80)
+    for got, expected in zip(loaded(*views), network(*views), strict=True):
+        assert torch.equal(got, expected)
+
+
+@torch.inference_mode()
+def test_half_precision_stays_close(network):
+    views = pair(64, 96)
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = network(*views).disparity
+
+    exact = network(*views).disparity
+    assert rough.dtype == torch.float32
+    assert (rough - exact).abs().median() < 0.1 * exact.std()

@@ -1,0 +1,119 @@
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from handmade import one_of
+
+from stereo_depth_ros.scenes.synthetic import render
+from stereo_depth_ros.scenes.synthetic.layout import LARGEST_DISPARITY, Dice, draw, rotation
+from stereo_depth_ros.scenes.synthetic.textures import draw_bank
+
+HEIGHT, WIDTH = 48, 80
+
+
+@pytest.fixture(scope="module")
+def bank():
+    return draw_bank(0, 4)
+
+
+@pytest.fixture(scope="module")
+def many(bank):
+    """Truth of 64 scenes of eight seeds, one after the other."""
+    return [
+        render(draw(Dice(seed), 8, HEIGHT, WIDTH, 4), bank, HEIGHT, WIDTH) for seed in range(8)
+    ]
+
+
+def tensors(part):
+    if isinstance(part, torch.Tensor):
+        return [part]
+    return [tensor for f in fields(part) for tensor in tensors(getattr(part, f.name))]
+
+
+def test_seed_decides_the_scenes():
+    first, again, other = (tensors(draw(Dice(seed), 3, HEIGHT, WIDTH, 4)) for seed in (3, 3, 4))
+
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not any(
+        torch.equal(a, b) for a, b in zip(first, other, strict=True) if a.is_floating_point() and a.std() > 0
+    )
+
+
+def test_everything_drawn_and_rendered_is_finite(many):
+    assert all(tensor.isfinite().all() for tensor in tensors(draw(Dice(0), 32, HEIGHT, WIDTH, 4)))
+    for batch in many:
+        assert all(tensor.isfinite().all() for tensor in tensors(batch))
+
+
+def test_disparities_stay_within_the_range_that_is_trained_for(many):
+    disparity = torch.cat([batch.disparity for batch in many])
+
+    assert disparity.min() >= 0
+    # A body's near side may stick out of the range that its centre keeps to by a tenth.
+    assert disparity.max() <= LARGEST_DISPARITY * WIDTH / 0.9
+    nearest = disparity.amax((1, 2, 3)) / WIDTH
+    assert nearest.max() > 0.7 * LARGEST_DISPARITY
+    assert nearest.min() < 0.3 * LARGEST_DISPARITY
+
+
+def test_images_are_colours(many):
+    for batch in many:
+        for image in (batch.left, batch.right):
+            assert image.min() >= 0
+            assert image.max() <= 1
+            assert image.shape == (8, 3, HEIGHT, WIDTH)
+
+
+def test_scenes_differ_in_what_they_hold(many):
+    sky = torch.cat([(batch.disparity == 0).float().mean((1, 2, 3)) for batch in many])
+    hidden = 1 - torch.cat([batch.visible.float().mean((1, 2, 3)) for batch in many])
+
+    assert (sky == 0).any()
+    assert (sky > 0.2).any()
+    assert 0.03 < hidden.mean() < 0.4
+
+
+def test_scenes_of_a_batch_are_those_rendered_one_by_one(bank):
+    scenes = draw(Dice(11), 4, HEIGHT, WIDTH, 4)
+
+    batch = render(scenes, bank, HEIGHT, WIDTH)
+
+    for b in range(4):
+        alone = render(one_of(scenes, b), bank, HEIGHT, WIDTH)
+        torch.testing.assert_close(batch.disparity[b], alone.disparity[0], atol=1e-3, rtol=0)
+        # Rounding may decide a pixel on an edge of the texture.
+        for view in ("left", "right"):
+            apart = (getattr(batch, view)[b] - getattr(alone, view)[0]).abs()
+            assert (apart > 1e-3).float().mean() < 1e-3
+        assert (batch.visible[b] != alone.visible[0]).float().mean() < 1e-3
+
+
+def test_size_changes_the_scale_and_not_the_scene(bank):
+    small, large = (
+        render(draw(Dice(5), 4, HEIGHT * k, WIDTH * k, 4), bank, HEIGHT * k, WIDTH * k)
+        for k in (1, 3)
+    )
+
+    # Pixel centres of the small image are those of every third pixel of the large one.
+    difference = (large.disparity[:, :, 1::3, 1::3] - 3 * small.disparity).abs()
+    assert np.median(difference.numpy()) < 1e-3
+
+
+def test_rotation_turns_about_y_then_x_then_z():
+    yaw, pitch, roll = (torch.tensor([angle]) for angle in (0.5, -0.3, 0.8))
+    zero = torch.zeros(1)
+
+    whole = rotation(yaw, pitch, roll)[0]
+
+    steps = [rotation(zero, zero, roll), rotation(zero, pitch, zero), rotation(yaw, zero, zero)]
+    torch.testing.assert_close(whole, torch.linalg.multi_dot([step[0] for step in steps]))
+    torch.testing.assert_close(whole @ whole.T, torch.eye(3), atol=1e-6, rtol=0)
+    quarter = torch.tensor([torch.pi / 2])
+    x, y, z = torch.eye(3)
+    for turn, start, end in (
+        (rotation(quarter, zero, zero), z, x),
+        (rotation(zero, quarter, zero), y, z),
+        (rotation(zero, zero, quarter), x, y),
+    ):
+        torch.testing.assert_close(turn[0] @ start, end, atol=1e-6, rtol=0)

@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from stereo_depth_ros.training import stream as stream_module
+from stereo_depth_ros.training.stream import SceneStream
+
+
+@pytest.fixture(autouse=True)
+def _few_textures(monkeypatch):
+    """Drawing them is what takes long."""
+    monkeypatch.setattr(stream_module, "_TEXTURES", 2)
+
+
+def stream(**changes):
+    settings = {"scene": (48, 80), "crop": (32, 48), "batch": 2, "seed": 5}
+    return SceneStream(**{**settings, **changes})
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How many scenes and texture banks were made, and how many scenes at a time."""
+    counts = {"scenes": 0, "banks": 0, "sizes": set()}
+
+    def draw(dice, batch, *others):
+        counts["scenes"] += batch
+        counts["sizes"].add(batch)
+        return stream_module_draw(dice, batch, *others)
+
+    def draw_bank(*arguments):
+        counts["banks"] += 1
+        return stream_module_draw_bank(*arguments)
+
+    stream_module_draw, stream_module_draw_bank = stream_module.draw, stream_module.draw_bank
+    monkeypatch.setattr(stream_module, "draw", draw)
+    monkeypatch.setattr(stream_module, "draw_bank", draw_bank)
+    return counts
+
+
+def test_sample_is_a_batch_of_crops():
+    sample = stream().next()
+
+    for image in (sample.left, sample.right):
+        assert image.shape == (2, 3, 32, 48)
+        assert image.dtype == torch.float32
+        assert torch.equal(image, image.byte().float())
+    for truth, kind in ((sample.disparity, torch.float32), (sample.visible, torch.bool)):
+        assert truth.shape == (2, 1, 32, 48)
+        assert truth.dtype == kind
+    assert not torch.equal(sample.disparity[0], sample.disparity[1])
+
+
+def test_truth_is_cut_out_where_the_images_are():
+    samples = stream(scene=(64, 128), crop=(48, 96), batch=4, reuse=4)
+
+    better = 0
+    for _ in range(4):
+        sample = samples.next()
+        column = torch.arange(96) - sample.disparity
+        grid_x = (column.clamp(0, 95) / 95 * 2 - 1)[:, 0]
+        errors = []
+        for down in (0, 10):  # the truth of a crop ten rows off would be that bad
+            rows = (torch.arange(48.0) / 47 * 2 - 1)[:, None].expand_as(grid_x)
+            grid = torch.stack([grid_x.roll(down, 1), rows], dim=3)
+            warped = torch.nn.functional.grid_sample(sample.right, grid, align_corners=True)
+            difference = (warped - sample.left).abs().mean(1, keepdim=True)
+            errors.append(difference[sample.visible].mean())
+        better += errors[0] < errors[1]
+    assert better == 4
+
+
+def test_seed_decides_the_samples():
+    first, again, other = (stream(seed=seed) for seed in (5, 5, 6))
+
+    for _ in range(3):
+        a, b, c = (s.next() for s in (first, again, other))
+        for name in ("left", "right", "disparity", "visible"):
+            assert torch.equal(getattr(a, name), getattr(b, name))
+        assert not torch.equal(a.left, c.left)
+
+
+def test_every_sample_shows_new_scenes_unless_they_are_reused(counted):
+    samples = stream(reuse=1)
+
+    truths = [samples.next().disparity for _ in range(4)]
+
+    assert counted["scenes"] == 8
+    assert len({float(truth.sum()) for batch in truths for truth in batch}) == 8
+
+
+@pytest.mark.parametrize("reuse", [2, 5])
+def test_scene_is_reused_as_often_as_asked(counted, reuse):
+    samples = stream(reuse=reuse)
+
+    for _ in range(4 * reuse):
+        samples.next()
+
+    # A batch of scenes must be there at once.
+    assert 8 <= counted["scenes"] <= 10
+
+
+def test_reused_scenes_are_cropped_and_photographed_anew():
+    samples = stream(reuse=100, batch=1)
+
+    first, *others = (samples.next() for _ in range(6))
+
+    assert all(not torch.equal(first.left, sample.left) for sample in others)
+    assert all(not torch.equal(first.disparity, sample.disparity) for sample in others)
+
+
+def test_pool_forgets_old_scenes(counted):
+    samples = stream(reuse=2, batch=1, crop=(48, 80))
+    old = {float(samples.next().disparity.sum()) for _ in range(8)}
+
+    for _ in range(60):
+        samples.next()
+
+    assert old.isdisjoint(float(samples.next().disparity.sum()) for _ in range(20))
+
+
+def test_textures_are_renewed_after_some_scenes(counted, monkeypatch):
+    monkeypatch.setattr(stream_module, "_SCENES_PER_BANK", 4)
+    samples = stream()
+
+    for _ in range(5):
+        samples.next()
+
+    assert counted["scenes"] == 10
+    assert counted["banks"] == 3
+
+
+@pytest.mark.parametrize("crop", [(49, 48), (32, 96)])
+def test_crop_larger_than_the_scene_is_refused(crop):
+    with pytest.raises(ValueError, match="does not fit into scenes of"):
+        stream(crop=crop)

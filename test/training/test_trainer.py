@@ -1,0 +1,281 @@
+"""Training end to end, on scenes of 64x96 px."""
+
+import argparse
+import shlex
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from stereo_depth_ros.checkpoints import load_weights
+from stereo_depth_ros.cli import train
+from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.model_card import load_model_card
+from stereo_depth_ros.training import stream, trainer
+from stereo_depth_ros.training.release import command, release
+from stereo_depth_ros.training.trainer import Recipe, Trainer
+
+RECIPE = Recipe(
+    steps=20,
+    batch=2,
+    scene=(64, 96),
+    crop=(64, 96),
+    reuse=1000,  # the same few scenes all the time, so that the loss must fall
+    learning_rate=3e-3,
+    seed=3,
+    validate_every=10,
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_textures():
+    """Drawing them is what takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "_TEXTURES", 2)
+        yield
+
+
+class Interrupted(Exception):
+    """Stands for a pull of the plug."""
+
+
+def trained(recipe, folder, until=None):
+    """Train in ``folder``; return the trainer, its loss at every step and its figures.
+
+    With ``until`` the run is interrupted after so many steps.
+    """
+    losses = []
+
+    def watched(*arguments):
+        if len(losses) == until:
+            raise Interrupted
+        terms = loss(*arguments)
+        losses.append(sum(float(term.detach()) for term in terms.values()))
+        return terms
+
+    loss = trainer.loss
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer, "loss", watched)
+        run = Trainer(recipe, folder)
+        figures = {}
+        try:
+            figures = run.run()
+        except Interrupted:
+            assert until is not None
+    return run, losses, figures
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that came to its end, its losses, its figures and the card of its release."""
+    run, losses, figures = trained(RECIPE, tmp_path_factory.mktemp("run"))
+    return run, losses, figures, release(run, (64, 96))
+
+
+def checkpoint(folder):
+    return torch.load(folder / "checkpoint.pt", weights_only=True)
+
+
+def test_loss_falls(finished):
+    _, losses, _, _ = finished
+
+    assert len(losses) == RECIPE.steps
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-4:]) < 0.75 * np.mean(losses[:4])
+
+
+def test_run_leaves_checkpoint_figures_and_log(finished):
+    run, _, figures, _ = finished
+
+    assert checkpoint(run.folder)["step"] == run.step == RECIPE.steps
+    assert set(figures) == {"epe", "bad2"}
+    assert all(np.isfinite(value) for value in figures.values())
+    assert list(run.folder.glob("events.out.tfevents.*"))
+    assert not list(run.folder.glob("*.partial"))
+
+
+def test_log_holds_losses_figures_and_the_picture(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = EventAccumulator(str(finished[0].folder)).Reload()
+
+    assert [event.step for event in log.Scalars("validation/epe")] == [10, 20]
+    assert log.Scalars("validation/bad2")[-1].value == pytest.approx(finished[2]["bad2"], rel=1e-5)
+    (*_, picture) = log.Images("pair")
+    assert (picture.height, picture.width) == (4 * 32, 4 * 48)
+
+
+def test_averaged_weights_follow_the_trained_ones(finished):
+    run = finished[0]
+    start = torch.nn.utils.parameters_to_vector(fresh(RECIPE.seed).parameters())
+    now, average = (
+        torch.nn.utils.parameters_to_vector(network.parameters()).detach()
+        for network in (run.network, run.average)
+    )
+
+    assert (now - start).norm() > 0.1
+    assert 0 < (average - now).norm() < 0.7 * (now - start).norm()
+    assert not run.average.training
+
+
+def fresh(seed):
+    torch.manual_seed(seed)
+    return trainer.Lite()
+
+
+def test_interrupted_run_goes_on_where_it_was_last_saved(tmp_path):
+    recipe = replace(RECIPE, steps=6, validate_every=2)
+    first, losses, _ = trained(recipe, tmp_path, until=5)
+    assert len(losses) == 5
+    saved = checkpoint(tmp_path)
+    assert saved["step"] == 4
+
+    again = Trainer(recipe, tmp_path)
+
+    assert again.step == 4
+    for mine, kept in ((again.network, "network"), (again.average, "average")):
+        for key, value in mine.state_dict().items():
+            assert torch.equal(value, saved[kept][key]), key
+    assert any(
+        not torch.equal(value, first.network.state_dict()[key])
+        for key, value in saved["network"].items()
+    )
+    assert again.optimiser.state_dict()["state"][0]["step"] == 4
+
+    resumed, losses, _ = trained(recipe, tmp_path)
+    assert (resumed.step, len(losses)) == (6, 2)
+    assert checkpoint(tmp_path)["step"] == 6
+
+    _, losses, figures = trained(recipe, tmp_path)
+    assert (losses, figures) == ([], {})
+
+
+def test_seed_decides_the_run(tmp_path):
+    first, again, other = (
+        trained(replace(RECIPE, seed=seed), tmp_path / name, until=2)[1]
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+
+    assert first == again
+    assert first[0] != other[0]
+
+
+def test_resumed_run_does_not_see_the_scenes_of_its_start_again(tmp_path):
+    recipe = replace(RECIPE, steps=3, validate_every=1, learning_rate=0.0)
+
+    # With a learning rate of 0 the loss can tell nothing but the scenes.
+    start = trained(recipe, tmp_path, until=1)[1]
+    resumed = trained(recipe, tmp_path, until=1)[1]
+
+    assert abs(start[0] - resumed[0]) > 1e-4
+
+
+def test_folder_without_photographs_stops_the_run_at_once(tmp_path):
+    run = Trainer(replace(RECIPE, photos=str(tmp_path / "none")), tmp_path / "run")
+
+    with pytest.raises(ValueError, match=r"no .jpg or .png below"):
+        run.run()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": 0}, "steps is 0, at least 1"),
+        ({"batch": 0}, "batch is 0, at least 1"),
+        ({"reuse": -1}, "reuse is -1, at least 1"),
+        ({"validate_every": 0}, "validate_every is 0, at least 1"),
+        ({"crop": (64, 90)}, "crop is 64x90; give multiples of 16"),
+    ],
+)
+def test_recipe_that_nothing_can_be_trained_with_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        Recipe(**changes)
+
+
+def test_learning_rate_warms_up_and_falls_to_a_fiftieth():
+    rates = [trainer._schedule(step, 1000) for step in range(1001)]
+
+    assert rates[0] == pytest.approx(1 / 20)
+    assert max(rates) == rates[20] == pytest.approx(1)
+    assert all(a < b for a, b in zip(rates[:19], rates[1:20], strict=True))
+    assert all(a > b for a, b in zip(rates[20:-1], rates[21:], strict=True))
+    assert rates[1000] == pytest.approx(0.02)
+
+
+def test_released_card_names_a_graph_that_runs(finished):
+    run, _, figures, path = finished
+
+    card = load_model_card(str(path))
+
+    assert card.verified_file() == run.folder / "lite.onnx"
+    assert (card.network, card.variant) == ("lite", "base")
+    assert (card.licence, card.commercial) == ("Apache-2.0", True)
+    assert "96x64" in card.summary
+    assert f"{RECIPE.steps} steps" in card.summary
+    # Rendered pairs are the same as in training, so are the weights: so must be the figures.
+    measured = {name: card.measured[name] for name in figures}
+    assert measured == pytest.approx(figures, abs=2e-3)
+
+    engine = open_engine(str(path))
+    left, right = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3), np.uint8)
+    disparity, confidence = engine.infer(left, right)
+    engine.close()
+    network, info = load_weights(run.folder / "lite.safetensors")
+    assert (info.network, info.commercial) == ("lite", True)
+    with torch.inference_mode():
+        expected = network(
+            *(torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in (left, right))
+        )
+    np.testing.assert_allclose(disparity, expected.disparity[0, 0], atol=1e-2)
+    np.testing.assert_allclose(confidence, expected.confidence[0, 0], atol=1e-3)
+
+
+def test_released_weights_are_the_averaged_ones(finished):
+    run, _, _, _ = finished
+
+    network, _ = load_weights(run.folder / "lite.safetensors")
+
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, run.average.state_dict()[key]), key
+
+
+def parsed(text, launcher):
+    """Read a command line as the program does; return its recipe and size."""
+    words = shlex.split(text)
+    assert words[: len(launcher) + 1] == [*launcher, "train"]
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    arguments = parser.parse_args(words[len(launcher) + 1 :])
+    given = {
+        name: getattr(arguments, name)
+        for name in Recipe.__dataclass_fields__
+        if getattr(arguments, name) is not None
+    }
+    return Recipe(**given), arguments.size
+
+
+def test_card_holds_the_command_that_makes_the_run_anew(finished):
+    text = load_model_card(str(finished[3])).command
+
+    assert parsed(text, ["stereo-depth"]) == (RECIPE, (64, 96))
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(photos="my holiday's photos", learning_rate=2.5e-5, steps=7),
+        Recipe(batch=3, scene=(400, 656), crop=(16, 32), reuse=9, seed=-4, validate_every=1),
+    ],
+    ids=["defaults", "photographs", "others"],
+)
+def test_command_says_the_whole_recipe(recipe):
+    torchrun = ["torchrun", "--nproc-per-node", "8", "-m", "stereo_depth_ros.cli.main"]
+
+    assert parsed(command(recipe, 1, (480, 640)), ["stereo-depth"]) == (recipe, (480, 640))
+    assert parsed(command(recipe, 8, (360, 640)), torchrun) == (recipe, (360, 640))
+
+
+def test_command_of_the_defaults_is_short():
+    assert command(Recipe(), 1, (480, 640)) == "stereo-depth train lite -o lite_run"

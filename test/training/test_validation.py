@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import torch
+
+from stereo_depth_ros.networks import StereoNetwork, StereoOutput
+from stereo_depth_ros.training import stream
+from stereo_depth_ros.training.validation import Validation
+
+
+class Constant(StereoNetwork):
+    """Answers with one disparity and confidence everywhere."""
+
+    multiple = 1
+
+    def __init__(self, disparity, confidence=1.0):
+        super().__init__()
+        self.disparity, self.confidence = disparity, confidence
+
+    def match(self, left, right):
+        like = left[:, :1]
+        return StereoOutput(
+            torch.full_like(like, self.disparity), torch.full_like(like, self.confidence)
+        )
+
+
+@pytest.fixture(scope="module")
+def validation():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "_TEXTURES", 2)
+        return Validation((40, 64), torch.device("cpu"))
+
+
+def test_errors_are_means_over_the_pixels(validation):
+    low, high = (validation.figures(Constant(d)) for d in (0.0, 1000.0))
+
+    # Truth lies in between, so that the two errors make up the whole.
+    assert low["epe"] + high["epe"] == pytest.approx(1000, rel=1e-5)
+    assert 1 < low["epe"] < 30
+    assert high["bad2"] == 100
+    assert 5 < low["bad2"] < 100
+
+
+def test_figures_are_the_same_at_every_call(validation):
+    assert validation.figures(Constant(5.0)) == validation.figures(Constant(5.0))
+
+
+def test_picture_shows_four_pairs_in_four_columns_at_half_size(validation):
+    sheet = validation.picture(Constant(1000.0, confidence=0.5))
+
+    assert sheet.shape == (3, 4 * 20, 4 * 32)
+    assert sheet.dtype == np.uint8
+    columns = np.split(sheet, 4, axis=2)
+    assert columns[0].std() > 5
+    assert columns[1].std() > 5
+    # Far beyond the truth is the colour of the nearest; 0.5 is mid-grey.
+    assert np.ptp(columns[2].reshape(3, -1), axis=1).max() == 0
+    assert int(columns[2][0, 0, 0]) > int(columns[2][2, 0, 0])
+    assert np.isin(columns[3], [127, 128]).all()
