@@ -39,7 +39,7 @@ setup(
             "tensorboard>=2.10",
         ],
         "tensorrt": ["tensorrt>=8.5", "pycuda>=2022.2"],
-        "test": ["pytest>=7", "ruff>=0.6", "mypy>=1.10", "types-PyYAML", "onnx>=1.15"],
+        "test": ["pytest>=7", "ruff>=0.6", "mypy>=1.10", "types-PyYAML"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

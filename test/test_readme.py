@@ -15,12 +15,14 @@ def test_sections_come_in_the_order_a_new_user_needs_them():
         "Topics",
         "Parameters",
         "Engines",
+        "Networks",
         "Limits",
     ]
 
 
 def test_every_figure_has_been_filled_in():
     assert "<!--" not in README
+    assert not re.search(r"@[A-Z]+@", README)
 
 
 def test_every_file_it_links_to_exists():
@@ -30,7 +32,7 @@ def test_every_file_it_links_to_exists():
 
 
 def test_every_verb_of_the_command_is_shown():
-    for verb in ("run", "evaluate", "bench"):
+    for verb in ("run", "evaluate", "bench", "models", "import", "export", "scenes", "train"):
         assert f"stereo-depth {verb}" in README
 
 

@@ -1,4 +1,4 @@
-"""The core runs without ROS and without a training framework."""
+"""The core runs without ROS and without a training framework, the node without the latter."""
 
 import ast
 import os
@@ -37,6 +37,16 @@ FORBIDDEN = {
     "torch",
     "torchvision",
 }
+TRAINING_PACKAGES = {
+    "huggingface_hub",
+    "onnx",
+    "safetensors",
+    "tensorboard",
+    "torch",
+    "torchvision",
+}
+# Where, and only where, those may be used; the core reaches them through cli.options alone.
+TRAINING_LAYERS = ("networks", "checkpoints", "export", "training", "scenes.synthetic")
 
 
 def core_files():
@@ -48,6 +58,19 @@ def module_name(file):
     return ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
         ".__init__"
     )
+
+
+def is_within(name, layers):
+    return any(f"{name}.".startswith(f"stereo_depth_ros.{layer}.") for layer in layers)
+
+
+def files_without_training():
+    """Everything that robots run: the core and the ROS layer."""
+    return [
+        file
+        for file in sorted(PACKAGE.rglob("*.py"))
+        if not is_within(module_name(file), TRAINING_LAYERS)
+    ]
 
 
 def run_without(blocked, code):
@@ -151,3 +174,47 @@ def test_core_module_imports_no_ros_layer_when_it_is_imported(file):
 
     ros = "stereo_depth_ros.ros"
     assert not {n for n in imported(tree) if n == ros or n.startswith(f"{ros}.")}
+
+
+def test_training_layers_are_where_these_tests_look_for_them():
+    names = [module_name(file) for file in sorted(PACKAGE.rglob("*.py"))]
+
+    for layer in TRAINING_LAYERS:
+        assert f"stereo_depth_ros.{layer}" in names
+    robot = {module_name(file) for file in files_without_training()}
+    assert {module_name(file) for file in core_files()} <= robot
+    assert {"stereo_depth_ros.ros.node", "stereo_depth_ros.scenes.planar"} <= robot
+    # Else the next test would hold for a package that no layer uses.
+    assert "torch" in imported(ast.parse((PACKAGE / "networks" / "lite.py").read_text()))
+
+
+@pytest.mark.parametrize("file", files_without_training(), ids=module_name)
+def test_training_packages_are_used_in_the_training_layers_alone(file):
+    names = set(imported(ast.parse(file.read_text())))
+
+    assert not {name for name in names if name.split(".")[0] in TRAINING_PACKAGES}
+    assert not {name for name in names if is_within(name, TRAINING_LAYERS)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "lite", "-o", "never"],
+        ["scenes", "--preview", "never.png"],
+        ["export", "lite", "--random-weights", "--size", "64x96", "-o", "never.onnx"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_verb_that_needs_torch_says_how_to_install_it(arguments, tmp_path):
+    outcome = run_without(
+        {"torch"},
+        f"import os\nos.chdir({str(tmp_path)!r})\n"
+        "from stereo_depth_ros.cli.main import main\n"
+        f"print(main({arguments!r}))",
+    )
+
+    assert outcome.stdout == "1\n", outcome.stderr
+    assert "pip install 'stereo_depth_ros[training]'" in outcome.stderr
+    assert outcome.stderr.startswith(f"stereo-depth {arguments[0]}: ")
+    assert outcome.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())

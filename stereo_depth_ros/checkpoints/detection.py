@@ -36,7 +36,11 @@ def identify(shapes: Shapes, network: str | None = None) -> tuple[str, dict[str,
     CheckpointError
         When it is none, or several; the text names the network that comes nearest.
     """
-    asked = [network] if network else list(MODULES)
+    # A network of our own has no published checkpoints, and nothing to recognise them by.
+    known = [name for name in MODULES if hasattr(network_module(name), "recognise")]
+    asked = known if network is None else [network]
+    if network is not None and not hasattr(network_module(network), "recognise"):
+        raise CheckpointError(f"{network} has no published checkpoints, but {', '.join(known)} do")
     found = {name: arguments for name in asked if (arguments := _recognised(name, shapes))}
     if len(found) == 1:
         return next(iter(found.items()))
@@ -80,8 +84,7 @@ def mismatch(expected: Shapes, actual: Shapes) -> str:
 
 def _recognised(name: str, shapes: Shapes) -> dict[str, Any] | None:
     try:
-        # A network without published weights has nothing to recognise.
-        return getattr(network_module(name), "recognise", lambda _: None)(shapes)
+        return network_module(name).recognise(shapes)
     except (IndexError, KeyError, TypeError):  # a telling entry is there, but not of its shape
         return None
 

@@ -70,12 +70,15 @@ def load_pickled(path: Path) -> Any:
         raise _damaged(error) from error
     refused = sorted(name for name in names if not _KNOWN_NAME.fullmatch(name))
     if refused:
+        named = ", ".join(map(repr, refused[:5]))
         raise CheckpointError(
-            f"names code that no known checkpoint needs: {', '.join(refused[:5])}. Nothing "
-            "of it was run; do not trust this file, and fetch the weights from their authors "
-            "(stereo-depth models lists where)"
+            f"names code that no known checkpoint needs: {named}. Nothing of it was run; do not "
+            "trust this file, and fetch the weights from their authors (stereo-depth models lists "
+            "where)"
         )
-    stand_ins = [(type(name, (StandIn,), {"__slots__": (), "path": name}), name) for name in names]
+    stand_ins: list[Any] = [
+        (type(name, (StandIn,), {"__slots__": (), "path": name}), name) for name in names
+    ]
     try:
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True)

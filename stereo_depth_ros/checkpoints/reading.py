@@ -56,7 +56,8 @@ def read_weights_file(path: Path) -> WeightsFile:
     digest = sha256_of(path)
     with path.open("rb") as file:
         head = file.read(64)
-    attributes, metadata = None, {}
+    attributes: dict[str, dict[str, Any]] | None = None
+    metadata: dict[str, str] = {}
     with errors_about(path):
         if head.startswith(b"PK\x03\x04"):
             entries, attributes = _unwrapped(load_pickled(path))

@@ -109,8 +109,11 @@ def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -
     """Write a state dict with what is known of it; `load_weights` reads it back."""
     # Authors' files share memory between entries, which .safetensors do not.
     separate = {key: value.detach().cpu().clone().contiguous() for key, value in entries.items()}
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    save_file(separate, str(path), metadata=info.as_metadata())
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    save_file(separate, str(partial), metadata=info.as_metadata())
+    partial.replace(path)
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -149,6 +152,8 @@ def _overridden(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
         inner = changed
         for parent in parents:
             inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise CheckpointError(f"setting '{path}': '{parent}' has no entries to set")
         inner[key] = value
     return changed
 

@@ -1,7 +1,8 @@
 """Measure, on this machine and in one run.
 
 Without --node: the inference of one or more models at one image size, taking turns, with their
-ratio round by round.
+ratio round by round. Each model runs on each --backend; with --tensorrt-ways as a TensorRT engine
+with and without CUDA graph, in page-locked memory that is copied and in memory that is mapped.
 
 With --node: the real node and a simulated camera over DDS at 640x480 and 1280x720, once with depth
 alone subscribed and once with everything: the time of every stage beside the cost of copying the
@@ -14,13 +15,18 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.cli.options import DEFAULT_MODEL, ros_layer
-from stereo_depth_ros.engines import BACKENDS, open_engine
+from stereo_depth_ros.engines import BACKENDS, Engine, open_engine
+from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
+from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
+from stereo_depth_ros.evaluation.machine import describe_machine
+from stereo_depth_ros.model_card import load_model_card
 
 HELP = "measure the time of models, or of the whole node"
 
@@ -32,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help=f"a name in models/ or an .onnx file; repeatable (default: {DEFAULT_MODEL})",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument(
+        "--backend", action="append", choices=BACKENDS, help="repeatable (default: auto)"
+    )
+    parser.add_argument(
+        "--tensorrt-ways", action="store_true", help="measure the ways to run a TensorRT engine"
+    )
     parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW")
     parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
     parser.add_argument("--node", action="store_true", help="measure the node instead")
@@ -52,29 +63,50 @@ def _size(text: str) -> tuple[int, int]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables."""
-    models = arguments.model or [DEFAULT_MODEL]
     if arguments.rounds < 1:
         raise ValueError(f"--rounds is {arguments.rounds}; it must be 1 or more")
-    text, figures = (_node if arguments.node else _models)(arguments, models)
-    print(text)
+    models = arguments.model or [DEFAULT_MODEL]
+    backends = arguments.backend or ["auto"]
+    machine = describe_machine()
+    text, figures = (_node if arguments.node else _models)(arguments, models, backends)
+    print(text + "\n\n" + "\n".join(f"- {name}: {value}" for name, value in machine.items()))
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
+        arguments.json.write_text(json.dumps({"machine": machine, **figures}, indent=1))
     return 0
 
 
-def _models(arguments: argparse.Namespace, models: list[str]) -> tuple[str, dict[str, Any]]:
+def _models(
+    arguments: argparse.Namespace, models: list[str], backends: list[str]
+) -> tuple[str, dict[str, Any]]:
     height, width = arguments.size
-    openers = [(model, partial(open_engine, model, backend=arguments.backend)) for model in models]
+    openers: list[tuple[str, Callable[[], Engine]]] = []
+    for model in models:
+        for backend in backends:
+            name = model if len(backends) == 1 else f"{model}, {backend}"
+            openers.append((name, partial(open_engine, model, backend=backend)))
+        if arguments.tensorrt_ways:
+            openers += _tensorrt_ways(model)
     timings = benchmark(openers, width, height, arguments.rounds)
     return as_text(timings), as_dict(timings)
 
 
-def _node(arguments: argparse.Namespace, models: list[str]) -> tuple[str, dict[str, Any]]:
+def _tensorrt_ways(model: str) -> Iterator[tuple[str, Callable[[], Engine]]]:
+    file = obtain_engine(load_model_card(model).verified_file(), BuildOptions())
+    for cuda_graph in (True, False):
+        for mapped in (False, True):
+            name = f"{model}, {'graph' if cuda_graph else 'steps'}, "
+            name += "mapped" if mapped else "pinned"
+            yield name, partial(TensorRTEngine, file, cuda_graph=cuda_graph, mapped=mapped)
+
+
+def _node(
+    arguments: argparse.Namespace, models: list[str], backends: list[str]
+) -> tuple[str, dict[str, Any]]:
     if 0 < arguments.soak < 2:
         raise ValueError("--soak compares the end with the first minute; give 2 minutes or more")
-    if len(models) > 1:
-        raise ValueError("--node measures one model; give --model once")
+    if len(models) > 1 or len(backends) > 1:
+        raise ValueError("--node measures one model; give --model and --backend once")
     bench = ros_layer("bench")
-    node = {"model": models[0], "backend": arguments.backend}
+    node = {"model": models[0], "backend": backends[0]}
     found = bench.bench_node(node, arguments.seconds, arguments.soak)
     return bench.as_text(found), found.as_dict()

@@ -14,6 +14,7 @@ from typing import Any
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import size, training_layer
 from stereo_depth_ros.scenes.planar import render, yard_scene
+from stereo_depth_ros.share import share_directory
 
 HELP = "write a network as an ONNX graph"
 
@@ -21,9 +22,12 @@ HELP = "write a network as an ONNX graph"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``export``."""
     parser.add_argument("network", metavar="NETWORK")
-    weights = parser.add_mutually_exclusive_group(required=True)
+    weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
-        "--weights", type=Path, metavar="FILE.safetensors", help="imported or trained"
+        "--weights",
+        type=Path,
+        metavar="FILE.safetensors",
+        help="imported or trained (default: those that come with the package, which lite has)",
     )
     weights.add_argument(
         "--random-weights", action="store_true", help="untrained, to try a network's speed"
@@ -76,10 +80,16 @@ def _network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]:
         network = create(arguments.network, arguments.variant, **changes).eval()
         licence = "none: random weights"
         return network, {"weights_sha256": "random", "licence": licence, "commercial": "true"}
-    network, info = training_layer("checkpoints").load_weights(arguments.weights)
+    path = arguments.weights or share_directory() / "models" / f"{arguments.network}.safetensors"
+    if not arguments.weights and not path.is_file():
+        raise ValueError(
+            f"no weights of {arguments.network} come with the package; give --weights FILE "
+            f"('stereo-depth models' says where to get them) or --random-weights"
+        )
+    network, info = training_layer("checkpoints").load_weights(path)
     for asked, found in ((arguments.network, info.network), (arguments.variant, info.variant)):
         if asked not in (None, found):
-            raise ValueError(f"{arguments.weights} holds {found}, not {asked}")
+            raise ValueError(f"{path} holds {found}, not {asked}")
     if changes:
         weights = network.state_dict()
         network = create(info.network, info.variant, **{**info.config, **changes}).eval()

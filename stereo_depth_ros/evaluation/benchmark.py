@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.engines import Engine
+from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
 from stereo_depth_ros.pipeline import Output, StereoPipeline
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
@@ -23,8 +24,10 @@ _WARM_UP = 3
 class Timing:
     """One model at one size: ms before, in and after the inference, and MiB that opening it took.
 
-    ``inference`` is (min, p50, p95, p99), the others medians. ``ratio`` compares the inference
-    with that of the first model, round by round: (p5, median, p95).
+    ``inference`` is (min, p50, p95, p99), the others medians. ``memory`` is that of the process,
+    ``gpu_memory`` of the whole GPU, None where there is none; the first model that uses the GPU
+    pays for the CUDA context. ``ratio`` compares the inference with that of the first model, round
+    by round: (p5, median, p95).
     """
 
     model: str
@@ -36,6 +39,7 @@ class Timing:
     inference: tuple[float, float, float, float]
     after: float
     memory: float
+    gpu_memory: float | None
     ratio: tuple[float, float, float]
 
 
@@ -52,9 +56,10 @@ def benchmark(
     pair = render(yard_scene(), camera)
     pipelines, memory = [], []
     for _, opener in openers:
-        resident = _resident_mib()
+        resident, free = _resident_mib(), _free_gpu_mib()
         pipelines.append(StereoPipeline(opener()))
-        memory.append(_resident_mib() - resident)
+        taken = None if free is None else free - (_free_gpu_mib() or 0.0)
+        memory.append((_resident_mib() - resident, taken))
     seconds: list[list[dict[str, float]]] = [[] for _ in openers]
     for turn in range(_WARM_UP + rounds):
         for pipeline, found in zip(pipelines, seconds, strict=True):
@@ -63,7 +68,9 @@ def benchmark(
                 found.append(result.seconds)
     first = np.array([s["inference"] for s in seconds[0]])
     timings = []
-    for (name, _), pipeline, found, mib in zip(openers, pipelines, seconds, memory, strict=True):
+    for (name, _), pipeline, found, (mib, gpu_mib) in zip(
+        openers, pipelines, seconds, memory, strict=True
+    ):
         inference = np.array([s["inference"] for s in found])
         after = [
             sum(v for stage, v in s.items() if stage not in (*_BEFORE, "inference")) for s in found
@@ -80,6 +87,7 @@ def benchmark(
                 inference=_percentiles(inference * 1e3, 0, 50, 95, 99),
                 after=float(np.median(after) * 1e3),
                 memory=mib,
+                gpu_memory=gpu_mib,
                 ratio=_percentiles(inference / first, 5, 50, 95),
             )
         )
@@ -96,6 +104,13 @@ def _resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def _free_gpu_mib() -> float | None:
+    try:
+        return float(free_memory_mb(find_device()))
+    except EngineError:
+        return None
+
+
 def as_text(timings: Sequence[Timing]) -> str:
     """Return the timings as a Markdown table."""
     first = timings[0]
@@ -103,15 +118,16 @@ def as_text(timings: Sequence[Timing]) -> str:
         f"{first.width} x {first.height}, {first.rounds} rounds in turn; ms, and inference "
         f"relative to {first.model}",
         "",
-        "| model | before | inference min / p50 / p95 / p99 | after | ratio p5 / p50 / p95 | MiB |",
-        "| --- " * 6 + "|",
+        "| model | before | inference min / p50 / p95 / p99 | after | ratio p5 / p50 / p95 | MiB "
+        "| GPU MiB |",
+        "| --- " * 7 + "|",
     ]
     for t in timings:
         inference = " / ".join(f"{v:.1f}" for v in t.inference)
         ratio = " / ".join(f"{v:.2f}" for v in t.ratio)
         lines.append(
             f"| {t.model} | {t.before:.2f} | {inference} | {t.after:.2f} | {ratio} "
-            f"| {t.memory:.0f} |"
+            f"| {t.memory:.0f} | {'-' if t.gpu_memory is None else f'{t.gpu_memory:.0f}'} |"
         )
     return "\n".join([*lines, "", *(f"- {t.engine}" for t in timings)])
 

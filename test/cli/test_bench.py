@@ -7,8 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from fakes import save_graph
 
 from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.tensorrt.device import find_device
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess:
@@ -21,10 +24,36 @@ def test_models_are_timed_side_by_side(tmp_path, capsys):
     file = tmp_path / "figures.json"
     arguments = ["--model", "sgbm", "--model", "sgbm_hh", "--size", "120x160", "--rounds", "3"]
     assert main(["bench", *arguments, "--json", str(file)]) == 0
-    first, second = json.loads(file.read_text())["timings"]
+    figures = json.loads(file.read_text())
+    first, second = figures["timings"]
     assert (first["model"], first["width"], first["height"]) == ("sgbm", 160, 120)
     assert second["ratio"][1] > 1.0
-    assert "relative to sgbm" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "relative to sgbm" in printed
+    for key in ("machine", "cpu", "gpu", "driver", "package", "commit"):
+        assert f"- {key}: {figures['machine'][key]}" in printed
+
+
+def test_a_graph_is_timed_on_every_backend_that_is_named(tmp_path):
+    graph, file = save_graph(tmp_path / "net.onnx", 64, 48), tmp_path / "figures.json"
+    arguments = ["--backend", "auto", "--backend", "onnxruntime", "--size", "48x64"]
+
+    arguments += ["--model", str(graph), "--rounds", "2", "--json", str(file)]
+    assert main(["bench", *arguments]) == 0
+
+    models = [timing["model"] for timing in json.loads(file.read_text())["timings"]]
+    assert models == [f"{graph}, auto", f"{graph}, onnxruntime"]
+
+
+def test_ways_of_tensorrt_need_a_gpu_and_say_so(tmp_path, capsys):
+    try:
+        find_device()
+    except EngineError:
+        graph = save_graph(tmp_path / "net.onnx", 64, 48)
+        assert main(["bench", "--model", str(graph), "--tensorrt-ways"]) == 1
+        assert "no NVIDIA driver" in capsys.readouterr().err
+    else:
+        pytest.skip("there is a GPU")
 
 
 @pytest.mark.parametrize("size", ["480", "480x", "x640", "480*640"])

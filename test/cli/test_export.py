@@ -105,3 +105,12 @@ def test_size_that_is_none_is_a_usage_error(size, capsys):
         cli.main(["export", "lite", "--random-weights", "--size", size, "-o", "x.onnx"])
 
     assert "HxW" in capsys.readouterr().err
+
+
+def test_network_whose_weights_do_not_come_with_the_package_says_where_to_get_them(
+    tmp_path, capsys
+):
+    status = cli.main(["export", "s2m2", *SIZE, "-o", str(tmp_path / "net.onnx")])
+
+    assert status == 1
+    assert "give --weights FILE ('stereo-depth models'" in capsys.readouterr().err

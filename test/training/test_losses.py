@@ -33,7 +33,9 @@ def test_perfect_and_certain_answer_costs_nothing(truth):
         assert float(term) == pytest.approx(0, abs=1e-4)
 
 
-@pytest.mark.parametrize(("error", "smooth"), [(0.5, 0.125), (-0.5, 0.125), (2.0, 1.5), (-9.0, 8.5)])
+@pytest.mark.parametrize(
+    ("error", "smooth"), [(0.5, 0.125), (-0.5, 0.125), (2.0, 1.5), (-9.0, 8.5)]
+)
 def test_disparity_term_is_quadratic_at_first_and_then_linear(error, smooth):
     terms = loss(answer(20.0 + error), full(20.0))
 

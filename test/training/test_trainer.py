@@ -18,10 +18,10 @@ from stereo_depth_ros.training.trainer import Recipe, Trainer
 
 RECIPE = Recipe(
     steps=20,
-    batch=2,
+    batch=1,
     scene=(64, 96),
     crop=(64, 96),
-    reuse=1000,  # the same few scenes all the time, so that the loss must fall
+    reuse=1000,  # one scene all the time, so that the loss must fall
     learning_rate=3e-3,
     seed=3,
     validate_every=10,
@@ -82,7 +82,7 @@ def test_loss_falls(finished):
 
     assert len(losses) == RECIPE.steps
     assert np.isfinite(losses).all()
-    assert np.mean(losses[-4:]) < 0.75 * np.mean(losses[:4])
+    assert np.mean(losses[-4:]) < 0.7 * np.mean(losses[:4])
 
 
 def test_run_leaves_checkpoint_figures_and_log(finished):

@@ -198,7 +198,7 @@ class Builder:
 
     def _log(self, severity: str, message: str) -> None:
         if severity in ("ERROR", "INTERNAL_ERROR"):
-            self._errors.append(message.strip())
+            self._errors.append(_one_line(message))
 
     def _failure(self, what: str) -> EngineError:
         words = "; ".join(self._errors) or "it does not say why"
@@ -214,7 +214,11 @@ def _parser_error(error: Any) -> str:
     where = f"node {error.node()}"
     if named is not None and named():
         where = f"{error.node_operator()} '{named()}'"
-    return f"{where}: {error.desc()}"
+    return f"{where}: {_one_line(error.desc())}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _use_timings(config: Any, path: Path | None) -> Any:

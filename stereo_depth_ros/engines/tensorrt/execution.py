@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
@@ -35,7 +34,11 @@ class Execution:
         except TypeError as error:
             # How the bindings put it that the library gave no runtime.
             raise EngineError(f"{self._where} cannot start: {self._words()}") from error
-        self._engine = self._runtime.deserialize_cuda_engine(file.path.read_bytes())
+        try:
+            plan = file.path.read_bytes()
+        except OSError as error:
+            raise EngineDamaged(f"{file.path} cannot be read: {error.strerror}") from error
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise EngineDamaged(f"{self._where} refuses this engine: {self._words()}")
         self._check(*file.size)

@@ -193,18 +193,19 @@ class _Task:
 
     def _build(self, graph: Graph, key: dict[str, Any], why: str) -> EngineFile:
         self._say(f"{why}: building in {graph.precision}")
-        cache = self.host.cache
+        cache, runtime = self.host.cache, self.host.runtime
+        timings = cache.timings(runtime, self.host.device) if runtime.keeps_timings else ""
         part = cache.part(cache.path(key, graph))
         try:
             build = self._in_child(
                 self.host.target,
                 graph=str(graph.path),
                 output=str(part),
-                runtime=self.host.runtime.name,
+                runtime=runtime.name,
                 precision=graph.precision,
                 workspace_mb=self.options.workspace_mb,
                 level=self.options.level,
-                timing_cache=str(cache.timings(self.host.runtime, self.host.device)),
+                timing_cache=str(timings),
             )
             return cache.add(part, key, graph, {**build, "why": why})
         finally:

@@ -67,10 +67,12 @@ class Replay:
 
     def close(self) -> None:
         """Destroy the graph, if there is one, when its last run has ended."""
-        self._cuda.synchronize(self._stream)
-        if self._graph is not None:
-            graph, self._graph = self._graph, None
-            self._cuda.destroy_graph(graph)
+        try:
+            self._cuda.synchronize(self._stream)
+        finally:
+            if self._graph is not None:
+                graph, self._graph = self._graph, None
+                self._cuda.destroy_graph(graph)
 
     def _enqueue(self) -> None:
         self._inputs.upload(self._stream)
@@ -105,17 +107,17 @@ class Replay:
         """Compare graph and steps on a pair, with nothing left over for an empty graph to find."""
         random = np.random.default_rng(0)
         left, right = (self._inputs.arrays[name] for name in ("left", "right"))
-        texture = random.integers(0, 256, left.shape, dtype=np.uint8)
+        one, other = random.integers(0, 256, (2, *left.shape), dtype=np.uint8)
 
-        def show(shift: int) -> None:
-            left[...], right[...] = texture, np.roll(texture, -shift, axis=-2)
+        def show(texture: np.ndarray, disparity: int) -> None:
+            left[...], right[...] = texture, np.roll(texture, -disparity, axis=-2)
 
-        show(4)
+        show(one, 4)
         self._run_steps()
         expected = {name: array.copy() for name, array in self._outputs.arrays.items()}
-        show(1)
+        show(other, 1)
         self._run_steps()
-        show(4)
+        show(one, 4)
         self._outputs.memory.array.fill(0xFF)  # NaN
         self._run_graph(graph)
         for name, values in expected.items():

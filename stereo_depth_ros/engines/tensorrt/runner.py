@@ -97,20 +97,19 @@ class TensorRTEngine:
         self._inputs, self._outputs = inputs.arrays, outputs.arrays
         self._replay = Replay(cuda, stream, inputs, outputs, execution.enqueue)
         self._held.callback(self._replay.close)
-        # The first run does what TensorRT has put off; paid here, not by the first frame.
-        self._replay.run()
         memory = "mapped memory" if mapped else "pinned memory"
-        if not cuda_graph:
-            return f"{memory}, no CUDA graph"
-        try:
-            if reason := execution.why_no_capture(stream):
-                raise EngineError(reason)
-            self._replay.use_graph()
-        except EngineError as error:
-            # An engine that works is worth more than one that is fast; but this must work.
-            self._replay.run()
-            return f"{memory}, no CUDA graph: {error}"
-        return f"{memory}, CUDA graph"
+        reason = ""
+        if cuda_graph:
+            try:
+                reason = execution.why_no_capture(stream)
+                if not reason:
+                    self._replay.use_graph()
+                    return f"{memory}, CUDA graph"
+            except EngineError as error:
+                reason = str(error)
+        # Warms up, and an engine that cannot do even this is none.
+        self._replay.run()
+        return f"{memory}, no CUDA graph{reason and ': '}{reason}"
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""

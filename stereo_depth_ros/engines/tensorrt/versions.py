@@ -49,6 +49,11 @@ class Runtime:
         """Whether a build may name the compute capability it is for: RTX only."""
         return hasattr(self.module, "ComputeCapability")
 
+    @property
+    def keeps_timings(self) -> bool:
+        """Whether measured kernels serve the next build too; RTX measures none."""
+        return self.name == "tensorrt"
+
     def network_flags(self) -> int:
         """Return the flags of ``Builder.create_network``."""
         flags = self.module.NetworkDefinitionCreationFlag

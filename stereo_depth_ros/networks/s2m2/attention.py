@@ -22,7 +22,7 @@ class Attention(nn.Module):
     def forward(self, query: Tensor, source: Tensor) -> Tensor:
         """Return what each token of ``query`` finds in ``source``, (S, L, C) all three."""
         q, k, v = self._project(query, source)
-        return self._merge(F.scaled_dot_product_attention(q, k, v, scale=self.scale))
+        return self._merge(F.scaled_dot_product_attention(q, k, v))
 
     def _project(self, query: Tensor, source: Tensor) -> list[Tensor]:
         """Return queries, keys and values, each (S, heads, L, C / heads)."""

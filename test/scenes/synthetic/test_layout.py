@@ -20,9 +20,7 @@ def bank():
 @pytest.fixture(scope="module")
 def many(bank):
     """Truth of 64 scenes of eight seeds, one after the other."""
-    return [
-        render(draw(Dice(seed), 8, HEIGHT, WIDTH, 4), bank, HEIGHT, WIDTH) for seed in range(8)
-    ]
+    return [render(draw(Dice(seed), 8, HEIGHT, WIDTH, 4), bank, HEIGHT, WIDTH) for seed in range(8)]
 
 
 def tensors(part):
@@ -36,7 +34,9 @@ def test_seed_decides_the_scenes():
 
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not any(
-        torch.equal(a, b) for a, b in zip(first, other, strict=True) if a.is_floating_point() and a.std() > 0
+        torch.equal(a, b)
+        for a, b in zip(first, other, strict=True)
+        if a.is_floating_point() and a.std() > 0
     )
 
 

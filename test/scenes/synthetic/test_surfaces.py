@@ -92,9 +92,7 @@ def test_what_is_not_present_is_not_hit(name):
     assert (rendered(kind, gone, rays(0.0)) == 0).all()
 
 
-@pytest.mark.parametrize(
-    "name", [name for name, (kind, _) in SURFACES.items() if kind != "plane"]
-)
+@pytest.mark.parametrize("name", [name for name, (kind, _) in SURFACES.items() if kind != "plane"])
 def test_what_lies_behind_the_camera_is_not_hit(name):
     kind, what = SURFACES[name]
 

@@ -26,13 +26,19 @@ def moved(images, scene, dim):
 
     An image is taken for a gain, a vignette and a slope times the scene's own slope.
     """
-    x, y = torch.meshgrid(torch.linspace(-1, 1, WIDTH), torch.linspace(-1, 1, HEIGHT), indexing="xy")
+    x, y = torch.meshgrid(
+        torch.linspace(-1, 1, WIDTH), torch.linspace(-1, 1, HEIGHT), indexing="xy"
+    )
     (slope,) = torch.gradient(scene, dim=dim)
     known = torch.stack([scene, slope, torch.ones_like(x), x, y, scene * x, scene * y], dim=2)
     shifts = []
     for top in (0, HEIGHT // 2):
         for left in (0, WIDTH // 2):
-            quarter = (..., slice(top + 4, top + HEIGHT // 2 - 4), slice(left + 4, left + WIDTH // 2 - 4))
+            quarter = (
+                ...,
+                slice(top + 4, top + HEIGHT // 2 - 4),
+                slice(left + 4, left + WIDTH // 2 - 4),
+            )
             seen = images.mean(1)[quarter].flatten(1).T
             basis = known.permute(2, 0, 1)[quarter].flatten(1).T
             gain, change = torch.linalg.lstsq(basis.double(), seen.double()).solution[:2]

@@ -62,7 +62,8 @@ def test_far_texture_is_averaged_over_what_a_pixel_spans(bank, images, level):
 
 
 @pytest.mark.parametrize(
-    ("texels", "like"), [(1e-9, 1), (1.3, 1), (1.5, 2), (2.7, 2), (3.0, 4), (1e9, 2.0 ** (LEVELS - 1))]
+    ("texels", "like"),
+    [(1e-9, 1), (1.3, 1), (1.5, 2), (2.7, 2), (3.0, 4), (1e9, 2.0 ** (LEVELS - 1))],
 )
 def test_nearest_level_is_chosen(bank, texels, like):
     u, v = np.random.default_rng(2).uniform(0, 1, (2, 50))
@@ -127,7 +128,9 @@ def test_some_textures_are_photographs_red_where_they_are(tmp_path):
     bank = draw_bank(0, 12, photos)
 
     colours = [sampled(bank, [0.1, 0.6], [0.3, 0.8], 1, texture=n) for n in range(12)]
-    red = [np.abs(c - [0.5 + 133 / 255, 0.5 - 67 / 255, 0.5 - 67 / 255]).max() < 0.02 for c in colours]
+    red = [
+        np.abs(c - [0.5 + 133 / 255, 0.5 - 67 / 255, 0.5 - 67 / 255]).max() < 0.02 for c in colours
+    ]
     assert 3 <= sum(red) <= 11
 
 
@@ -141,9 +144,7 @@ def test_photograph_that_cannot_be_read_is_named(tmp_path):
 def test_seed_decides_the_textures():
     u, v = np.random.default_rng(5).uniform(0, 1, (2, 500))
 
-    first, again, other = (
-        sampled(draw_bank(seed, 2), u, v, texture=1) for seed in (7, 7, 8)
-    )
+    first, again, other = (sampled(draw_bank(seed, 2), u, v, texture=1) for seed in (7, 7, 8))
 
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).mean() > 0.05

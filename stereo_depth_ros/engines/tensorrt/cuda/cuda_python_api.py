@@ -52,7 +52,7 @@ class CudaPython:
         """See `Cuda.allocate_host`."""
         flags = self._api.cudaHostAllocMapped if mapped else self._api.cudaHostAllocDefault
         pointer = int(self._do("cudaHostAlloc", size, flags))
-        array = np.frombuffer((ctypes.c_uint8 * size).from_address(pointer), np.uint8)
+        array = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(pointer))
         try:
             address = int(self._do("cudaHostGetDevicePointer", pointer, 0)) if mapped else None
         except EngineError:

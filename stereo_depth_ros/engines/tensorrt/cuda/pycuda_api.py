@@ -25,17 +25,17 @@ class PyCuda:
     """
 
     def __init__(self) -> None:
-        self._driver = driver = importlib.import_module("pycuda.driver")
+        self._driver = importlib.import_module("pycuda.driver")
         self.name = f"pycuda {importlib.import_module('pycuda').VERSION_TEXT}"
         # pycuda has loaded it already, so it is there.
         self._library = ctypes.CDLL("libcuda.so.1")
         self._allocations: dict[int, Any] = {}
         self._streams: dict[int, Any] = {}
         with self._asking("a GPU", "check that nvidia-smi lists one, and CUDA_VISIBLE_DEVICES"):
-            driver.init()
-            device = driver.Device(0)
+            self._driver.init()
+            device = self._driver.Device(0)
             self.device = device.name()
-            self.integrated = bool(device.get_attribute(driver.device_attribute.INTEGRATED))
+            self.integrated = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
             self._context = device.retain_primary_context()
 
     @contextmanager

@@ -1,0 +1,63 @@
+"""What figures were measured on, and with what."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import stereo_depth_ros
+from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.tensorrt.device import board, find_device
+
+_NAME = "stereo_depth_ros"
+_DRIVER = Path("/proc/driver/nvidia/version")
+_CPU = Path("/proc/cpuinfo")
+
+
+def describe_machine() -> dict[str, str]:
+    """Return ``machine``, ``cpu``, ``gpu``, ``driver``, ``package`` and ``commit``.
+
+    What is unknown or absent says so.
+    """
+    try:
+        gpu = str(find_device())
+    except EngineError as error:
+        gpu = f"none ({error})"
+    return {
+        "machine": board(),
+        "cpu": _found(r"model name\s*:\s*(.+)", _CPU),
+        "gpu": gpu,
+        "driver": _found(r"Kernel Module\s+(?:for \w+\s+)?([\d.]+)", _DRIVER),
+        "package": _version(),
+        "commit": _commit(),
+    }
+
+
+def _found(pattern: str, file: Path) -> str:
+    try:
+        found = re.search(pattern, file.read_text())
+    except OSError:
+        found = None
+    return found[1].strip() if found else "unknown"
+
+
+def _version() -> str:
+    try:
+        return f"{_NAME} {version(_NAME)}"
+    except PackageNotFoundError:
+        return f"{_NAME}, not installed"
+
+
+def _commit() -> str:
+    """Return the commit of a checkout, with "+" where files differ from it."""
+    checkout = Path(stereo_depth_ros.__file__).resolve().parents[1]
+    if not (checkout / ".git").exists():
+        return "unknown"
+    command = ["git", "describe", "--always", "--dirty=+", "--match", ""]
+    try:
+        answer = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return answer.stdout.strip()

@@ -1,0 +1,152 @@
+"""The part of TensorRT that runs an engine; a plan is an ONNX file, and ONNX Runtime runs it.
+
+Its classes have names and members that the real bindings have, and no others; test_bindings.py
+compares them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from cuda_stand_in import StandInCuda
+
+from stereo_depth_ros.engines.tensorrt.versions import Runtime as FoundRuntime
+
+
+@dataclass
+class Faults:
+    """What shall go wrong; ``refused_runs`` counts calls of ``execute_async_v3`` from 1."""
+
+    refused_runs: tuple[int, ...] = ()
+    unsound_capture: bool = False
+    changing_answers: bool = False
+    not_capturable: bool = False
+    no_context: bool = False
+    no_runtime: bool = False
+    log: list[str] = field(default_factory=list)
+
+
+class DataType(Enum):
+    UINT8 = "tensor(uint8)"
+    FLOAT = "tensor(float)"
+    HALF = "tensor(float16)"
+
+
+class TensorIOMode(Enum):
+    INPUT = 1
+    OUTPUT = 2
+
+
+class ILogger:
+    def __init__(self) -> None: ...
+
+    def log(self, severity: Any, msg: str) -> None:
+        raise NotImplementedError
+
+
+class IExecutionContext:
+    def __init__(self, cuda: StandInCuda, session: Any, logger: Any, faults: Faults) -> None:
+        self._cuda, self._session, self._logger, self._faults = cuda, session, logger, faults
+        self._addresses: dict[str, int] = {}
+        self._runs = 0
+
+    def set_tensor_address(self, name: str, memory: int) -> bool:
+        self._addresses[name] = memory
+        return memory % 256 == 0
+
+    def is_stream_capturable(self, stream: int) -> bool:
+        return not self._faults.not_capturable
+
+    def execute_async_v3(self, stream_handle: int) -> bool:
+        self._runs += 1
+        if self._runs in self._faults.refused_runs:
+            self._logger.log("ERROR", "told to fail")
+            return False
+        if self._cuda.is_recording:
+            if self._runs == 1:
+                self._logger.log("ERROR", "put-off work cannot be captured")
+                return False
+            if self._faults.unsound_capture:
+                return True
+        wrong = self._faults.changing_answers and self._cuda.is_recording
+        self._cuda.enqueue(stream_handle, lambda: self._infer(np.float32(1 + wrong)))
+        return True
+
+    def _infer(self, factor: np.float32) -> None:
+        given = {}
+        for tensor in self._session.get_inputs():
+            size = int(np.prod(tensor.shape))
+            found = self._cuda.bytes_at(self._addresses[tensor.name], size)
+            given[tensor.name] = found.reshape(tensor.shape)
+        names = [tensor.name for tensor in self._session.get_outputs()]
+        for name, values in zip(names, self._session.run(names, given), strict=True):
+            target = self._cuda.bytes_at(self._addresses[name], values.nbytes)
+            target[:] = (values * factor).view(np.uint8).ravel()
+
+    def __del__(self) -> None:
+        self._faults.log.append("context")
+
+
+class ICudaEngine:
+    def __init__(self, cuda: StandInCuda, session: Any, logger: Any, faults: Faults) -> None:
+        self._parts = cuda, session, logger, faults
+        self._inputs = {t.name: t for t in session.get_inputs()}
+        self._tensors = {**self._inputs, **{t.name: t for t in session.get_outputs()}}
+
+    @property
+    def num_io_tensors(self) -> int:
+        return len(self._tensors)
+
+    def get_tensor_name(self, index: int) -> str:
+        return list(self._tensors)[index]
+
+    def get_tensor_mode(self, name: str) -> TensorIOMode:
+        return TensorIOMode.INPUT if name in self._inputs else TensorIOMode.OUTPUT
+
+    def get_tensor_dtype(self, name: str) -> DataType:
+        return DataType(self._tensors[name].type)
+
+    def get_tensor_shape(self, name: str) -> list[int]:
+        return self._tensors[name].shape
+
+    def create_execution_context(self) -> IExecutionContext | None:
+        return None if self._parts[3].no_context else IExecutionContext(*self._parts)
+
+    def __del__(self) -> None:
+        self._parts[3].log.append("engine")
+
+
+def make_runtime(cuda: StandInCuda, faults: Faults | None = None) -> FoundRuntime:
+    """The stand-in as `find_runtime` would return it, working on ``cuda``."""
+    faults = faults or Faults()
+
+    class Runtime:
+        def __init__(self, logger: Any) -> None:
+            if faults.no_runtime:
+                logger.log("INTERNAL_ERROR", "CUDA initialization failure with error: 35")
+                raise TypeError("factory function returned nullptr")
+            self._logger = logger
+
+        def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
+            try:
+                session = onnxruntime.InferenceSession(serialized_engine)
+            except Exception:
+                self._logger.log("ERROR", "Magic tag does not match")
+                return None
+            return ICudaEngine(cuda, session, self._logger, faults)
+
+        def __del__(self) -> None:
+            faults.log.append("runtime")
+
+    module = SimpleNamespace(
+        Runtime=Runtime,
+        ILogger=ILogger,
+        NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
+        BuilderFlag=SimpleNamespace(),
+    )
+    return FoundRuntime("tensorrt", "10.3.0", module)

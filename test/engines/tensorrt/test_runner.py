@@ -1,0 +1,308 @@
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cuda_stand_in import RELEASES, StandInCuda
+from numpy.testing import assert_array_equal
+from stand_ins import HEIGHT, METADATA, WIDTH, save
+from tensorrt_stand_in import Faults, make_runtime
+
+from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
+from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
+from stereo_depth_ros.ros.worker import LatestWorker
+
+WAYS = pytest.mark.parametrize("cuda_graph", [True, False], ids=["graph", "steps"])
+MEMORIES = pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "pinned"])
+
+
+@pytest.fixture
+def file(tmp_path):
+    return engine_file(save(tmp_path / "net.onnx"))
+
+
+def engine_file(path, **metadata):
+    sidecar = {
+        "key": {"runtime": {"module": "tensorrt", "version": "10.3.0"}, "precision": "mixed"},
+        "graph": {"metadata": {**METADATA, **metadata}, "height": HEIGHT, "width": WIDTH},
+        "self_test": None,
+    }
+    return EngineFile(path, sidecar)
+
+
+def pair(seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (2, HEIGHT, WIDTH, 3), dtype=np.uint8)
+
+
+def opened(file, cuda=None, faults=None, **how):
+    cuda = cuda or StandInCuda()
+    return TensorRTEngine(file, cuda=cuda, runtime=make_runtime(cuda, faults), **how)
+
+
+def assert_answers_like_onnxruntime(engine, file, seed=0):
+    reference = OnnxRuntimeEngine(file.path)
+    for found, expected in zip(
+        engine.infer(*pair(seed)), reference.infer(*pair(seed)), strict=True
+    ):
+        assert found.dtype == np.float32
+        assert_array_equal(found, expected)
+
+
+@WAYS
+@MEMORIES
+def test_answers_are_those_of_onnxruntime(file, cuda_graph, mapped):
+    engine = opened(file, cuda_graph=cuda_graph, mapped=mapped)
+
+    for seed in range(3):
+        assert_answers_like_onnxruntime(engine, file, seed)
+    assert isinstance(engine, Engine)
+    engine.close()
+
+
+@WAYS
+def test_frame_costs_one_copy_each_way_and_one_wait(file, cuda_graph):
+    cuda = StandInCuda()
+    engine = opened(file, cuda, cuda_graph=cuda_graph)
+    cuda.calls.clear()
+
+    engine.infer(*pair())
+
+    expected = ["launch"] if cuda_graph else ["upload", "download"]
+    assert cuda.calls == [*expected, "synchronize"]
+
+
+def test_mapped_memory_is_not_copied_and_exists_once(file):
+    cuda = StandInCuda()
+    engine = opened(file, cuda, cuda_graph=False, mapped=True)
+    engine.infer(*pair())
+
+    assert not {"allocate", "upload", "download"} & set(cuda.calls)
+
+
+@pytest.mark.parametrize(("integrated", "word"), [(True, "mapped"), (False, "pinned")])
+def test_memory_suits_the_gpu_unless_told_otherwise(file, integrated, word):
+    engine = opened(file, StandInCuda(integrated=integrated))
+
+    assert f"{word} memory, CUDA graph" in engine.spec.provenance
+
+
+def test_spec_comes_from_the_sidecar(file):
+    spec = opened(file).spec
+
+    assert (spec.name, spec.backend, spec.height, spec.width) == (
+        "encoded",
+        "tensorrt",
+        HEIGHT,
+        WIDTH,
+    )
+    assert (spec.max_disparity, spec.precision, spec.device) == (64.0, "mixed", "NumPy")
+    assert (spec.licence, spec.commercial) == ("Apache-2.0", True)
+    assert spec.provenance.startswith(f"{file.path}, TensorRT 10.3.0, stand-in 1.0, ")
+
+
+def test_weights_that_are_not_for_commercial_use_are_not(tmp_path):
+    file = engine_file(save(tmp_path / "net.onnx"), commercial="false")
+
+    assert not opened(file).spec.commercial
+
+
+def test_mirrored_views_are_matched(file):
+    left, right = pair()
+
+    disparity, _ = opened(file).infer(left[:, ::-1], right[:, ::-1])
+
+    assert_array_equal(disparity, left[:, ::-1, 0] / np.float32(4))
+
+
+def test_answer_outlives_the_next_frame(file):
+    engine = opened(file)
+
+    first = engine.infer(*pair(0))
+    kept = [part.copy() for part in first]
+    engine.infer(*pair(1))
+    engine.close()
+
+    for part, expected in zip(first, kept, strict=True):
+        assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize(
+    ("faults", "reason"),
+    [
+        # The first run is not captured.
+        (Faults(refused_runs=(2,)), "told to fail"),
+        (Faults(unsound_capture=True), "only [0-9] % of its disparity is that of the engine"),
+        (Faults(changing_answers=True), r"\d+ % of its disparity is that of the engine"),
+        (Faults(not_capturable=True), "cannot be captured"),
+    ],
+    ids=["refused", "empty", "different", "not capturable"],
+)
+def test_graph_that_cannot_be_trusted_is_not_used(file, faults, reason):
+    cuda = StandInCuda()
+    engine = opened(file, cuda, faults)
+
+    assert re.search(f"no CUDA graph: .*{reason}", engine.spec.provenance)
+    assert_answers_like_onnxruntime(engine, file)
+    assert "graph" not in cuda.held.values()
+
+
+def test_capture_without_any_work_is_not_used(file):
+    engine = opened(file, faults=Faults(unsound_capture=True), mapped=True)
+
+    assert "no CUDA graph: stand-in 1.0: nothing was captured" in engine.spec.provenance
+    assert_answers_like_onnxruntime(engine, file)
+
+
+def test_engine_stays_usable_after_a_frame_that_failed(file):
+    faults = Faults()
+    engine = opened(file, faults=faults, cuda_graph=False)
+    faults.refused_runs = (2,)
+
+    with pytest.raises(EngineError, match="failed: told to fail"):
+        engine.infer(*pair())
+
+    assert_answers_like_onnxruntime(engine, file)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda image: image[:-1], r"left is uint8 \(47, 64, 3\), not uint8 \(48, 64, 3\)"),
+        (lambda image: image.astype(np.float32), "left is float32"),
+        (lambda image: image[..., 0], r"left is uint8 \(48, 64\)"),
+    ],
+)
+def test_image_that_does_not_fit_is_named(file, spoil, message):
+    engine = opened(file)
+    left, right = pair()
+
+    with pytest.raises(EngineError, match=message):
+        engine.infer(spoil(left), right)
+
+    assert_answers_like_onnxruntime(engine, file)
+
+
+def test_all_is_released_in_order(file):
+    cuda, faults = StandInCuda(), Faults()
+    # What TensorRT releases goes to the same list.
+    faults.log = cuda.calls
+    engine = opened(file, cuda, faults)
+    engine.infer(*pair())
+    cuda.calls.clear()
+
+    engine.close()
+    engine.close()
+
+    assert cuda.calls == [
+        "synchronize",
+        "destroy_graph",
+        "context",
+        "engine",
+        "runtime",
+        *("free", "free_host") * 2,
+        "destroy_stream",
+        "close",
+    ]
+    assert not cuda.held
+    with pytest.raises(EngineError, match="closed"):
+        engine.infer(*pair())
+
+
+def count_calls(file, mapped):
+    cuda = StandInCuda()
+    engine = opened(file, cuda, mapped=mapped)
+    engine.infer(*pair())
+    engine.close()
+    return len(cuda.calls)
+
+
+@MEMORIES
+def test_whatever_call_fails_nothing_is_left_behind(file, mapped):
+    outcomes = set()
+    for refuse in range(1, count_calls(file, mapped) + 1):
+        cuda = StandInCuda(refuse=refuse)
+        try:
+            engine = opened(file, cuda, mapped=mapped)
+        except EngineError as error:
+            assert "untell it" in str(error)
+            outcomes.add("not opened")
+        else:
+            try:
+                assert_answers_like_onnxruntime(engine, file)
+                graph = "no CUDA graph" not in engine.spec.provenance
+                outcomes.add("with graph" if graph else "without graph")
+            except EngineError:
+                outcomes.add("frame lost")
+                assert_answers_like_onnxruntime(engine, file)
+            engine.close()
+        assert not cuda.held, f"call {refuse}: {cuda.calls}"
+        assert cuda.calls[-1] == "close"
+        assert cuda.calls[refuse - 1] in RELEASES or outcomes
+    assert outcomes == {"not opened", "with graph", "without graph", "frame lost"}
+
+
+def test_damaged_plan_is_damage_in_the_words_of_tensorrt(tmp_path):
+    path = tmp_path / "net.engine"
+    path.write_bytes(b"no plan at all")
+    cuda = StandInCuda()
+
+    with pytest.raises(EngineDamaged, match=r"net\.engine: TensorRT 10\.3\.0 refuses .*Magic tag"):
+        opened(engine_file(path), cuda)
+
+    assert not cuda.held
+
+
+def test_plan_of_another_size_is_damage(tmp_path):
+    path = save(tmp_path / "net.onnx", height=HEIGHT // 2)
+
+    with pytest.raises(EngineDamaged, match=r"breaks the graph contract: .*\(1, 24, 64, 3\)"):
+        opened(engine_file(path))
+
+
+@pytest.mark.parametrize(
+    ("faults", "message"),
+    [
+        (Faults(no_context=True), "cannot make room to run: it does not say why; stop what else"),
+        (Faults(no_runtime=True), "cannot start: CUDA initialization failure with error: 35"),
+    ],
+)
+def test_tensorrt_that_does_not_start_is_an_error_and_no_damage(file, faults, message):
+    cuda = StandInCuda()
+
+    with pytest.raises(EngineError, match=message) as caught:
+        opened(file, cuda, faults)
+
+    assert not isinstance(caught.value, EngineDamaged)
+    assert not cuda.held
+
+
+def test_missing_plan_is_damage(tmp_path):
+    with pytest.raises(EngineDamaged, match=r"net\.engine cannot be read"):
+        opened(engine_file(tmp_path / "net.engine"))
+
+
+def test_engine_lives_in_the_thread_of_a_worker(file):
+    answers = []
+    worker = LatestWorker(lambda left: answers.append(engine.infer(left, left)), "engine")
+    try:
+        engine = worker.call(lambda: opened(file))
+        with pytest.raises(EngineError, match="belongs to the thread"):
+            engine.infer(*pair())
+        with pytest.raises(EngineError, match="belongs to the thread"):
+            engine.close()
+        worker.submit(pair()[0])
+        worker.call(lambda: None)
+        worker.call(engine.close)
+    finally:
+        worker.close()
+
+
+def test_two_engines_share_a_gpu(file):
+    cuda = StandInCuda()
+    first, second = opened(file, cuda), opened(replace(file), cuda)
+
+    assert_answers_like_onnxruntime(first, file, 0)
+    assert_answers_like_onnxruntime(second, file, 1)
+    assert_answers_like_onnxruntime(first, file, 2)

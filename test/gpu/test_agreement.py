@@ -1,0 +1,60 @@
+"""Engines answer as ONNX Runtime does in float32."""
+
+import numpy as np
+import pytest
+from networks_to_build import PRECISIONS, variants
+
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.cuda import open_cuda
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
+from stereo_depth_ros.engines.tensorrt.self_test import make_reference, run_self_test
+from stereo_depth_ros.engines.tensorrt.versions import find_runtime
+
+SMALL = "lite/base"
+CASES = [
+    pytest.param(variant, precision, marks=[] if variant == SMALL else [pytest.mark.slow])
+    for variant in variants()
+    for precision in PRECISIONS
+]
+
+
+@pytest.mark.parametrize(("variant", "precision"), CASES)
+def test_every_network_answers_as_in_float32(graphs, engines, variant, precision):
+    if precision == "mixed" and not find_runtime().keeps_types:
+        pytest.skip("TensorRT 8 does not keep the types of a graph")
+    reference = make_reference(read_graph(graphs(variant, "fp32")))
+    engine = TensorRTEngine(engines(variant, precision))
+    try:
+        result = run_self_test(engine, reference)
+        assert ", CUDA graph" in engine.spec.provenance
+    finally:
+        engine.close()
+
+    print(f"{variant} {precision}: {result}")
+    assert result.failures == ()
+
+
+@pytest.mark.parametrize("backend", ["pycuda", "cuda-python"])
+@pytest.mark.parametrize("cuda_graph", [True, False], ids=["graph", "steps"])
+@pytest.mark.parametrize("mapped", [True, False], ids=["mapped", "pinned"])
+def test_ways_to_run_give_the_same_answers(graphs, engines, backend, cuda_graph, mapped):
+    try:
+        open_cuda(backend).close()
+    except Exception as error:
+        pytest.skip(str(error))
+    reference = OnnxRuntimeEngine(graphs(SMALL, "fp32"))
+    engine = TensorRTEngine(engines(SMALL, "fp32"), backend, cuda_graph=cuda_graph, mapped=mapped)
+    try:
+        how = f"{'mapped' if mapped else 'pinned'} memory, {'' if cuda_graph else 'no '}CUDA graph"
+        assert engine.spec.provenance.endswith(how)
+        random = np.random.default_rng(0)
+        for _ in range(5):
+            size = (engine.spec.height, engine.spec.width, 3)
+            left = random.integers(0, 256, size, dtype=np.uint8)
+            pair = left, np.roll(left, -3, axis=1)
+            for found, expected in zip(engine.infer(*pair), reference.infer(*pair), strict=True):
+                # TensorRT may compute float32 in TF32.
+                assert np.isclose(found, expected, 0.05, 0.05).mean() > 0.97
+    finally:
+        engine.close()

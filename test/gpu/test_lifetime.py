@@ -1,0 +1,120 @@
+"""Memory, signals and neighbours."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from stereo_depth_ros.engines.tensorrt import EngineFile
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache, read_engine
+from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
+from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
+from stereo_depth_ros.evaluation.benchmark import _resident_mib
+
+SMALL = "lite/base"
+SOAK_S = 600
+INFER = """
+import sys
+import numpy as np
+from pathlib import Path
+from stereo_depth_ros.engines.tensorrt.cache import read_engine
+from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
+engine = TensorRTEngine(read_engine(Path(sys.argv[1])))
+left = np.random.default_rng(0).integers(
+    0, 256, (engine.spec.height, engine.spec.width, 3), dtype=np.uint8)
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(500):
+    disparity, _ = engine.infer(left, np.roll(left, -3, axis=1))
+print(float(disparity.mean()))
+engine.close()
+"""
+
+
+def pair(file: EngineFile):
+    left = np.random.default_rng(0).integers(0, 256, (*file.size, 3), dtype=np.uint8)
+    return left, np.roll(left, -3, axis=1)
+
+
+def test_memory_of_the_gpu_comes_back(engines):
+    file, device = engines(SMALL, "fp32"), find_device()
+    free = []
+    for _ in range(10):
+        engine = TensorRTEngine(file)
+        engine.infer(*pair(file))
+        engine.close()
+        free.append(free_memory_mb(device))
+
+    # The first may leave what CUDA keeps for the life of the process.
+    assert free[1] - free[-1] < 8
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_for_ten_minutes(engines):
+    file, device = engines(SMALL, "fp32"), find_device()
+    engine = TensorRTEngine(file)
+    images = pair(file)
+    memory = []
+    started = time.monotonic()
+    try:
+        while (elapsed := time.monotonic() - started) < SOAK_S:
+            engine.infer(*images)
+            if elapsed > 60 * (len(memory) + 1):
+                memory.append((_resident_mib(), free_memory_mb(device)))
+    finally:
+        engine.close()
+
+    (resident, free), (last_resident, last_free) = memory[0], memory[-1]
+    assert last_resident < 1.01 * resident
+    assert free - last_free < 8
+
+
+def build(graph, cache_home, *more):
+    command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "build", str(graph), *more]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_build_that_is_killed_leaves_nothing_that_is_used(graphs, tmp_path, monkeypatch, how):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    graph = graphs(SMALL, "fp32")
+    process = build(graph, tmp_path, "--precision", "fp32", "--level", "5")
+    lock = tmp_path / "stereo_depth_ros" / "engines" / "lock"
+    deadline = time.monotonic() + 60
+    while not lock.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(3)
+    assert process.poll() is None, process.communicate()[0]
+    process.send_signal(how)
+    process.communicate(timeout=60)
+
+    assert EngineCache(lock.parent).engines() == []
+    again = build(graph, tmp_path, "--precision", "fp32")
+    assert again.wait(500) == 0, again.communicate()[0]
+    assert not list(lock.parent.glob("*.part"))
+
+
+def test_two_processes_share_a_gpu(engines):
+    file = engines(SMALL, "fp32")
+    assert read_engine(file.path).proven
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", INFER, str(file.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    assert [process.stdout.readline() for process in both] == ["ready\n", "ready\n"]
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    answers = [float(process.communicate(timeout=120)[0]) for process in both]
+
+    assert [process.returncode for process in both] == [0, 0]
+    assert answers[0] == pytest.approx(answers[1], rel=1e-3)
+    assert np.isfinite(answers).all()
