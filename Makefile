@@ -28,7 +28,7 @@ $(READY): setup.py
 	touch $@
 
 $(TRAINING_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy,training,test]"
+	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy,training,test,tensorrt-rtx]"
 	touch $@
 
 clean:

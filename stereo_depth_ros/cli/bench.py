@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.cli.options import DEFAULT_MODEL, ros_layer
+from stereo_depth_ros.cli.options import DEFAULT_MODEL, ros_layer, size
 from stereo_depth_ros.engines import BACKENDS, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
@@ -44,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorrt-ways", action="store_true", help="measure the ways to run a TensorRT engine"
     )
-    parser.add_argument("--size", type=_size, default=(480, 640), metavar="HxW")
+    parser.add_argument("--size", type=size, default=(480, 640), metavar="HxW")
     parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
     parser.add_argument("--node", action="store_true", help="measure the node instead")
     parser.add_argument("--seconds", type=float, default=15.0, help="--node: per configuration")
@@ -52,13 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--soak", type=float, default=0.0, metavar="MINUTES", help="--node: memory, 2 or more"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not HxW, such as 480x640")
-    return int(found[1]), int(found[2])
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tqdm import tqdm
-
+from stereo_depth_ros.cli.options import BuildBar
 from stereo_depth_ros.engines import EngineError
-from stereo_depth_ros.engines.tensorrt import BuildOptions, BuildProgress, obtain_engine
+from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.cache import copy_engine
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.model_card import load_model_card
@@ -52,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     card = load_model_card(arguments.graph)
     if card.engine != "onnx":
         raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
-    with _Bar() as bar:
+    with BuildBar() as bar:
         try:
             file = obtain_engine(card.verified_file(), options, report=bar.show)
         except KeyboardInterrupt:
@@ -71,18 +70,3 @@ def run(arguments: argparse.Namespace) -> int:
         file = copy_engine(file, arguments.output)
     print(f"kept as {file.path}")
     return 0
-
-
-class _Bar(tqdm):
-    """A bar where somebody looks on; silent where the output goes to a file."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            total=100, disable=None, bar_format="{desc} |{bar}| {n:.0f} % {elapsed}", leave=False
-        )
-
-    def show(self, progress: BuildProgress) -> None:
-        """Take up ``progress``."""
-        self.set_description_str(progress.step, refresh=False)
-        self.n = progress.percent or 0
-        self.refresh()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stereo_depth_ros.engines import BACKENDS, open_engine
+from stereo_depth_ros.cli.options import BuildBar
+from stereo_depth_ros.engines import BACKENDS, Caller, open_engine
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import evaluate
 from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
@@ -39,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Score the models and print the tables."""
     samples = read_dataset(arguments.data, arguments.layout)
-    engines = [open_engine(model, backend=arguments.backend) for model in arguments.model]
+    with BuildBar() as bar:
+        caller = Caller(report=bar.show)
+        engines = [
+            open_engine(model, backend=arguments.backend, caller=caller)
+            for model in arguments.model
+        ]
     engines += [open_engine(model) for model in _BESIDE if model not in arguments.model]
     gallery = Gallery()
     viewer = gallery if arguments.html else None

@@ -7,7 +7,10 @@ import importlib
 import re
 from types import ModuleType
 
-from stereo_depth_ros.engines import BACKENDS, Engine, open_engine
+from tqdm import tqdm
+
+from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines.tensorrt import BuildProgress
 
 DEFAULT_MODEL = "sgbm"
 
@@ -68,7 +71,38 @@ def training_layer(module: str) -> ModuleType:
 
 
 def engine_from(arguments: argparse.Namespace) -> Engine:
-    """Open the engine that the arguments name."""
-    return open_engine(
-        arguments.model, backend=arguments.backend, max_disparity=arguments.max_disparity
-    )
+    """Open the engine that the arguments name, and show how far its build is if it needs one."""
+    with BuildBar() as bar:
+        return open_engine(
+            arguments.model,
+            backend=arguments.backend,
+            max_disparity=arguments.max_disparity,
+            caller=Caller(report=bar.show),
+        )
+
+
+class BuildBar:
+    """A bar from the first report of a build until closed; silent where the output is a file."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> BuildBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def show(self, progress: BuildProgress) -> None:
+        """Take up ``progress``."""
+        if self._bar is None:
+            look = "{desc} |{bar}| {n:.0f} % {elapsed}"
+            self._bar = tqdm(total=100, disable=None, bar_format=look, leave=False)
+        self._bar.set_description_str(progress.step, refresh=False)
+        self._bar.n = progress.percent or 0
+        self._bar.refresh()
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,6 +1,6 @@
 """What runs a stereo graph or algorithm, behind one small interface."""
 
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineSpec
-from stereo_depth_ros.engines.open import BACKENDS, open_engine
+from stereo_depth_ros.engines.open import BACKENDS, Caller, open_engine
 
-__all__ = ["BACKENDS", "Engine", "EngineError", "EngineSpec", "open_engine"]
+__all__ = ["BACKENDS", "Caller", "Engine", "EngineError", "EngineSpec", "open_engine"]

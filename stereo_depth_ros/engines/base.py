@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+
+Run = Callable[[Callable[[], Any]], Any]
+"""Calls a function in the thread that owns the engines, and returns what it returns."""
 
 
 class EngineError(RuntimeError):
@@ -65,3 +69,8 @@ class Engine(Protocol):
     def close(self) -> None:
         """Release what the engine holds; closing twice is harmless."""
         ...
+
+
+def run_here(work: Callable[[], Any]) -> Any:
+    """Call ``work``: the `Run` of whoever owns the engines itself."""
+    return work()

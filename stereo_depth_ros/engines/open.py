@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
-from stereo_depth_ros.engines.base import Engine, EngineError
-from stereo_depth_ros.model_card import load_model_card
+from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
+from stereo_depth_ros.engines.tensorrt.device import find_device
+from stereo_depth_ros.engines.tensorrt.obtain import this_host
+from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
+from stereo_depth_ros.engines.tensorrt.versions import MODULES
+from stereo_depth_ros.model_card import ModelCard, load_model_card
 
-BACKENDS = ("auto", onnxruntime.BACKEND, sgbm.BACKEND)
+TENSORRT = "tensorrt"
+BACKENDS = ("auto", TENSORRT, onnxruntime.BACKEND, sgbm.BACKEND)
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who opens an engine.
+
+    ``run`` runs things in the thread that is to own it. ``report`` hears of a build, from the
+    calling thread, and ``cancelled`` stops it.
+    """
+
+    run: Run = run_here
+    report: Report = unreported
+    cancelled: threading.Event = field(default_factory=threading.Event)
 
 
 def open_engine(
@@ -20,24 +45,32 @@ def open_engine(
     providers: Sequence[str] = (),
     threads: int = 0,
     max_disparity: int = 0,
+    *,
+    build: BuildOptions | None = None,
+    cuda_backend: str = "auto",
+    caller: Caller | None = None,
 ) -> Engine:
     """Open ``model`` (a name in models/, a card, or an .onnx file), warmed up and ready.
 
     ``height`` and ``width``, where given, are the size the caller insists on. ``backend`` "auto"
-    takes the one that runs the model; ``providers`` and ``threads`` are for ONNX Runtime;
-    ``max_disparity`` in px is for engines that can change it, 0 leaving the choice to them.
+    takes the first that runs the model here: TensorRT, TensorRT-RTX, ONNX Runtime on the GPU, ONNX
+    Runtime on the CPU; each that does not is logged with its reason. ``providers`` and ``threads``
+    are for ONNX Runtime; ``max_disparity`` in px is for engines that can change it, 0 leaving the
+    choice to them. ``build`` and ``cuda_backend`` are for TensorRT, whose engine is built where
+    none is kept, which takes minutes.
 
     Raises
     ------
     ModelError
         When the model is unknown, missing or altered.
+    BuildCancelled
+        When ``caller`` cancelled it.
     EngineError
         When its backend is absent, does not fit the model, or the graph breaks the contract.
     """
     if backend not in BACKENDS:
         raise EngineError(f"backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
     card = load_model_card(model)
-    engine: Engine
     known_options = {"mode", "max_disparity"} if card.engine == "sgbm" else set()
     unknown = set(card.options) - known_options
     if unknown:
@@ -45,25 +78,45 @@ def open_engine(
             f"model '{model}': its card has unknown options {', '.join(sorted(unknown))}; known "
             f"are {', '.join(sorted(known_options)) or 'none'}"
         )
+    caller = caller or Caller()
     if card.engine == "sgbm":
-        _require(backend, sgbm.BACKEND, model)
+        _require(backend, (sgbm.BACKEND,), model)
         options = dict(card.options)
         if max_disparity:
             options["max_disparity"] = max_disparity
-        engine = sgbm.SgbmEngine(card.name, **options)
+        engine: Engine = sgbm.SgbmEngine(card.name, **options)
+        why = "the only backend that runs it" if backend == "auto" else "the backend asked for"
     elif card.engine == "onnx":
-        _require(backend, onnxruntime.BACKEND, model)
+        _require(backend, (TENSORRT, onnxruntime.BACKEND), model)
         if max_disparity:
             raise EngineError(
                 f"model '{model}': the search range of a graph is fixed when it is exported; set "
                 "max_disparity to 0, or export it again"
             )
-        engine = onnxruntime.OnnxRuntimeEngine(card.verified_file(), providers, threads)
+        ways = _Ways(
+            card.verified_file(),
+            tuple(providers),
+            threads,
+            build or BuildOptions(),
+            cuda_backend,
+            caller,
+        )
+        engine, why = ways.first(backend)
     else:
         raise EngineError(
             f"model '{model}': its card names engine '{card.engine}'; known are onnx and sgbm"
         )
-    why = "the only backend that runs it" if backend == "auto" else "the backend asked for"
+    return _checked(engine, card, model, (height, width), why, caller)
+
+
+def _checked(
+    engine: Engine,
+    card: ModelCard,
+    model: str,
+    wanted: tuple[int | None, int | None],
+    why: str,
+    caller: Caller,
+) -> Engine:
     spec = engine.spec
     engine.spec = replace(
         spec,
@@ -71,18 +124,91 @@ def open_engine(
         licence=card.licence or spec.licence,
         commercial=card.commercial and spec.commercial,
     )
-    wanted, has = (height, width), (engine.spec.height, engine.spec.width)
+    has = (spec.height, spec.width)
     if None not in wanted and None not in has and wanted != has:
-        engine.close()
+        caller.run(engine.close)
         raise EngineError(
-            f"model '{model}' takes {has[1]} x {has[0]} images, not {width} x {height}; export it "
-            "at that size"
+            f"model '{model}' takes {has[1]} x {has[0]} images, not {wanted[1]} x {wanted[0]}; "
+            "export it at that size"
         )
     return engine
 
 
-def _require(asked: str, needed: str, model: str) -> None:
-    if asked not in ("auto", needed):
+@dataclass(frozen=True)
+class _Ways:
+    """The ways to run one graph."""
+
+    graph: Path
+    providers: tuple[str, ...]
+    threads: int
+    build: BuildOptions
+    cuda_backend: str
+    caller: Caller
+
+    def first(self, backend: str) -> tuple[Engine, str]:
+        """Return the engine of the first way that works, and why it is this one."""
+        no_gpu = ""
+        if backend == "auto":
+            try:
+                find_device()
+            except EngineError as error:
+                no_gpu = str(error)
+        ways = self._ordered(backend, has_gpu=not no_gpu)
+        refusals: list[str] = []
+        for name, opener in ways:
+            try:
+                engine = opener()
+            except BuildCancelled:
+                raise
+            except (EngineError, OSError) as error:
+                if len(ways) == 1:
+                    raise
+                refusals.append(f"{name}: {error}")
+                _LOG.warning("%s is not used: %s", self.graph.name, refusals[-1])
+                continue
+            if backend != "auto":
+                return engine, "the backend asked for"
+            if no_gpu:
+                return engine, f"the first choice without a GPU ({no_gpu})"
+            refused = f" that works ({'. '.join(refusals)})" if refusals else ""
+            return engine, f"the first choice{refused}"
+        raise EngineError(f"{self.graph}: nothing runs it here: {'. '.join(refusals)}")
+
+    def _ordered(self, backend: str, has_gpu: bool) -> list[tuple[str, Callable[[], Engine]]]:
+        ways: list[tuple[str, Callable[[], Engine]]] = []
+        if backend == TENSORRT or (backend == "auto" and has_gpu):
+            for module, words in MODULES.items():
+                ways.append((words, partial(self._tensorrt, module)))
+        if backend == TENSORRT:
+            return ways
+        if backend == "auto" and has_gpu and not self.providers:
+            ways.append(("ONNX Runtime on the GPU", partial(self._onnxruntime, ("cuda", "cpu"))))
+        ways.append(("ONNX Runtime", partial(self._onnxruntime, self.providers)))
+        return ways
+
+    def _tensorrt(self, module: str) -> Engine:
+        host = replace(this_host(self.cuda_backend, module), run=self.caller.run)
+        engine, file = open_obtained(
+            self.graph,
+            self.build,
+            report=self.caller.report,
+            cancelled=self.caller.cancelled,
+            host=host,
+        )
+        found = [f"self-test: {file.self_test}", *(f"not in {note}" for note in file.notes)]
+        provenance = "; ".join([engine.spec.provenance, *found])
+        engine.spec = replace(engine.spec, provenance=provenance)
+        return engine
+
+    def _onnxruntime(self, providers: tuple[str, ...]) -> Engine:
+        return self.caller.run(
+            partial(onnxruntime.OnnxRuntimeEngine, self.graph, providers, self.threads)
+        )
+
+
+def _require(asked: str, running: Sequence[str], model: str) -> None:
+    if asked not in ("auto", *running):
         raise EngineError(
-            f"model '{model}' runs on backend {needed}, not {asked}; set backend to auto"
+            f"model '{model}' runs on backend {' or '.join(running)}, not {asked}; set backend to "
+            "auto"
         )

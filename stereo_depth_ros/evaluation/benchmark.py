@@ -56,10 +56,10 @@ def benchmark(
     pair = render(yard_scene(), camera)
     pipelines, memory = [], []
     for _, opener in openers:
-        resident, free = _resident_mib(), _free_gpu_mib()
+        resident, free = resident_mib(), _free_gpu_mib()
         pipelines.append(StereoPipeline(opener()))
         taken = None if free is None else free - (_free_gpu_mib() or 0.0)
-        memory.append((_resident_mib() - resident, taken))
+        memory.append((resident_mib() - resident, taken))
     seconds: list[list[dict[str, float]]] = [[] for _ in openers]
     for turn in range(_WARM_UP + rounds):
         for pipeline, found in zip(pipelines, seconds, strict=True):
@@ -99,7 +99,8 @@ def _percentiles(values: np.ndarray, *which: float) -> Any:
     return tuple(float(v) for v in np.percentile(values, which))
 
 
-def _resident_mib() -> float:
+def resident_mib() -> float:
+    """Return the memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 

@@ -6,6 +6,7 @@ import time
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.rectification import VerticalDisparity
 from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN, Report
 from stereo_depth_ros.ros.inputs import Synchronizer
@@ -77,24 +78,34 @@ def output_report(
     return Report("outputs", OK, "ok", values)
 
 
-def engine_report(spec: EngineSpec | None, error: str | None = None) -> Report:
-    """Report which engine runs and why, or why none does."""
-    if error is not None:
-        return Report("engine", ERROR, error, {})
-    if spec is None:
-        return Report("engine", WARN, "not loaded: the node is not configured", {})
-    return Report(
-        "engine",
-        OK,
-        str(spec),
-        {
+def engine_report(
+    spec: EngineSpec | None, error: str | None = None, build: BuildProgress | None = None
+) -> Report:
+    """Report which engine runs and why, which one is being built, or why none runs."""
+    values: dict[str, object] = {}
+    if spec is not None:
+        values = {
             "name": spec.name,
             "backend": spec.backend,
             "device": spec.device,
             "precision": spec.precision,
             "provenance": spec.provenance,
-        },
-    )
+        }
+    if build is not None:
+        values |= {
+            "build (%)": "unknown" if build.percent is None else build.percent,
+            "build step": build.step,
+            "build time (s)": build.seconds,
+        }
+        meanwhile = "nothing is published until then" if spec is None else f"until then {spec}"
+        return Report("engine", WARN, f"being built: {build}; {meanwhile}", values)
+    if spec is None:
+        if error is not None:
+            return Report("engine", ERROR, error, values)
+        return Report("engine", WARN, "not loaded: the node is not configured", values)
+    if error is not None:
+        return Report("engine", WARN, f"{spec}, as what was wanted cannot be had: {error}", values)
+    return Report("engine", OK, str(spec), values)
 
 
 def calibration_report(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from functools import partial
 from typing import Any
 
 import rclpy
@@ -12,9 +11,11 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from stereo_depth_ros.engines import Engine, open_engine
+from stereo_depth_ros.engines.loader import EngineLoader
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import parameters
+from stereo_depth_ros.ros.core_log import CoreLog
+from stereo_depth_ros.ros.engine_choice import engine_choice
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
@@ -31,6 +32,9 @@ from stereo_depth_ros.ros.worker import LatestWorker
 _LOOK_S = 0.1
 """How often the node looks whether anybody listens."""
 
+_STOP_S = 3.0
+"""A build ends within two seconds of being told to."""
+
 
 class StereoDepthNode(LifecycleNode):
     """Depth from a stereo pair; see the README for topics and parameters."""
@@ -40,10 +44,11 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
+        self._core_log = CoreLog(self.get_logger())
         self._reporter = Reporter(self, self._log)
         self._worker: LatestWorker[Frame] = LatestWorker(self._work, "stereo engine")
         self._tf_baseline = TfBaseline(self)
-        self._engine: Engine | None = None
+        self._loader: EngineLoader | None = None
         self._inputs: StereoInputs | None = None
         self._outputs: StereoOutputs | None = None
         self._processor: FrameProcessor | None = None
@@ -59,9 +64,11 @@ class StereoDepthNode(LifecycleNode):
     # -- lifecycle ---------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        """Load the engine and make the topics; on failure say why and stay unconfigured."""
+        """Load the engine and make the topics; on failure say why and stay unconfigured.
+
+        An engine that must be built first comes later.
+        """
         self._configure_error = None
-        began = time.monotonic()
         try:
             values = parameters.current(self)
             parameters.check(values)
@@ -71,19 +78,13 @@ class StereoDepthNode(LifecycleNode):
             self.get_logger().error(self._configure_error)
             self._release()
             return TransitionCallbackReturn.FAILURE
-        seconds = time.monotonic() - began
-        spec = self._engine.spec
-        self.get_logger().info(f"engine: {spec}; loaded in {seconds:.1f} s")
-        if not spec.commercial:
-            self.get_logger().warning(
-                f"{spec.name}: its licence ({spec.licence}) does not allow commercial use"
-            )
         return super().on_configure(state)
 
     def _configure(self, values: dict[str, Any]) -> None:
         self._statistics = Statistics()
         self._reporter.begin(self._statistics)
-        self._engine = self._worker.call(partial(_open_engine, values))
+        self._loader = EngineLoader(self._worker.call)
+        self._loader.start(*engine_choice(values))
         self._outputs = StereoOutputs(self)
         self._inputs = StereoInputs(
             self, _synchronizer(values), values["image_transport"], self._on_frame
@@ -100,7 +101,7 @@ class StereoDepthNode(LifecycleNode):
         )
         self._processor = FrameProcessor(
             self,
-            StereoPipeline(self._engine, parameters.settings_from(values)),
+            StereoPipeline(self._loader.engine, parameters.settings_from(values)),
             self._outputs,
             geometry,
             self._statistics,
@@ -144,21 +145,26 @@ class StereoDepthNode(LifecycleNode):
 
     def _release(self) -> None:
         self._pause()
-        if self._engine is not None:
+        if self._loader is not None:
             # In the worker, which owns the engine, and therefore after its running frame.
-            self._worker.call(self._engine.close)
+            self._loader.close()
         if self._inputs is not None:
             self._inputs.destroy()
         if self._outputs is not None:
             self._outputs.destroy()
         self._tf_baseline.close()
-        self._engine = self._inputs = self._outputs = self._processor = None
+        self._loader = self._inputs = self._outputs = self._processor = None
 
     def destroy_node(self) -> None:
-        """End the worker, then remove the node."""
+        """End a build and the worker, then remove the node."""
         self._pause()
-        if not self._worker.close(timeout=1.0):
+        close_engine = None
+        if self._loader is not None:
+            self._loader.cancel(_STOP_S)
+            close_engine = self._loader.engine.close
+        if not self._worker.close(timeout=1.0, last=close_engine):
             self.get_logger().warning("the engine is still busy; leaving without waiting for it")
+        self._core_log.close()
         super().destroy_node()
 
     def start(self) -> None:
@@ -191,6 +197,8 @@ class StereoDepthNode(LifecycleNode):
         """Hear the images while, and only while, somebody hears the results."""
         if not self._active or self._inputs is None or self._outputs is None:
             return
+        if self._loader is None or not self._loader.engine.is_ready:
+            return
         self._inputs.hear_latched()
         if not self._outputs.anybody():
             self._stop_hearing()
@@ -217,20 +225,11 @@ class StereoDepthNode(LifecycleNode):
             processor(frame)
 
     def _report(self) -> None:
-        if self._inputs is None or self._outputs is None or self._processor is None:
+        inputs, outputs, processor = self._inputs, self._outputs, self._processor
+        if inputs is None or outputs is None or processor is None or self._loader is None:
             self._reporter.report_unconfigured(self._configure_error)
         else:
-            self._reporter.report(self._active, self._inputs, self._outputs, self._processor)
-
-
-def _open_engine(values: dict[str, Any]) -> Engine:
-    return open_engine(
-        values["model"],
-        backend=values["backend"],
-        providers=[p.strip() for p in values["providers"].split(",") if p.strip()],
-        threads=values["threads"],
-        max_disparity=values["max_disparity"],
-    )
+            self._reporter.report(self._active, inputs, outputs, processor, self._loader)
 
 
 def _synchronizer(values: dict[str, Any]) -> Synchronizer:

@@ -11,6 +11,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 
 from stereo_depth_ros.engines import BACKENDS
+from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
+from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.settings import Settings
 
 Value = bool | int | float | str
@@ -62,7 +64,55 @@ _D = Settings()
 PARAMETERS = (
     Parameter("autostart", True, "Configure and activate at start-up, without a lifecycle manager"),
     Parameter("model", "sgbm", "A name in models/, or the path of an exported .onnx file"),
-    Parameter("backend", "auto", "What runs the model", choices=BACKENDS),
+    Parameter(
+        "latency_budget_ms",
+        0.0,
+        "Longest inference in ms: takes the most accurate of models that keeps it on this device, "
+        "by measurement; 0: takes model",
+        (0.0, 60000.0),
+    ),
+    Parameter(
+        "models",
+        "",
+        "What latency_budget_ms chooses among, such as 'net_l, net_s, sgbm', the most accurate "
+        "first unless their cards tell",
+    ),
+    Parameter(
+        "backend",
+        "auto",
+        "What runs the model; auto: the first that can of TensorRT, TensorRT-RTX, ONNX Runtime on "
+        "the GPU, ONNX Runtime on the CPU",
+        choices=BACKENDS,
+    ),
+    Parameter(
+        "precision",
+        "auto",
+        "Of TensorRT engines; auto: mixed where NAME.mixed.onnx is there and passes the self-test",
+        choices=PRECISIONS,
+    ),
+    Parameter(
+        "build_workspace_mb",
+        0,
+        "Most scratch memory in MB for TensorRT; 0: three eighths of the GPU's",
+        (0, 65536),
+    ),
+    Parameter(
+        "build_level",
+        -1,
+        "How long TensorRT looks for faster kernels; -1: its own default",
+        (-1, 5),
+    ),
+    Parameter(
+        "build_fallback",
+        True,
+        "Run the model on ONNX Runtime while its TensorRT engine is being built",
+    ),
+    Parameter(
+        "cuda_backend",
+        "auto",
+        "How TensorRT engines reach the GPU; auto: by pycuda where it is installed",
+        choices=CUDA_BACKENDS,
+    ),
     Parameter(
         "providers",
         "",

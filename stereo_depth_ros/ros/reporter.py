@@ -6,6 +6,7 @@ import time
 
 from rclpy.lifecycle import LifecycleNode
 
+from stereo_depth_ros.engines.loader import EngineLoader
 from stereo_depth_ros.ros import health, watchdog
 from stereo_depth_ros.ros.diagnostics import DiagnosticsPublisher
 from stereo_depth_ros.ros.inputs import StereoInputs
@@ -44,19 +45,23 @@ class Reporter:
         inputs: StereoInputs,
         outputs: StereoOutputs,
         processor: FrameProcessor,
+        loader: EngineLoader,
     ) -> None:
         """Publish the health of a configured node."""
-        spec = processor.pipeline.engine.spec
+        is_ready, spec = loader.engine.is_ready, loader.engine.spec
         if processor.camera_frame is not None:
             self._hardware_id = f"{processor.camera_frame} on {spec.device}"
         seen = self._observed(inputs, outputs, processor)
-        silence = self._explained(seen) if is_active else "the node is not active; activate it"
+        if not is_active:
+            silence: str | None = "the node is not active; activate it"
+        else:
+            silence = self._explained(seen) if is_ready else "there is no engine yet"
         loss = watchdog.transport_loss(seen) if inputs.is_open else None
         if loss and loss != silence:
             self._log.warning(loss)
         wanted = sorted(output.value for output in outputs.wanted())
         reports = [
-            health.engine_report(spec),
+            health.engine_report(spec if is_ready else None, loader.error, loader.progress),
             health.input_report(seen.topics, inputs.synchronizer, loss),
             health.inference_report(self._statistics),
             health.output_report(self._statistics, silence, not seen.subscribers, wanted),

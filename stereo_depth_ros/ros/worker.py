@@ -52,9 +52,14 @@ class LatestWorker(Generic[T]):
             self._condition.notify()
         return future.result()
 
-    def close(self, timeout: float = 1.0) -> bool:
-        """Stop after the running item; returns whether the thread ended in ``timeout`` seconds."""
+    def close(self, timeout: float = 1.0, last: Callable[[], Any] | None = None) -> bool:
+        """Stop after the running item; returns whether the thread ended in ``timeout`` seconds.
+
+        ``last`` is the last thing that the thread does.
+        """
         with self._condition:
+            if last is not None and not self._closing:
+                self._jobs.append((last, Future()))
             self._closing = True
             self._item = None
             self._condition.notify()

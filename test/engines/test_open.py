@@ -97,7 +97,7 @@ def test_unknown_backend_lists_the_known_ones():
 def test_backend_that_does_not_run_the_model_is_refused(graph):
     with pytest.raises(EngineError, match="'sgbm' runs on backend opencv, not onnxruntime"):
         open_engine("sgbm", backend="onnxruntime")
-    with pytest.raises(EngineError, match=r"net\.onnx' runs on backend onnxruntime, not opencv"):
+    with pytest.raises(EngineError, match=r"onnx' runs on backend tensorrt or onnxruntime, not op"):
         open_engine(str(graph), backend="opencv")
 
 

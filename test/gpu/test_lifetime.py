@@ -12,7 +12,7 @@ from stereo_depth_ros.engines.tensorrt import EngineFile
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache, read_engine
 from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
-from stereo_depth_ros.evaluation.benchmark import _resident_mib
+from stereo_depth_ros.evaluation.benchmark import resident_mib
 
 SMALL = "lite/base"
 SOAK_S = 600
@@ -63,7 +63,7 @@ def test_memory_stays_flat_for_ten_minutes(engines):
         while (elapsed := time.monotonic() - started) < SOAK_S:
             engine.infer(*images)
             if elapsed > 60 * (len(memory) + 1):
-                memory.append((_resident_mib(), free_memory_mb(device)))
+                memory.append((resident_mib(), free_memory_mb(device)))
     finally:
         engine.close()
 

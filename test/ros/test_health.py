@@ -9,6 +9,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
 from fakes import make_camera
 
 from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.rectification import VerticalDisparity
 from stereo_depth_ros.ros import health
 from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN
@@ -159,6 +160,31 @@ def test_an_engine_that_is_not_loaded_is_a_warning():
     report = health.engine_report(None)
     assert report.level == WARN
     assert "configure" in report.message
+
+
+def test_an_engine_that_is_being_built_says_how_far_and_what_runs_until_then():
+    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
+    report = health.engine_report(spec, None, BuildProgress(12.5, 80.0, "Timing graph nodes"))
+    assert report.level == WARN
+    assert report.message == f"being built: Timing graph nodes: 12 %, 80 s; until then {spec}"
+    expected = {"build (%)": 12.5, "build step": "Timing graph nodes", "build time (s)": 80.0}
+    assert {key: report.values[key] for key in expected} == expected
+    assert report.values["backend"] == "onnxruntime"
+
+
+def test_a_build_that_does_not_tell_how_far_it_is_says_so():
+    report = health.engine_report(None, None, BuildProgress(None, 80.0, "building"))
+    assert report.message == "being built: building: 80 s; nothing is published until then"
+    assert report.values["build (%)"] == "unknown"
+
+
+def test_an_engine_that_is_not_the_wanted_one_is_a_warning_and_none_an_error():
+    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
+    report = health.engine_report(spec, "no memory")
+    assert report.level == WARN
+    assert report.message == f"{spec}, as what was wanted cannot be had: no memory"
+    report = health.engine_report(None, "no memory")
+    assert (report.level, report.message) == (ERROR, "no memory")
 
 
 # -- calibration ---------------------------------------------------------------------------------

@@ -246,3 +246,16 @@ def test_closing_still_runs_the_calls_that_were_made(desk):
 
 def test_the_thread_does_not_keep_the_process_alive(worker):
     assert worker.call(lambda: threading.current_thread().daemon) is True
+
+
+def test_the_last_thing_is_done_in_the_thread_after_what_runs(desk):
+    worker: LatestWorker = LatestWorker(desk, "test worker")
+    worker.submit("running")
+    desk.wait_for_begin()
+    done: list[object] = []
+    desk.release()
+
+    assert worker.close(SOON_S, last=lambda: done.append(threading.get_ident()))
+
+    assert desk.handled == ["running"]
+    assert set(done) == desk.threads

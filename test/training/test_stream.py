@@ -108,13 +108,13 @@ def test_reused_scenes_are_cropped_and_photographed_anew():
 
 
 def test_pool_forgets_old_scenes(counted):
-    samples = stream(reuse=2, batch=1, crop=(48, 80))
+    samples = stream(reuse=2, batch=1, scene=(24, 32), crop=(24, 32))
     old = {float(samples.next().disparity.sum()) for _ in range(8)}
 
-    for _ in range(60):
+    for _ in range(45):
         samples.next()
 
-    assert old.isdisjoint(float(samples.next().disparity.sum()) for _ in range(20))
+    assert old.isdisjoint(float(samples.next().disparity.sum()) for _ in range(10))
 
 
 def test_textures_are_renewed_after_some_scenes(counted, monkeypatch):

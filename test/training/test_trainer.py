@@ -3,6 +3,7 @@
 import argparse
 import shlex
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -198,8 +199,8 @@ def test_learning_rate_warms_up_and_falls_to_a_fiftieth():
 
     assert rates[0] == pytest.approx(1 / 20)
     assert max(rates) == rates[20] == pytest.approx(1)
-    assert all(a < b for a, b in zip(rates[:19], rates[1:20], strict=True))
-    assert all(a > b for a, b in zip(rates[20:-1], rates[21:], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:20]))
+    assert all(a > b for a, b in pairwise(rates[20:]))
     assert rates[1000] == pytest.approx(0.02)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.engines.base import Engine, EngineError
+from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import build_process
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.cache import (
@@ -24,6 +25,7 @@ from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, un
 from stereo_depth_ros.engines.tensorrt.self_test import (
     REFERENCE_SUFFIX,
     Reference,
+    SelfTest,
     load_reference,
     run_self_test,
 )
@@ -37,8 +39,8 @@ _REFERENCE = "stereo_depth_ros.engines.tensorrt.self_test:write_reference"
 class Host:
     """Where engines are built and run: the TensorRT, the GPU, the cache.
 
-    ``open_file`` opens an engine for its self-test, in the calling thread; ``target`` is what the
-    child process calls to build one, see `build_process.run_in_child`.
+    ``open_file`` opens an engine, within ``run``; ``target`` is what the child process calls to
+    build one, see `build_process.run_in_child`.
     """
 
     runtime: Runtime
@@ -46,10 +48,11 @@ class Host:
     cache: EngineCache
     open_file: Callable[[EngineFile], Engine]
     target: str = _BUILD
+    run: Run = run_here
 
 
-def this_host(cuda_backend: str = "auto") -> Host:
-    """Return what this machine has.
+def this_host(cuda_backend: str = "auto", runtime_name: str | None = None) -> Host:
+    """Return what this machine has; ``runtime_name`` insists on "tensorrt" or "tensorrt_rtx".
 
     Raises
     ------
@@ -58,7 +61,7 @@ def this_host(cuda_backend: str = "auto") -> Host:
     """
     # First the driver: without one TensorRT does not always fail, it may crash.
     device = find_device()
-    runtime = find_runtime()
+    runtime = find_runtime(runtime_name)
 
     def open_file(file: EngineFile) -> Engine:
         from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
@@ -78,9 +81,9 @@ def obtain_engine(
 ) -> EngineFile:
     """Return an engine of ``graph`` that passed its self-test: kept, or built now.
 
-    The build and the float32 reference run in child processes, the self-test in the calling
-    thread. Where ``options.precision`` is "auto" and mixed fails, fp32 is tried, and ``notes`` of
-    the result say why. What failed its self-test is remembered and not built again.
+    The build and the float32 reference run in child processes, the self-test within ``host.run``.
+    Where ``options.precision`` is "auto" and mixed fails, fp32 is tried, and ``notes`` of the
+    result say why. What failed its self-test is remembered and not built again.
 
     Raises
     ------
@@ -127,13 +130,13 @@ def open_obtained(
     host = host or this_host()
     file = obtain_engine(graph, options, report=report, cancelled=cancelled, host=host)
     try:
-        return host.open_file(file), file
+        return host.run(partial(host.open_file, file)), file
     except EngineDamaged as error:
         # A new driver may refuse what the same TensorRT wrote under the old one.
         report(BuildProgress(None, 0.0, f"{error}; building anew"))
         host.cache.remove(file.path)
     file = obtain_engine(graph, options, report=report, cancelled=cancelled, host=host)
-    return host.open_file(file), file
+    return host.run(partial(host.open_file, file)), file
 
 
 def _candidates(given: Graph, precision: str, runtime: Runtime) -> list[Graph]:
@@ -214,11 +217,7 @@ class _Task:
     def _prove(self, file: EngineFile, graph: Graph) -> EngineFile:
         reference = self._reference(graph)
         self._say("self-test")
-        engine = self.host.open_file(file)
-        try:
-            result = run_self_test(engine, reference)
-        finally:
-            engine.close()
+        result = self.host.run(partial(_self_test, self.host.open_file, file, reference))
         return self.host.cache.record(file, result)
 
     def _reference(self, graph: Graph) -> Reference:
@@ -241,3 +240,13 @@ class _Task:
 
     def _say(self, step: str) -> None:
         self.report(BuildProgress(None, 0.0, step))
+
+
+def _self_test(
+    open_file: Callable[[EngineFile], Engine], file: EngineFile, reference: Reference
+) -> SelfTest:
+    engine = open_file(file)
+    try:
+        return run_self_test(engine, reference)
+    finally:
+        engine.close()

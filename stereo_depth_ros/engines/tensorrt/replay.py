@@ -18,8 +18,8 @@ _LEAST_EQUAL = 0.99
 class Replay:
     """Uploads ``inputs``, calls ``execute`` to enqueue the engine, downloads ``outputs``.
 
-    A CUDA graph does the same with one call, which saves the CPU a millisecond or more per frame on
-    networks of thousands of layers. It is used once it has shown that it does the same.
+    A CUDA graph does so with one call, where networks have thousands of layers to enqueue. It is
+    used once it has shown that it does the same.
     """
 
     def __init__(

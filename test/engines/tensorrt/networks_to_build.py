@@ -57,7 +57,7 @@ def export(variant, precision, path):
 
 
 def build(runtime, path, precision):
-    """Build a graph file, and assert that it was understood, that it is watched, that it is whole."""
+    """Build a graph file; assert that it was understood as meant, and the build watched."""
     import onnx
 
     from stereo_depth_ros.engines.tensorrt.builder import Builder
@@ -95,7 +95,7 @@ def _attributes(node):
 
 
 def _layers(network, kind, layer_class):
-    """The layers of a kind in the order of the graph; the bindings give them without their class."""
+    """The layers of a kind in the order of the graph, which the bindings give classless."""
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     found = [layer for layer in layers if layer.type == kind]
     for layer in found:
@@ -162,11 +162,15 @@ def print_table(wanted=()):
                 except (AssertionError, RuntimeError) as error:
                     print(f"| {variant} | {precision} | {type(error).__name__}: {error} |")
                     continue
-                print(
-                    f"| {variant} | {precision} | {found.layers} | {found.seconds:.0f} | "
-                    f"{found.cpu_seconds:.0f} | {found.megabytes:.1f} | {found.samplings} | {found.resizings} |",
-                    flush=True,
+                figures = (
+                    found.layers,
+                    round(found.seconds),
+                    round(found.cpu_seconds),
+                    round(found.megabytes, 1),
+                    found.samplings,
+                    found.resizings,
                 )
+                print(f"| {variant} | {precision} | {' | '.join(map(str, figures))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_time_is_told_where_the_child_says_nothing():
 
 
 def test_error_of_the_child_is_ours():
-    with pytest.raises(EngineError, match="^node Foo 'bar': no such thing; export it again$"):
+    with pytest.raises(EngineError, match=r"^node Foo 'bar': no such thing; export it again$"):
         run_in_child(target(stand_ins.refuse), {})
 
 

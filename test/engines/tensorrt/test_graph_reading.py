@@ -76,7 +76,7 @@ def with_node(path, operator, opset=17, **attributes):
 def test_sampling_that_tensorrt_gets_wrong_without_a_word_is_refused(graph):
     with_node(graph, "GridSample", opset=20)
 
-    with pytest.raises(EngineError, match="opset 20, whose GridSample .* nearest"):
+    with pytest.raises(EngineError, match=r"opset 20, whose GridSample .* nearest"):
         read_graph(graph)
 
 
@@ -92,7 +92,7 @@ def test_operator_that_no_cuda_graph_captures_is_named(graph, operator):
 
 
 def test_plugin_is_refused(graph):
-    with pytest.raises(EngineError, match="FFSGWCVolume is of domain 'com.example'"):
+    with pytest.raises(EngineError, match=r"FFSGWCVolume is of domain 'com\.example'"):
         read_graph(with_node(graph, "FFSGWCVolume", domain="com.example"))
 
 

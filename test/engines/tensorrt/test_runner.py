@@ -254,6 +254,18 @@ def test_damaged_plan_is_damage_in_the_words_of_tensorrt(tmp_path):
     assert not cuda.held
 
 
+def test_real_tensorrt_tells_why_it_refuses_a_plan(tmp_path, rtx):
+    path = tmp_path / "net.engine"
+    path.write_bytes(b"no plan at all" * 100)
+    cuda = StandInCuda()
+
+    with pytest.raises(EngineDamaged, match=r"TensorRT-RTX .* refuses this engine: ") as caught:
+        TensorRTEngine(engine_file(path), cuda=cuda, runtime=rtx)
+
+    assert "does not say why" not in str(caught.value)
+    assert not cuda.held
+
+
 def test_plan_of_another_size_is_damage(tmp_path):
     path = save(tmp_path / "net.onnx", height=HEIGHT // 2)
 

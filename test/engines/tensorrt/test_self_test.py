@@ -202,5 +202,5 @@ def test_reference_that_cannot_be_read_is_none(tmp_path, graph, content):
 def test_graph_whose_answers_are_no_numbers_has_no_reference(tmp_path):
     graph = read_graph(save(tmp_path / "net.onnx", factor=np.nan))
 
-    with pytest.raises(EngineError, match="not finite.*export it again"):
+    with pytest.raises(EngineError, match=r"not finite.*export it again"):
         make_reference(graph)

@@ -62,7 +62,7 @@ HITS = {"plane": hit_plane, "box": hit_box, "round": hit_round, "card": hit_card
 
 
 def disparity_of(kind, surfaces, b, n, focal, x, y, origin):
-    """Return the disparity (px, 0 for a miss) at which rays of pixel offsets x, y meet a surface."""
+    """Return the disparity (px, 0 for a miss) at which rays at offsets x, y meet a surface."""
     if not surfaces.present[b, n]:
         return np.zeros(np.broadcast_shapes(np.shape(x), np.shape(y)))
     o, r = local_rays(surfaces, b, n, focal, x, y, origin)

@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
-from handmade import FACING, one_of, scene, surface, together, turned
+from handmade import FACING, scene, surface, together, turned
 from ray_geometry import first_hit
 
 from stereo_depth_ros.scenes.synthetic import TextureBank, render
-from stereo_depth_ros.scenes.synthetic.layout import Dice, Materials, draw
+from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
 from stereo_depth_ros.scenes.synthetic.textures import draw_bank
 
 HEIGHT, WIDTH, FOCAL = 64, 120, 100.0

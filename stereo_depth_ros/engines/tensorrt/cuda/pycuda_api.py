@@ -20,8 +20,8 @@ _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 class PyCuda:
     """See `stereo_depth_ros.engines.tensorrt.cuda.api.Cuda`.
 
-    The context is pushed for each use and popped after it, since pycuda ends the process when a
-    thread ends with a context on its stack.
+    The context is pushed for each use and popped after it, since pycuda aborts a process in which a
+    thread has ended with a context on its stack.
     """
 
     def __init__(self) -> None:

@@ -1,0 +1,118 @@
+"""Opens engines without keeping anybody waiting for a build."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from stereo_depth_ros.engines.base import Engine, Run
+from stereo_depth_ros.engines.open import Caller
+from stereo_depth_ros.engines.swap import SwappableEngine
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildProgress
+
+Opener = Callable[[Caller], Engine]
+
+_LOG = logging.getLogger(__name__)
+_TELL_S = 30.0
+
+
+class EngineLoader:
+    """Fills ``engine``: with what is wanted, and while that is being built with what there is.
+
+    ``run`` runs things in the thread that owns the engines, which must not be the one that calls
+    `start` and `close`. ``progress`` is that of the build that is going on, ``error`` says why
+    there is no engine, or not the one that was wanted; each None otherwise.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.engine = SwappableEngine()
+        self.progress: BuildProgress | None = None
+        self.error: str | None = None
+        self._run = run
+        self._cancelled = threading.Event()
+        self._settled = threading.Event()
+        self._failure: Exception | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, wanted: Opener, fallback: Opener | None = None) -> None:
+        """Open ``wanted``; returns when it is open or its build has begun.
+
+        In the latter case ``fallback`` is open by then, and the swap comes when the build is done.
+
+        Raises
+        ------
+        Exception
+            What ``wanted`` raised before any build began.
+        """
+        self._thread = threading.Thread(
+            target=self._load, args=(wanted, fallback), name="engine loader", daemon=True
+        )
+        self._thread.start()
+        self._settled.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def cancel(self, timeout: float | None = None) -> None:
+        """Stop a build that is going on; returns when its process is gone, or after ``timeout`` s.
+
+        What was opened stays open.
+        """
+        self._cancelled.set()
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def close(self) -> None:
+        """Stop a build that is going on and close the engine."""
+        self.cancel()
+        self._run(self.engine.close)
+
+    def _load(self, wanted: Opener, fallback: Opener | None) -> None:
+        began = told = time.monotonic()
+
+        def report(progress: BuildProgress) -> None:
+            nonlocal told
+            self.progress = progress
+            now = time.monotonic()
+            if not self._settled.is_set():
+                _LOG.info("TensorRT engine: %s; this takes minutes, once", progress.step)
+                self._fall_back(fallback)
+                self._settled.set()
+            elif now - told > _TELL_S:
+                told = now
+                _LOG.info("TensorRT engine: %s", progress)
+
+        try:
+            self._serve(wanted(Caller(self._run, report, self._cancelled)), began)
+        except BuildCancelled:
+            _LOG.info("TensorRT engine: the build was stopped")
+        except Exception as error:
+            if self._settled.is_set():
+                self.error = str(error)
+                _LOG.error("%s", error)
+            else:
+                self._failure = error
+        finally:
+            self.progress = None
+            self._settled.set()
+
+    def _fall_back(self, fallback: Opener | None) -> None:
+        if fallback is None:
+            _LOG.warning("nothing is published until it is built")
+            return
+        began = time.monotonic()
+        try:
+            self._serve(fallback(Caller(self._run, cancelled=self._cancelled)), began)
+        except Exception as error:
+            _LOG.warning("nothing is published until it is built: %s", error)
+
+    def _serve(self, engine: Engine, began: float) -> None:
+        spec = engine.spec
+        self._run(partial(self.engine.swap, engine))
+        _LOG.info("engine: %s; loaded in %.1f s", spec, time.monotonic() - began)
+        if not spec.commercial:
+            _LOG.warning(
+                "%s: its licence (%s) does not allow commercial use", spec.name, spec.licence
+            )

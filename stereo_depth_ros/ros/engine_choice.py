@@ -1,0 +1,64 @@
+"""From parameters to engines: the one that is wanted, and the one until that is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from stereo_depth_ros.engines import Engine, open_engine
+from stereo_depth_ros.engines.budget import by_accuracy, open_within
+from stereo_depth_ros.engines.loader import Opener
+from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
+from stereo_depth_ros.engines.open import Caller
+from stereo_depth_ros.engines.tensorrt import BuildOptions
+from stereo_depth_ros.model_card import load_model_card
+
+
+def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
+    """Return what opens the engine of parameter ``values``, and what does so meanwhile, if any.
+
+    Raises
+    ------
+    ValueError
+        When values contradict each other, or a model is unknown.
+    """
+    level = values["build_level"]
+    open_one = partial(
+        open_engine,
+        backend=values["backend"],
+        providers=_listed(values["providers"]),
+        threads=values["threads"],
+        max_disparity=values["max_disparity"],
+        build=BuildOptions(
+            values["precision"], values["build_workspace_mb"], None if level < 0 else level
+        ),
+        cuda_backend=values["cuda_backend"],
+    )
+    budget_ms, models = values["latency_budget_ms"], _listed(values["models"])
+    if models and not budget_ms:
+        raise ValueError(
+            "models is for latency_budget_ms, which is 0; set that too, or one model as model"
+        )
+    if not budget_ms:
+        models = [values["model"]]
+    elif not models:
+        raise ValueError("latency_budget_ms chooses among models, which is empty; list some")
+    models = by_accuracy(models)
+
+    def wanted(caller: Caller) -> Engine:
+        if not budget_ms:
+            return open_one(models[0], caller=caller)
+        return open_within(budget_ms, models, partial(open_one, caller=caller), caller.run)
+
+    def meanwhile(caller: Caller) -> Engine:
+        # The least accurate is most likely the fastest. On the CPU, unless providers name the
+        # GPU: it would spoil the timings by which the build chooses its kernels.
+        graphs = [model for model in models if load_model_card(model).engine == "onnx"]
+        return open_one(graphs[-1], backend=ONNXRUNTIME, caller=caller)
+
+    return wanted, meanwhile if values["build_fallback"] else None
+
+
+def _listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]

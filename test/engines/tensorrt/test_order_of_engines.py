@@ -1,0 +1,168 @@
+"""Which engine runs a graph where there is a GPU; the GPU is a stand-in, ONNX Runtime is not."""
+
+import logging
+import threading
+from functools import partial
+
+import numpy as np
+import pytest
+import stand_ins
+from gated_build import build_when_allowed, builder_of, is_alive, stand_in
+from stand_ins import builds_of, save
+
+from stereo_depth_ros.engines import Caller, EngineError, open_engine
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions
+
+RTX, TENSORRT = "tensorrt_rtx", "tensorrt"
+
+
+@pytest.fixture
+def graph(tmp_path):
+    return save(tmp_path / "net.onnx")
+
+
+@pytest.fixture
+def gpu(tmp_path, monkeypatch):
+    """gpu(refused=..., work=...): as `stand_in`, until the test ends."""
+    return partial(
+        stand_in, tmp_path / "cache", patch=monkeypatch.setattr, work=stand_ins.copy_graph
+    )
+
+
+def told(caplog):
+    return [record.getMessage() for record in caplog.records]
+
+
+def is_of_tensorrt(engine):
+    return ".engine, " in engine.spec.provenance
+
+
+def test_tensorrt_comes_first_and_says_so_with_its_self_test(gpu, graph, caplog):
+    gpu()
+
+    engine = open_engine(str(graph))
+
+    assert is_of_tensorrt(engine)
+    assert "self-test: finite 100 %, cosine 1.00000" in engine.spec.provenance
+    assert engine.spec.provenance.endswith("; the first choice")
+    assert told(caplog) == []
+    left = np.full((48, 64, 3), 80, np.uint8)
+    assert engine.infer(left, left)[0].max() == 20
+
+
+def test_tensorrt_rtx_comes_second_and_the_refusal_is_one_line(gpu, graph, caplog):
+    gpu(refused=(TENSORRT,))
+
+    engine = open_engine(str(graph))
+
+    assert is_of_tensorrt(engine)
+    assert told(caplog) == ["net.onnx is not used: TensorRT: no tensorrt here"]
+    assert "the first choice that works (TensorRT: no tensorrt here)" in engine.spec.provenance
+
+
+def test_the_cpu_comes_last_with_a_line_for_each_refusal(gpu, graph, caplog):
+    if "CUDAExecutionProvider" in pytest.importorskip("onnxruntime").get_available_providers():
+        pytest.skip("this ONNX Runtime can use a GPU")
+    gpu(refused=(TENSORRT, RTX))
+
+    engine = open_engine(str(graph))
+
+    assert (engine.spec.backend, engine.spec.device) == ("onnxruntime", "CPU")
+    assert not is_of_tensorrt(engine)
+    lines = told(caplog)
+    assert [line.split(": ")[1] for line in lines] == [
+        "TensorRT",
+        "TensorRT-RTX",
+        "ONNX Runtime on the GPU",
+    ]
+    assert "provider 'cuda' is not in this ONNX Runtime" in lines[2]
+
+
+def test_build_that_fails_is_a_refusal(gpu, graph, caplog):
+    gpu(work=stand_ins.refuse)
+
+    engine = open_engine(str(graph), providers=["cpu"])
+
+    assert not is_of_tensorrt(engine)
+    assert "node Foo 'bar': no such thing" in told(caplog)[0]
+    assert "node Foo 'bar': no such thing" in engine.spec.provenance
+
+
+def test_what_was_asked_for_is_not_answered_with_something_else(gpu, graph):
+    gpu(refused=(TENSORRT, RTX))
+
+    with pytest.raises(EngineError, match=r"nothing runs it here: TensorRT: no .*TensorRT-RTX: no"):
+        open_engine(str(graph), backend="tensorrt")
+
+
+def test_onnxruntime_asked_for_builds_nothing(gpu, graph):
+    gpu()
+
+    assert "asked for" in open_engine(str(graph), backend="onnxruntime").spec.provenance
+    assert builds_of(graph) == []
+
+
+def test_without_a_gpu_nothing_is_logged_and_the_provenance_says_why(graph, caplog, monkeypatch):
+    def find_device():
+        raise EngineError("no driver here")
+
+    monkeypatch.setattr("stereo_depth_ros.engines.open.find_device", find_device)
+
+    with caplog.at_level(logging.INFO, "stereo_depth_ros"):
+        engine = open_engine(str(graph))
+
+    assert engine.spec.device == "CPU"
+    assert engine.spec.provenance.endswith("the first choice without a GPU (no driver here)")
+    assert told(caplog) == []
+
+
+def test_why_not_mixed_is_in_the_provenance(gpu, graph, tmp_path):
+    gpu()
+    save(tmp_path / "net.mixed.onnx", factor=0.5)
+
+    engine = open_engine(str(graph))
+
+    assert "not in mixed: fails its self-test: mean difference" in engine.spec.provenance
+
+
+def test_options_reach_the_build(gpu, graph, tmp_path):
+    gpu()
+    save(tmp_path / "net.mixed.onnx")
+
+    open_engine(str(graph), build=BuildOptions("fp32", level=2))
+
+    assert builds_of(graph) == ["fp32"]
+
+
+def test_cancelling_goes_on_with_nothing_else(gpu, graph):
+    gpu(work=build_when_allowed)
+    caller = Caller(report=lambda progress: builder_of(graph) and caller.cancelled.set())
+
+    with pytest.raises(BuildCancelled):
+        open_engine(str(graph), caller=caller)
+
+    assert not is_alive(builder_of(graph))
+
+
+def test_engines_are_opened_and_tested_where_the_caller_wants(gpu, graph):
+    gpu()
+    threads, reports = [], []
+
+    def run(work):
+        def counted():
+            threads.append(threading.current_thread().name)
+            return work()
+
+        outcome = []
+        thread = threading.Thread(target=lambda: outcome.append(counted()), name="owner")
+        thread.start()
+        thread.join()
+        return outcome[0]
+
+    def report(progress):
+        reports.append(threading.current_thread().name)
+
+    open_engine(str(graph), caller=Caller(run, report))
+
+    assert threads == ["owner", "owner"], "once for the self-test, once for good"
+    assert set(reports) == {threading.current_thread().name}
