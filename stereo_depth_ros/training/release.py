@@ -46,7 +46,7 @@ def release(trainer: Trainer, size: tuple[int, int]) -> Path:
         "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
         "command": command(trainer.recipe, trainer.processes, size),
         "measured": {
-            "on": "12 rendered pairs that training never saw, all pixels",
+            "pairs": "12 rendered ones that training never saw, all pixels",
             **{name: round(value, 3) for name, value in figures.items()},
         },
     }
@@ -67,6 +67,8 @@ def command(recipe: Recipe, processes: int, size: tuple[int, int]) -> str:
             continue
         if isinstance(value, tuple):
             value = "x".join(map(str, value))
+        if field.name == "photos":
+            value = Path(value).name
         words.append(f"--{field.name.replace('_', '-')} {shlex.quote(str(value))}")
     if size != (480, 640):
         words.append(f"--size {size[0]}x{size[1]}")

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from stereo_depth_ros.scenes.synthetic import RenderedBatch
 from stereo_depth_ros.training import stream as stream_module
 from stereo_depth_ros.training.stream import SceneStream
 
@@ -49,23 +50,27 @@ def test_sample_is_a_batch_of_crops():
     assert not torch.equal(sample.disparity[0], sample.disparity[1])
 
 
-def test_truth_is_cut_out_where_the_images_are():
-    samples = stream(scene=(64, 128), crop=(48, 96), batch=4, reuse=4)
+def test_truth_is_cut_out_where_the_images_are_and_anywhere_in_the_scene(monkeypatch):
+    def rendered(scenes, bank, height, width, device):
+        """Images and truth that say which row and column a pixel came from."""
+        row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        image = torch.stack([row, column, row]).float()
+        place = (1000.0 * row + column)[None, None]
+        return RenderedBatch(image[None], image[None] + 0.5, place, place % 2 == 0)
 
-    better = 0
-    for _ in range(4):
+    monkeypatch.setattr(stream_module, "render", rendered)
+    monkeypatch.setattr(stream_module, "photograph", lambda left, right, dice: (left, right))
+    samples = stream(scene=(18, 35), crop=(16, 32), batch=4)
+
+    corners = set()
+    for _ in range(40):
         sample = samples.next()
-        column = torch.arange(96) - sample.disparity
-        grid_x = (column.clamp(0, 95) / 95 * 2 - 1)[:, 0]
-        errors = []
-        for down in (0, 10):  # the truth of a crop ten rows off would be that bad
-            rows = (torch.arange(48.0) / 47 * 2 - 1)[:, None].expand_as(grid_x)
-            grid = torch.stack([grid_x.roll(down, 1), rows], dim=3)
-            warped = torch.nn.functional.grid_sample(sample.right, grid, align_corners=True)
-            difference = (warped - sample.left).abs().mean(1, keepdim=True)
-            errors.append(difference[sample.visible].mean())
-        better += errors[0] < errors[1]
-    assert better == 4
+        row, column, _ = sample.left.split(1, dim=1)
+        assert torch.equal(sample.right, sample.left + 0.5)
+        assert torch.equal(sample.disparity, 1000 * row + column)
+        assert torch.equal(sample.visible, sample.disparity % 2 == 0)
+        corners |= set(sample.disparity[:, 0, 0, 0].tolist())
+    assert corners == {1000 * y + x for y in range(3) for x in range(4)}
 
 
 def test_seed_decides_the_samples():

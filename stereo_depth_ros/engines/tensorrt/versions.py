@@ -170,5 +170,5 @@ def find_runtime(name: str | None = None) -> Runtime:
         if hasattr(module, "Builder"):
             return Runtime(candidate, module.__version__, module)
         # Any folder of that name on the path can be imported.
-        reasons.append(f"{candidate}: {list(module.__path__)[0]} is a folder, not the package")
+        reasons.append(f"{module!r} is not the package")
     raise EngineError(f"TensorRT cannot be imported ({'; '.join(reasons)}); {_CURE}")

@@ -73,17 +73,19 @@ def offset(view: View, centre: Tensor) -> Tensor:
 
 def planes(surfaces: Surfaces, view: View) -> tuple[Tensor, Tensor]:
     """Return d (B, H, W) and the index of the nearest plane; d <= 0 where no plane is met."""
-    nearest = index = None
-    for n in range(surfaces.count):
+
+    def plane(n: int) -> Tensor:
         normal = surfaces.rotation[:, n, :, 2]
         height = (offset(view, surfaces.centre[:, n]) * normal).sum(1)
         # Going down towards the plane, normal . ray is negative.
-        d = view.linear(normal, surfaces.present[:, n] / -height)
-        if nearest is None:
-            nearest, index = d, torch.zeros_like(d, dtype=torch.long)
-        else:
-            closer = d > nearest
-            nearest, index = torch.where(closer, d, nearest), torch.where(closer, n, index)
+        return view.linear(normal, surfaces.present[:, n] / -height)
+
+    nearest = plane(0)
+    index = torch.zeros_like(nearest, dtype=torch.long)
+    for n in range(1, surfaces.count):
+        d = plane(n)
+        closer = d > nearest
+        nearest, index = torch.where(closer, d, nearest), torch.where(closer, n, index)
     return nearest, index
 
 

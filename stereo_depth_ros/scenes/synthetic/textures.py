@@ -79,7 +79,7 @@ def draw_bank(
     images = []
     for _ in range(count):
         if photos and rng.random() < 0.6:
-            images.append(_photo_texture(rng, photos[rng.integers(len(photos))]))
+            images.append(_photo_texture(rng, photos[int(rng.integers(len(photos)))]))
         else:
             images.append(_drawn_texture(rng))
     return TextureBank(images, device)
@@ -96,7 +96,7 @@ def _photo_texture(rng: np.random.Generator, file: Path) -> np.ndarray:
     crop = image[top : top + side, left : left + side]
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
-    crop = np.rot90(crop, rng.integers(4))
+    crop = np.rot90(crop, int(rng.integers(4)))
     return cv2.resize(np.ascontiguousarray(crop), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
 
 
@@ -113,7 +113,7 @@ def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
 def _octaves(rng: np.random.Generator) -> np.ndarray:
     roughness = rng.uniform(0.4, 1.0)
     first = int(rng.integers(0, 4))
-    return sum(roughness**i * _noise(rng, 4 << i) for i in range(first, 7))
+    return np.sum([roughness**i * _noise(rng, 4 << i) for i in range(first, 7)], axis=0)
 
 
 def _drawn_texture(rng: np.random.Generator) -> np.ndarray:

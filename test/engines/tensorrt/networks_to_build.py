@@ -78,16 +78,17 @@ def build(runtime, path, precision):
     assert len(percents) > 20, "the progress monitor was not called"
     assert percents == sorted(percents)
     nodes = onnx.load(str(path)).graph.node
-    samplings = [_attributes(n) for n in nodes if n.op_type == "GridSample"]
-    resizings = [_attributes(n) for n in nodes if n.op_type == "Resize"]
-    _check_sampling(builder.network, runtime.module, samplings)
-    _check_resizing(builder.network, runtime.module, resizings)
+    samplings = [attributes_of(n) for n in nodes if n.op_type == "GridSample"]
+    resizings = [attributes_of(n) for n in nodes if n.op_type == "Resize"]
+    check_sampling(builder.network, runtime.module, samplings)
+    check_resizing(builder.network, runtime.module, resizings)
     layers = builder.network.num_layers
     megabytes = plan.nbytes / 1e6
     return Built(layers, seconds, cpu_seconds, megabytes, len(samplings), len(resizings))
 
 
-def _attributes(node):
+def attributes_of(node):
+    """The attributes of an ONNX node by name, texts as such."""
     import onnx
 
     found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
@@ -103,7 +104,8 @@ def _layers(network, kind, layer_class):
     return found
 
 
-def _check_sampling(network, trt, wanted):
+def check_sampling(network, trt, wanted):
+    """Assert that the parsed GridSample layers are what the nodes' attributes ``wanted`` say."""
     modes = {
         "bilinear": trt.InterpolationMode.LINEAR,
         "nearest": trt.InterpolationMode.NEAREST,
@@ -118,7 +120,8 @@ def _check_sampling(network, trt, wanted):
         assert layer.align_corners == bool(node.get("align_corners", 0))
 
 
-def _check_resizing(network, trt, wanted):
+def check_resizing(network, trt, wanted):
+    """Assert that the parsed Resize layers are what the nodes' attributes ``wanted`` say."""
     modes = {
         "nearest": trt.InterpolationMode.NEAREST,
         "linear": trt.InterpolationMode.LINEAR,

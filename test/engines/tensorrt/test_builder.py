@@ -3,9 +3,11 @@
 import threading
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
-from onnx import helper
+from networks_to_build import attributes_of, check_sampling
+from onnx import helper, numpy_helper
 from stand_ins import DEVICE, save
 
 from stereo_depth_ros.engines import EngineError
@@ -138,6 +140,64 @@ def test_operator_on_camera_bytes_is_refused_in_its_words(rtx, graph):
 
     with pytest.raises(EngineError, match=r"cannot run this graph: .*'turn'.*has type UInt8"):
         Builder(rtx, graph).build(OPTIONS, compute_capability=GPU)
+
+
+def with_sampling(path, opset, mode):
+    """Put a GridSample of the left image, which changes nothing, before the answer."""
+    model = onnx.load(str(path))
+    grid = np.zeros((1, 48, 64, 2), np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(grid, "grid"))
+    sampled = [
+        helper.make_node("Transpose", ["left_float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("GridSample", ["planes", "grid"], ["sampled"], mode=mode, align_corners=1),
+        helper.make_node("Gather", ["sampled", "red"], ["sampled_red"], axis=1),
+        helper.make_node("Add", ["sampled_red", "shift"], ["sum"]),
+    ]
+    nodes = list(model.graph.node)
+    (index,) = [i for i, node in enumerate(nodes) if list(node.output) == ["answer"]]
+    nodes[index].input[0] = "sum"
+    nodes[index:index] = sampled
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.opset_import[0].version = opset
+    onnx.checker.check_model(model)
+    onnx.save(model, str(path))
+    return [attributes_of(node) for node in model.graph.node if node.op_type == "GridSample"]
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_sampling_of_opset_17_is_understood(rtx, graph, mode):
+    wanted = with_sampling(graph.path, 17, mode)
+    builder = Builder(rtx, read_graph(graph.path))
+
+    builder.parse()
+
+    check_sampling(builder.network, rtx.module, wanted)
+
+
+def test_sampling_that_is_misunderstood_does_not_pass_for_understood(rtx, graph):
+    (wanted,) = with_sampling(graph.path, 17, "nearest")
+    builder = Builder(rtx, read_graph(graph.path))
+    builder.parse()
+
+    with pytest.raises(AssertionError):
+        check_sampling(builder.network, rtx.module, [{**wanted, "mode": "bilinear"}])
+    with pytest.raises(AssertionError):
+        check_sampling(builder.network, rtx.module, [{**wanted, "align_corners": 0}])
+
+
+def test_tensorrt_10_misunderstands_sampling_of_opset_20_which_is_why_it_is_refused(rtx, graph):
+    if not rtx.version.startswith("1.4."):
+        pytest.skip("later ones understand it")
+    with_sampling(graph.path, 20, "linear")
+
+    builder = Builder(rtx, graph)  # read before it was changed, so not refused
+    builder.parse()
+
+    wanted = [{"mode": "nearest", "align_corners": 1}]
+    check_sampling(builder.network, rtx.module, wanted)
+    with pytest.raises(EngineError, match="opset 20"):
+        read_graph(graph.path)
 
 
 def test_gpu_that_is_not_built_for_is_named(rtx, graph):
