@@ -14,6 +14,8 @@ def simplify(path: Path) -> onnx.ModelProto:
     ONNX Runtime's basic level keeps to standard operators of the graph's own opset; it must be
     given a float32 graph, because it would put casts around float16 that its CPU lacks.
     """
+    # Older versions (seen with 1.16) fold a shape only if they are told of it.
+    onnx.shape_inference.infer_shapes_path(str(path), data_prop=True)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC

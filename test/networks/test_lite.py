@@ -2,12 +2,13 @@ import pytest
 import torch
 from generator import fill, stereo_pair
 from parity import as_tensor
+from torch.nn import functional as F
 
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.export.agreement import measure_agreement
 from stereo_depth_ros.networks import NetworkError, create_network
-from stereo_depth_ros.networks.lite import CANDIDATES, SPAN, Lite, correlation, softmax
+from stereo_depth_ros.networks.lite import CANDIDATES, SPAN, Lite, Matching, correlation, softmax
 
 
 def build(**config):
@@ -38,6 +39,36 @@ def test_correlation_is_that_of_the_direct_loop(candidates):
         for x in range(d, 12):
             expected[:, d, :, x] = (left[..., x] * right[..., x - d]).sum(1)
     torch.testing.assert_close(volume, expected)
+
+
+def views_apart(disparity):
+    """Return random features of two views at 1/4, 1/8, 1/16, ``disparity`` in steps of 4 px."""
+    torch.manual_seed(0)
+    left = [torch.randn(1, 16, 8 >> scale, 64 >> scale) for scale in range(3)]
+    return left, [x.roll(-(disparity >> scale), 3) for scale, x in enumerate(left)]
+
+
+@torch.inference_mode()
+def test_matching_finds_the_true_candidate_at_every_scale_and_in_the_sum():
+    volumes, total = Matching()(*views_apart(8))
+
+    assert [tuple(x.shape[1:]) for x in volumes] == [(48, 8, 64), (24, 4, 32), (12, 2, 16)]
+    for scale, volume in enumerate(volumes):
+        assert (volume[..., 8 >> scale :].argmax(1) == 8 >> scale).all()
+    assert (total[..., 16:].argmax(1) == 8).all()
+
+
+@torch.inference_mode()
+def test_coarse_scores_count_linearly_for_the_candidates_between():
+    matching = Matching()
+    matching.sharpness.copy_(torch.tensor([0.0, 0.0, 1.0]))
+
+    (_, _, coarse), total = matching(*views_apart(8))
+
+    raised = F.interpolate(coarse, scale_factor=4.0, mode="bilinear")
+    torch.testing.assert_close(total[:, ::4], raised)
+    torch.testing.assert_close(total[:, 2:-2:4], (raised[:, :-1] + raised[:, 1:]) / 2)
+    torch.testing.assert_close(total[:, 1:-4:4], 0.75 * raised[:, :-1] + 0.25 * raised[:, 1:])
 
 
 def test_softmax_is_that_over_the_channels_even_of_large_logits():
@@ -125,12 +156,12 @@ def test_no_answer_lies_beyond_the_range(max_disparity):
 def test_larger_range_is_matched_at_a_reduced_size(network):
     left, right = pair(96, 128)
     wide = build(max_disparity=2 * SPAN)
-    small = [torch.nn.functional.interpolate(x, (48, 64), mode="bilinear") for x in (left, right)]
+    small = [F.interpolate(x, (48, 64), mode="bilinear") for x in (left, right)]
 
     got = wide(left, right).disparity
 
     expected = 2 * network(*small).disparity
-    at_its_pixels = torch.nn.functional.interpolate(got, (48, 64), mode="bilinear")
+    at_its_pixels = F.interpolate(got, (48, 64), mode="bilinear")
     # Raising it and lowering it again smooths a little.
     assert (at_its_pixels - expected).abs().median() < 0.05 * expected.std()
 
@@ -162,9 +193,9 @@ def test_upsampling_raises_a_plain_map_to_itself_and_stays_between_neighbours(ne
 
     torch.testing.assert_close(raised, torch.full((1, 1, 32, 48), 21.0))
     raised = network.upsampling(uneven, aggregated, quarter, half)
-    around = torch.nn.functional.pad(4 * uneven, (1, 1, 1, 1), mode="replicate")
+    around = F.pad(4 * uneven, (1, 1, 1, 1), mode="replicate")
     for sign in (1, -1):
-        most = torch.nn.functional.max_pool2d(sign * around, 3, stride=1)
+        most = F.max_pool2d(sign * around, 3, stride=1)
         assert (sign * raised <= most.repeat_interleave(4, 2).repeat_interleave(4, 3) + 1e-3).all()
 
 

@@ -80,7 +80,7 @@ def test_an_impossible_model_leaves_the_node_unconfigured_and_curable(processes,
     processes(NODE, {"model": "no_such_model"}, "/cure", log=log)
     rig = rigs("/cure")
     assert rig.state() == "unconfigured"
-    told = "model 'no_such_model' is not known; installed are sgbm, sgbm_hh"
+    told = "model 'no_such_model' is not known; installed are lite, sgbm, sgbm_hh"
     assert told in log.read_text()
     assert rig.until(lambda: told in rig.says("engine"))
     assert rig.diagnostics["engine"].level == b"\x02"
