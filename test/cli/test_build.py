@@ -108,7 +108,10 @@ def test_machine_without_a_gpu_says_so(graph, capsys, tmp_path, monkeypatch):
 
 
 PROGRAM = """
+import signal
 import sys
+# A test run in the background ignores interrupts, and so would its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path[:0] = {path!r}
 from pathlib import Path
 import stand_ins
