@@ -130,7 +130,8 @@ def _write_pictures(recorder: Recorder, folder: Path) -> None:
 def _judged(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> list[str]:
     """Return the lines that compare depth with truth, (H, W) m; ``focal_baseline`` in px * m."""
     real = np.isfinite(truth)
-    error = np.abs(depth - truth)[real & np.isfinite(depth)]
+    both = real & np.isfinite(depth)
+    error = np.abs(depth[both] - truth[both])
     with np.errstate(divide="ignore"):
         found = accuracy(
             np.where(np.isfinite(depth), focal_baseline / depth, np.nan),
