@@ -164,7 +164,7 @@ class _Ways:
                 if len(ways) == 1:
                     raise
                 refusals.append(f"{name}: {error}")
-                _LOG.warning("%s is not used: %s", self.graph.name, refusals[-1])
+                _LOG.warning("%s is not used: %s", name, error)
                 continue
             if backend != "auto":
                 return engine, "the backend asked for"

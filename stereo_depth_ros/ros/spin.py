@@ -20,12 +20,15 @@ def run(create: Callable[[], Node], args: list[str] | None = None) -> int:
     What a user can cause and cure (a parameter, a file) ends in one line instead of a traceback.
     """
     keep_large_blocks()
+    # ROS ends the spinning by itself. A KeyboardInterrupt besides, raised wherever the interpreter
+    # is, would turn into other errors within rclpy, as while it makes a message.
+    signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=args)
     node = None
     try:
         node = create()
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
     except (ParameterException, ValueError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)

@@ -36,8 +36,13 @@ def graph(tmp_path):
     return save(tmp_path / "net.onnx", width=WIDTH, height=HEIGHT)
 
 
+@pytest.fixture(params=[{}, {"STAND_IN_THREADS": "several"}], ids=["one thread", "several threads"])
+def executor(request):
+    return request.param
+
+
 @pytest.fixture
-def node(dds, graph, tmp_path):
+def node(dds, graph, tmp_path, executor):
     """node(namespace, ...): the process, with ``graph`` as its model; a context."""
 
     def start(namespace, **parameters):
@@ -46,6 +51,7 @@ def node(dds, graph, tmp_path):
             **os.environ,
             "PYTHONPATH": os.pathsep.join([*paths, os.environ.get("PYTHONPATH", "")]),
             "STAND_IN_CACHE": str(tmp_path / "cache"),
+            **executor,
         }
         values = {"model": str(graph), **parameters}
         return running(NODE, values, namespace, environment=environment, log=tmp_path / "log")
