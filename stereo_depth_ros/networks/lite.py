@@ -2,8 +2,9 @@
 
 Both views pass one feature pyramid. Cosine correlations at 1/4, 1/8 and 1/16, added up at 1/4, are
 a 2-D map with one channel for each candidate disparity; a U-Net under the left features corrects
-it; the softmax's expectation is the disparity, raised to full resolution by learned convex
-combinations.
+it; the expectation around the best candidate is the coarse disparity. Raised to 1/2 by learned
+convex combinations, it is refined by a second, narrow correlation around itself, then raised to
+full resolution in the same way.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ def create(variant: str, **config: int) -> Lite:
 
 
 class Matches(NamedTuple):
-    """What one pass yields: maps (B, 1, H, W) at full size, the rest at 1/4."""
+    """What one pass yields."""
 
-    disparity: Tensor  # px
-    confidence_logit: Tensor
-    coarse: Tensor  # (B, 1, H/4, W/4), in steps of 4 px
+    disparity: Tensor  # (B, 1, H, W), px
+    confidence_logit: Tensor  # (B, 1, H, W)
+    half: Tensor  # (B, 1, H/2, W/2) before refinement, in steps of 2 px
     logits: Tensor  # (B, CANDIDATES, H/4, W/4), of the candidates
 
 
@@ -60,6 +61,11 @@ class Residual(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+def double(x: Tensor) -> Tensor:
+    """Return (B, C, H, W) at twice the size, (B, C, 2H, 2W)."""
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
 class Merge(nn.Module):
     """Bring a coarser map up to a finer one and join them."""
 
@@ -70,8 +76,7 @@ class Merge(nn.Module):
 
     def forward(self, coarse: Tensor, fine: Tensor) -> Tensor:
         """Map (B, coarse, H/2, W/2) and (B, fine, H, W) to (B, fine, H, W)."""
-        up = F.interpolate(self.up(coarse), scale_factor=2.0, mode="bilinear", align_corners=False)
-        return self.join(fine + up)
+        return self.join(fine + double(self.up(coarse)))
 
 
 class Pyramid(nn.Module):
@@ -85,6 +90,7 @@ class Pyramid(nn.Module):
         self.sixteenth = nn.Sequential(conv(64, 96, stride=2), Residual(96))
         self.merge_eighth = Merge(96, 64)
         self.merge_quarter = Merge(64, 32)
+        self.merge_half = Merge(32, 16)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map images (B, 3, H, W), -1 to 1, to features, finest first."""
@@ -93,7 +99,8 @@ class Pyramid(nn.Module):
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
         eighth = self.merge_eighth(sixteenth, eighth)
-        return half, self.merge_quarter(eighth, quarter), eighth, sixteenth
+        quarter = self.merge_quarter(eighth, quarter)
+        return self.merge_half(quarter, half), quarter, eighth, sixteenth
 
 
 def correlation(left: Tensor, right: Tensor, candidates: int) -> Tensor:
@@ -104,12 +111,16 @@ def correlation(left: Tensor, right: Tensor, candidates: int) -> Tensor:
     where one a candidate would starve a CPU.
     """
     batch, _, height, width = left.shape
-    # (B, H, W_left, W_right)
-    pairs = left.permute(0, 2, 3, 1) @ right.permute(0, 2, 1, 3)
-    padded = F.pad(pairs, (candidates - 1, 0)).flatten(2)
-    sheared = F.pad(padded, (0, width)).view(batch, height, width, width + candidates)
-    # Column j of the band is candidate candidates - 1 - j.
-    return sheared[..., :candidates].permute(0, 3, 1, 2).flip(1)
+    reached = min(candidates, width)
+    # A row of zeros ahead makes W rows of W + 1 of the W + 1 rows of W: (x, W - d) is then the
+    # pair of x and x - d, or for x < d one of the row above.
+    rows = F.pad(left.permute(0, 2, 3, 1), (0, 0, 1, 0))
+    pairs = rows @ right.permute(0, 2, 1, 3)
+    sheared = pairs.reshape(batch, height, width, width + 1)
+    volume = sheared[..., width + 1 - reached :].flip(3).permute(0, 3, 1, 2)
+    x = torch.arange(width, device=left.device)
+    inside = x >= torch.arange(reached, device=left.device).view(-1, 1, 1)
+    return F.pad(volume * inside, (0, 0, 0, 0, 0, candidates - reached))
 
 
 class Matching(nn.Module):
@@ -123,8 +134,8 @@ class Matching(nn.Module):
         self.sharpness = nn.Parameter(torch.tensor([12.0, 6.0, 3.0]))
         for scale in (2, 4):
             # Candidate k at 1/4 lies at k / scale among the coarse ones: linear interpolation.
-            fine = torch.arange(CANDIDATES) / scale
             coarse = torch.arange(CANDIDATES // scale)
+            fine = (torch.arange(CANDIDATES) / scale).clamp(max=CANDIDATES // scale - 1)
             between = (1 - (fine[:, None] - coarse).abs()).clamp(min=0)
             self.register_buffer(f"between{scale}", between[:, :, None, None], persistent=False)
 
@@ -184,29 +195,102 @@ def softmax(logits: Tensor) -> Tensor:
     return raised / raised.sum(1, keepdim=True)
 
 
+def expectation(probability: Tensor, values: Tensor) -> Tensor:
+    """Return the mean (B, 1, H, W) of ``values`` (C), in rising order, under (B, C, H, W)."""
+    return (probability * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
+
+
+def around_best(probability: Tensor, radius: int = 2) -> Tensor:
+    """Return ``probability`` (B, C, H, W) without what is not near its peak, its sum 1 again.
+
+    A second, small peak far away would pull the mean of all into the empty space between.
+    """
+    steps = torch.arange(probability.shape[1], device=probability.device).view(1, -1, 1, 1)
+    near = (steps - probability.argmax(1, keepdim=True)).abs() <= radius
+    kept = probability * near
+    return kept / kept.sum(1, keepdim=True)
+
+
 class Upsampling(nn.Module):
-    """Full-resolution disparity as convex combinations of 3x3 coarse neighbours."""
+    """Disparity at twice the resolution, as convex combinations of 3x3 neighbours."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: int) -> None:
         super().__init__()
-        # Features at 1/2 hold the edges that 1/4 has lost.
-        self.edges = conv(16, 32, stride=2)
-        self.mix = nn.Sequential(conv(48 + 32 + 32, 48, kernel=1), conv(48, 48))
-        self.weights = nn.Conv2d(48, 9 * 16, 1)
+        self.weights = nn.Conv2d(known, 9 * 4, 1)
 
-    def forward(self, coarse: Tensor, aggregated: Tensor, quarter: Tensor, half: Tensor) -> Tensor:
-        """Map (B, 1, H/4, W/4) in steps of 4 px to (B, 1, H, W) in px."""
-        height, width = coarse.shape[2:]
-        known = torch.cat([aggregated, quarter, self.edges(half)], 1)
-        # Nine weights for each of the 16 pixels of a coarse one; the bound keeps exp in float16.
-        weights = self.weights(self.mix(known)).float().clamp(-8, 8).exp()
-        padded = F.pad(4 * coarse, (1, 1, 1, 1), mode="replicate")
-        total = value = torch.zeros_like(coarse)
-        for tap, weight in enumerate(weights.split(16, dim=1)):
+    def forward(self, disparity: Tensor, known: Tensor) -> Tensor:
+        """Map (B, 1, H, W) and what is ``known`` there, (B, known, H, W), to (B, 1, 2H, 2W).
+
+        Both disparities count in pixels of their own resolution.
+        """
+        height, width = disparity.shape[2:]
+        # Nine weights for each of the 4 pixels of a coarse one; the bound keeps exp in float16.
+        weights = self.weights(known).float().clamp(-8, 8).exp()
+        padded = F.pad(2 * disparity, (1, 1, 1, 1), mode="replicate")
+        total = value = torch.zeros_like(disparity)
+        for tap, weight in enumerate(weights.split(4, dim=1)):
             row, column = divmod(tap, 3)
             total = total + weight
             value = value + weight * padded[:, :, row : row + height, column : column + width]
-        return F.pixel_shuffle(value / total, 4)
+        return F.pixel_shuffle(value / total, 2)
+
+
+def warp(right: Tensor, disparity: Tensor) -> Tensor:
+    """Return right(x - disparity), (B, C, H, W), 0 outside the view."""
+    batch, _, height, width = right.shape
+    x = torch.arange(width, device=right.device, dtype=torch.float32).view(1, 1, width)
+    y = torch.linspace(-1, 1, height, device=right.device).view(1, height, 1)
+    x = (x - disparity.squeeze(1)) * (2 / (width - 1)) - 1
+    grid = torch.stack([x, y.expand_as(x)], 3)
+    return F.grid_sample(right, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
+
+
+class Refinement(nn.Module):
+    """A second look at 1/2: the candidates within 2 pixels of a disparity there."""
+
+    RADIUS = 2
+    CHANNELS = 32
+
+    def __init__(self, known: int) -> None:
+        super().__init__()
+        candidates = 2 * self.RADIUS + 1
+        self.sharpness = nn.Parameter(torch.tensor(12.0))
+        self.raise_known = nn.Conv2d(known, 16, 1)
+        self.entry = conv(candidates + 16 + 16 + 1, self.CHANNELS)
+        self.body = Residual(self.CHANNELS)
+        self.score = nn.Conv2d(self.CHANNELS, candidates, 1)
+
+    def forward(
+        self, disparity: Tensor, left: Tensor, right: Tensor, known: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return the better disparity and ``CHANNELS`` features, both at 1/2.
+
+        ``disparity`` (B, 1, H/2, W/2) in its pixels, ``left`` and ``right`` features there,
+        ``known`` (B, known, H/4, W/4).
+        """
+        scores = self.sharpness * self.correlate(disparity, left, right)
+        seen = torch.cat([scores, left, double(self.raise_known(known)), disparity / 16], 1)
+        features = self.body(self.entry(seen))
+        probability = softmax(scores + self.score(features).float())
+        steps = torch.arange(-self.RADIUS, self.RADIUS + 1, device=left.device)
+        return (disparity + expectation(probability, steps)).clamp(min=0), features
+
+    def correlate(self, disparity: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        """Return the cosines (B, 5, H/2, W/2) of the candidates around ``disparity``.
+
+        The right view is sampled once, at ``disparity``; a candidate k pixels further lies k
+        columns aside there, exactly so where the disparity is the same at both.
+        """
+        radius, width = self.RADIUS, left.shape[3]
+        left = F.normalize(left.float(), dim=1)
+        moved = F.pad(warp(F.normalize(right.float(), dim=1), disparity), (radius, radius))
+        return torch.cat(
+            [
+                (left * moved[..., radius - k : radius - k + width]).sum(1, keepdim=True)
+                for k in range(-radius, radius + 1)
+            ],
+            1,
+        )
 
 
 class Lite(StereoNetwork):
@@ -230,8 +314,15 @@ class Lite(StereoNetwork):
         self.matching = Matching()
         self.aggregation = Aggregation()
         self.score = nn.Conv2d(48, CANDIDATES, 1)
-        self.upsampling = Upsampling()
-        self.confidence = nn.Sequential(conv(48 + 1, 32, kernel=1), nn.Conv2d(32, 1, 1))
+        # Features at 1/2 hold the edges that 1/4 has lost.
+        self.edges = conv(16, 32, stride=2)
+        self.mix = nn.Sequential(conv(48 + 32 + 32, 48, kernel=1), conv(48, 48))
+        self.to_half = Upsampling(48)
+        self.refinement = Refinement(48)
+        self.to_full = Upsampling(Refinement.CHANNELS)
+        self.confidence = nn.Sequential(
+            conv(Refinement.CHANNELS + 1, 16, kernel=1), nn.Conv2d(16, 1, 1)
+        )
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
@@ -254,10 +345,11 @@ class Lite(StereoNetwork):
     def matches(self, left: Tensor, right: Tensor) -> Matches:
         """Return all that training looks at, for (B, 3, H, W) images, H and W multiples of 16."""
         images = torch.cat([left, right]) / 127.5 - 1
-        half, *features = self.pyramid(images)
         batch = left.shape[0]
-        seen = [x[:batch] for x in features]
-        volumes, total = self.matching(seen, [x[batch:] for x in features])
+        both = self.pyramid(images)
+        half, *seen = (x[:batch] for x in both)
+        half_right, *seen_right = (x[batch:] for x in both)
+        volumes, total = self.matching(seen, seen_right)
         aggregated = self.aggregation(volumes, seen)
         # The U-Net corrects what plain matching says, which learns several times faster than
         # finding out what its 48 channels mean.
@@ -265,14 +357,13 @@ class Lite(StereoNetwork):
         if self.max_disparity < SPAN:
             logits = logits[:, : -(-self.max_disparity // 4)]
         probability = softmax(logits)
-        candidates = torch.arange(logits.shape[1], device=logits.device, dtype=torch.float32).view(
-            1, -1, 1, 1
-        )
-        coarse = (probability * candidates).sum(1, keepdim=True)
-        disparity = self.upsampling(coarse, aggregated, seen[0], half[:batch])
-        mass = mass_around(probability, coarse)
-        known = torch.cat([aggregated, mass], 1).detach()
-        confidence = F.interpolate(
-            self.confidence(known).float(), scale_factor=4.0, mode="bilinear", align_corners=False
-        )
-        return Matches(disparity, confidence, coarse, logits)
+        candidates = torch.arange(logits.shape[1], device=logits.device)
+        quarter = expectation(around_best(probability), candidates)
+        known = self.mix(torch.cat([aggregated, seen[0], self.edges(half)], 1))
+        first = self.to_half(quarter, known)
+        second, features = self.refinement(first, half, half_right, known)
+        disparity = self.to_full(second, features)
+        mass = double(mass_around(probability, quarter))
+        # Detached: the head reads what is there, and does not trade disparity for confidence.
+        confidence = self.confidence(torch.cat([features, mass], 1).detach())
+        return Matches(disparity, double(confidence.float()), first, logits)

@@ -30,6 +30,10 @@ def run(create: Callable[[], Node], args: list[str] | None = None) -> int:
         rclpy.spin(node)
     except ExternalShutdownException:
         pass
+    except RuntimeError:
+        # An executor that was about to wait finds the context gone and reports an RCLError.
+        if rclpy.ok():
+            raise
     except (ParameterException, ValueError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return 1

@@ -12,11 +12,14 @@ from stereo_depth_ros.networks.lite import SPAN, Matches
 def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     """Return the loss terms, scalars, for the true ``disparity`` (B, 1, H, W) px.
 
-    ``disparity``: smooth L1 at full size. ``distribution``: cross entropy of the candidates, which
+    ``disparity``: smooth L1 at full size, ``half``: at 1/2 before refinement. ``distribution``: cross entropy of the candidates, which
     makes the softmax single-peaked and learns much faster than its expectation alone.
     ``confidence``: cross entropy with exp(-error / 1 px), so that it orders errors of every size.
     """
     known = disparity < SPAN
+    # One pixel stands for all of 2x2: a mean would invent depths at edges.
+    sparse = (..., slice(1, None, 2), slice(1, None, 2))
+    half = F.smooth_l1_loss(2 * matches.half, disparity[sparse], reduction="none")
     error = (matches.disparity - disparity).abs()
     smooth = F.smooth_l1_loss(matches.disparity, disparity, reduction="none")
     confidence = F.binary_cross_entropy_with_logits(
@@ -24,6 +27,7 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     )
     return {
         "disparity": 0.3 * _mean(smooth, known),
+        "half": 0.2 * _mean(half, known[sparse]),
         "distribution": _distribution(matches.logits, disparity),
         "confidence": 0.5 * _mean(confidence, known),
     }
@@ -32,7 +36,7 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
 def _distribution(logits: Tensor, disparity: Tensor) -> Tensor:
     """Cross entropy with the truth shared between the two candidates around it."""
     candidates = logits.shape[1]
-    # One pixel of 4x4 stands for all: a mean would invent depths at edges.
+    # One pixel of 4x4 stands for all, as above.
     target = disparity[:, :, 2::4, 2::4] / 4
     known = target <= candidates - 1
     target = target.clamp(0, candidates - 1)

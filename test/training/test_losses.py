@@ -21,14 +21,15 @@ def answer(disparity, probability=None, confidence_logit=0.0):
         logits = torch.full(COARSE, -1e4)
         for candidate, share in probability.items():
             logits[:, candidate] = math.log(share)
-    return Matches(full(disparity), full(confidence_logit), logits[:, :1] * 0, logits)
+    half = torch.full((1, 1, HEIGHT // 2, WIDTH // 2), disparity / 2)
+    return Matches(full(disparity), full(confidence_logit), half, logits)
 
 
 @pytest.mark.parametrize("truth", [0.0, 8.0, 188.0])
 def test_perfect_and_certain_answer_costs_nothing(truth):
     terms = loss(answer(truth, {int(truth) // 4: 1.0}, 30.0), full(truth))
 
-    assert set(terms) == {"disparity", "distribution", "confidence"}
+    assert set(terms) == {"disparity", "half", "distribution", "confidence"}
     for term in terms.values():
         assert float(term) == pytest.approx(0, abs=1e-4)
 
@@ -40,6 +41,7 @@ def test_disparity_term_is_quadratic_at_first_and_then_linear(error, smooth):
     terms = loss(answer(20.0 + error), full(20.0))
 
     assert float(terms["disparity"]) == pytest.approx(0.3 * smooth)
+    assert float(terms["half"]) == pytest.approx(0.2 * smooth)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_truth_beyond_the_range_is_left_out(beyond):
 
 
 def test_nothing_within_the_range_is_no_loss_and_no_nan():
-    assert [float(term) for term in loss(answer(9.0), full(300.0)).values()] == [0, 0, 0]
+    assert [float(term) for term in loss(answer(9.0), full(300.0)).values()] == [0] * 4
 
 
 def test_truth_between_the_last_candidate_and_the_range_counts_for_the_disparity_alone():
