@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TRAINING_READY := $(VENV)/.training_ready
+# What NVIDIA's bindings of each TensorRT hold; the tests compare it with what is used of them.
+BINDINGS := $(VENV)/tensorrt_bindings
 
 .PHONY: demo test test-all clean
 
@@ -15,7 +17,7 @@ demo: $(READY)
 test: $(TRAINING_READY)
 	$(BIN)/ruff check stereo_depth_ros launch test setup.py
 	$(BIN)/mypy
-	$(BIN)/pytest $(ARGS)
+	TENSORRT_BINDINGS=$(BINDINGS) $(BIN)/pytest $(ARGS)
 
 # The last -m wins, and an empty one selects every test.
 test-all: override ARGS += -m ""
@@ -29,6 +31,7 @@ $(READY): setup.py
 
 $(TRAINING_READY): $(READY)
 	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy,training,test,tensorrt-rtx]"
+	$(BIN)/python test/engines/tensorrt/bindings.py $(BINDINGS)
 	touch $@
 
 clean:

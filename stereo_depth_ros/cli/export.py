@@ -1,8 +1,9 @@
 """Write a network as one ONNX file that any backend of this package runs.
 
 The graph takes camera bytes of exactly the given size and holds everything else; it is checked for
-what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb ends. Mixed
-precision is for TensorRT 10 or newer; on a CPU it is slower than fp32.
+what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb ends. That
+scene and PyTorch's answers stay beside it, as NAME.reference.npz: every TensorRT engine must prove
+itself on them. Mixed precision is for TensorRT 10 or newer; on a CPU it is slower than fp32.
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import size, training_layer
-from stereo_depth_ros.scenes.planar import render, yard_scene
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    Reference,
+    reference_beside,
+    reference_key,
+    rendered_pair,
+)
 from stereo_depth_ros.share import share_directory
 
 HELP = "write a network as an ONNX graph"
@@ -57,13 +63,13 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"licence of the weights: {metadata['licence']}")
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
-    cx, cy = (width - 1) / 2, (height - 1) / 2
-    camera = StereoCamera(width, height, 0.8 * width, 0.8 * width, cx, cy, cx, baseline=0.12)
-    scene = render(yard_scene(), camera)
-    agreement = training_layer("export.agreement").measure_agreement(
-        network, arguments.output, scene.left, scene.right
-    )
-    print(f"against PyTorch: {agreement}")
+    left, right = rendered_pair(height, width)
+    agreement = training_layer("export.agreement")
+    expected = agreement.disparity_of(network, left, right)
+    print(f"against PyTorch: {agreement.compare(arguments.output, left, right, expected)}")
+    graph = read_graph(arguments.output)
+    reference = Reference(left, right, expected, "PyTorch in float32", reference_key(graph))
+    reference.save(reference_beside(graph))
     print(f"written to {arguments.output}, {megabytes:.1f} MB")
     return 0
 

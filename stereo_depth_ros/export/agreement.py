@@ -26,11 +26,20 @@ def measure_agreement(
     network: StereoNetwork, path: Path, left: np.ndarray, right: np.ndarray
 ) -> Agreement:
     """Compare the graph at ``path``, on the CPU, with ``network`` on one pair, (H, W, 3) uint8."""
+    return compare(path, left, right, disparity_of(network, left, right))
+
+
+def disparity_of(network: StereoNetwork, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return what ``network`` itself answers to a pair, (H, W) float32 px."""
+    tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (left, right)]
+    with torch.inference_mode():
+        return network(*tensors).disparity[0, 0].numpy()
+
+
+def compare(path: Path, left: np.ndarray, right: np.ndarray, expected: np.ndarray) -> Agreement:
+    """Compare what the graph at ``path`` answers on the CPU with ``expected``."""
     engine = OnnxRuntimeEngine(path)
     disparity, _ = engine.infer(left, right)
     engine.close()
-    tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (left, right)]
-    with torch.inference_mode():
-        expected = network(*tensors).disparity[0, 0].numpy()
     difference = np.abs(disparity - expected)
     return Agreement(float(np.median(difference)), float(np.quantile(difference, 0.999)))

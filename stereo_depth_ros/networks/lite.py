@@ -237,7 +237,7 @@ class Upsampling(nn.Module):
 
 def warp(right: Tensor, disparity: Tensor) -> Tensor:
     """Return right(x - disparity), (B, C, H, W), 0 outside the view."""
-    batch, _, height, width = right.shape
+    height, width = right.shape[2:]
     x = torch.arange(width, device=right.device, dtype=torch.float32).view(1, 1, width)
     y = torch.linspace(-1, 1, height, device=right.device).view(1, height, 1)
     x = (x - disparity.squeeze(1)) * (2 / (width - 1)) - 1

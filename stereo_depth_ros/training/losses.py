@@ -12,9 +12,10 @@ from stereo_depth_ros.networks.lite import SPAN, Matches
 def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     """Return the loss terms, scalars, for the true ``disparity`` (B, 1, H, W) px.
 
-    ``disparity``: smooth L1 at full size, ``half``: at 1/2 before refinement. ``distribution``: cross entropy of the candidates, which
-    makes the softmax single-peaked and learns much faster than its expectation alone.
-    ``confidence``: cross entropy with exp(-error / 1 px), so that it orders errors of every size.
+    ``disparity``: smooth L1 at full size; ``half``: at 1/2, before the refinement.
+    ``distribution``: cross entropy of the candidates, which makes the softmax single-peaked and
+    learns much faster than its expectation alone. ``confidence``: cross entropy with
+    exp(-error / 1 px), so that it orders errors of every size.
     """
     known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.

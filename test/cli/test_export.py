@@ -5,6 +5,13 @@ import pytest
 
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.cli import main as cli
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    load_reference,
+    reference_beside,
+    run_self_test,
+)
 from stereo_depth_ros.networks import create_network
 
 SIZE = ["--size", "64x96"]
@@ -38,6 +45,23 @@ def test_exported_weights_carry_their_terms_and_agree_with_pytorch(weights, tmp_
     found = metadata(path)
     assert (found["licence"], found["commercial"]) == ("CC-BY-NC-4.0", "false")
     assert (found["weights_sha256"], found["max_disparity"]) == ("abc123", "96")
+
+
+def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(weights, tmp_path):
+    graphs = {"fp32": tmp_path / "lite.onnx", "mixed": tmp_path / "lite.mixed.onnx"}
+    for precision, path in graphs.items():
+        arguments = ["--weights", weights, "--precision", precision, "-o", str(path)]
+        assert cli.main(["export", "lite", *SIZE, *arguments]) == 0
+
+    kept = [read_graph(path) for path in graphs.values()]
+    found = [load_reference(reference_beside(graph), graph) for graph in kept]
+
+    assert reference_beside(kept[0]) == reference_beside(kept[1])
+    for reference in found:
+        assert reference.source == "PyTorch in float32"
+        engine = OnnxRuntimeEngine(graphs["fp32"])
+        assert run_self_test(engine, reference).mae < 1e-3
+        engine.close()
 
 
 def test_search_range_can_be_changed(weights, tmp_path):

@@ -115,6 +115,7 @@ class Builder:
         self._cancelled = cancelled or threading.Event()
         self._errors: deque[str] = deque(maxlen=3)
         self._logger = runtime.logger(self._log)
+        runtime.load_plugins(self._logger)
         try:
             self._builder = runtime.module.Builder(self._logger)
         except TypeError as error:

@@ -26,9 +26,7 @@ class Execution:
         self._errors: deque[str] = deque(maxlen=3)
         self._logger = runtime.logger(self._log)
         module = runtime.module
-        if not runtime.keeps_types:
-            # TensorRT 8 normalises instances with a plugin, which the plan asks for by name.
-            module.init_libnvinfer_plugins(self._logger, "")
+        runtime.load_plugins(self._logger)
         try:
             self._runtime = module.Runtime(self._logger)
         except TypeError as error:

@@ -23,10 +23,10 @@ from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counter
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, unreported
 from stereo_depth_ros.engines.tensorrt.self_test import (
-    REFERENCE_SUFFIX,
     Reference,
     SelfTest,
     load_reference,
+    reference_beside,
     run_self_test,
 )
 from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime
@@ -222,9 +222,8 @@ class _Task:
 
     def _reference(self, graph: Graph) -> Reference:
         safest = counterpart(graph, "fp32") or graph
-        name = graph.path.name.removesuffix(MIXED_SUFFIX).removesuffix(".onnx")
         kept = self.host.cache.reference(safest)
-        for path, owner in ((graph.path.with_name(name + REFERENCE_SUFFIX), graph), (kept, safest)):
+        for path, owner in ((reference_beside(graph), graph), (kept, safest)):
             if (found := load_reference(path, owner)) is not None:
                 return found
         self._in_child(_REFERENCE, graph=str(safest.path), output=str(kept))

@@ -19,14 +19,14 @@ import numpy as np
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
-from stereo_depth_ros.engines.tensorrt.graph import Graph, read_graph
+from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, read_graph
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
 LEAST_COSINE = 0.999
 MOST_MAE_PX = 0.5
 MOST_BAD_2 = 3.0
 
-REFERENCE_SUFFIX = ".reference.npz"
+_SUFFIX = ".reference.npz"
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,12 @@ class Reference:
         with part.open("wb") as file:
             np.savez_compressed(file, **asdict(self))
         os.replace(part, path)
+
+
+def reference_beside(graph: Graph) -> Path:
+    """Return where the export left the reference: NAME.onnx and NAME.mixed.onnx share one."""
+    name = graph.path.name.removesuffix(MIXED_SUFFIX).removesuffix(".onnx")
+    return graph.path.with_name(name + _SUFFIX)
 
 
 def load_reference(path: Path, graph: Graph) -> Reference | None:

@@ -76,6 +76,11 @@ class Runtime:
 
         return Logger()
 
+    def load_plugins(self, logger: Any) -> None:
+        """Make known by name what TensorRT 8 needs to read and to run instance norms."""
+        if not self.keeps_types:
+            self.module.init_libnvinfer_plugins(logger, "")
+
     def monitor(
         self,
         begins: Callable[[str, str | None, int], None],

@@ -1,8 +1,8 @@
 """What NVIDIA's Python bindings of each TensorRT hold, read from the bindings themselves.
 
 They come in small wheels of their own and need three libraries, which are large and need a GPU.
-Empty libraries of the same names will do to look at classes and signatures. Nothing of NVIDIA's is
-kept in this repository:
+Empty libraries of the same names, made with a C compiler, will do to look at classes and
+signatures. Nothing of NVIDIA's is kept in this repository; `make test` does this:
 
     python test/engines/tensorrt/bindings.py FOLDER     downloads the wheels (10 MB) into FOLDER
     TENSORRT_BINDINGS=FOLDER pytest …                   tests what this package uses of them
@@ -14,6 +14,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ WHEELS = (
     "tensorrt-cu13-bindings==11.0.0.114",
     "tensorrt-cu13-bindings==11.4.0.106",
 )
+
+TOOLS = ("cc", "nm", "readelf")
 
 _DUMP = """
 import importlib, inspect, json, sys, warnings
@@ -59,6 +62,11 @@ def download(folder: Path) -> None:
             (file,) = Path(scratch).iterdir()
             with zipfile.ZipFile(file) as archive:
                 archive.extractall(folder / wheel.partition("==")[2])
+
+
+def missing_tools() -> list[str]:
+    """Return what this machine lacks of that by which empty libraries are made."""
+    return [tool for tool in TOOLS if shutil.which(tool) is None]
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import tensorrt_stand_in
-from bindings import rtx_surface, surface
+from bindings import missing_tools, rtx_surface, surface
 
 from stereo_depth_ros.engines import tensorrt
 
@@ -81,8 +81,12 @@ CALLS = {
 def packages():
     folder = os.environ.get("TENSORRT_BINDINGS")
     found = sorted(Path(folder).glob("*/tensorrt*/tensorrt.so")) if folder else []
+    reason = ""
     if not found:
         reason = "set TENSORRT_BINDINGS to a folder filled by test/engines/tensorrt/bindings.py"
+    elif missing := missing_tools():
+        reason = f"needs {', '.join(missing)}"
+    if reason:
         return [pytest.param(None, marks=pytest.mark.skip(reason=reason))]
     return [pytest.param(file.parent, id=file.parts[-3]) for file in found]
 
