@@ -50,8 +50,9 @@ TRAINING_LAYERS = ("networks", "checkpoints", "export", "training", "scenes.synt
 
 
 def core_files():
-    folders = [PACKAGE, *(PACKAGE / name for name in ("engines", "scenes", "evaluation", "cli"))]
-    return sorted(file for folder in folders for file in folder.glob("*.py"))
+    folders = [PACKAGE, *(PACKAGE / name for name in ("scenes", "evaluation", "cli"))]
+    files = [file for folder in folders for file in folder.glob("*.py")]
+    return sorted([*files, *(PACKAGE / "engines").rglob("*.py")])
 
 
 def module_name(file):

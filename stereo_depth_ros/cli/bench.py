@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.cli.options import DEFAULT_MODEL, ros_layer, size
-from stereo_depth_ros.engines import BACKENDS, Engine, open_engine
+from stereo_depth_ros.cli.options import DEFAULT_MODEL, BuildBar, ros_layer, size
+from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
@@ -72,18 +72,20 @@ def _models(
 ) -> tuple[str, dict[str, Any]]:
     height, width = arguments.size
     openers: list[tuple[str, Callable[[], Engine]]] = []
-    for model in models:
-        for backend in backends:
-            name = model if len(backends) == 1 else f"{model}, {backend}"
-            openers.append((name, partial(open_engine, model, backend=backend)))
-        if arguments.tensorrt_ways:
-            openers += _tensorrt_ways(model)
-    timings = benchmark(openers, width, height, arguments.rounds)
+    with BuildBar() as bar:
+        caller = Caller(report=bar.show)
+        for model in models:
+            for backend in backends:
+                name = model if len(backends) == 1 else f"{model}, {backend}"
+                openers.append((name, partial(open_engine, model, backend=backend, caller=caller)))
+            if arguments.tensorrt_ways:
+                openers += _tensorrt_ways(model, bar)
+        timings = benchmark(openers, width, height, arguments.rounds)
     return as_text(timings), as_dict(timings)
 
 
-def _tensorrt_ways(model: str) -> Iterator[tuple[str, Callable[[], Engine]]]:
-    file = obtain_engine(load_model_card(model).verified_file(), BuildOptions())
+def _tensorrt_ways(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
+    file = obtain_engine(load_model_card(model).verified_file(), BuildOptions(), report=bar.show)
     for cuda_graph in (True, False):
         for mapped in (False, True):
             name = f"{model}, {'graph' if cuda_graph else 'steps'}, "

@@ -110,6 +110,7 @@ def test_file_that_is_not_the_published_one_is_named_with_both_hashes(hub, tmp_p
     assert find("lite_any_stereo/las2_s").sha256[:12] in outcome.stderr
 
 
+@pytest.mark.slow
 def test_hub_that_does_not_answer_leaves_the_link(hub, tmp_path):
     hub.url = "http://127.0.0.1:9"
 

@@ -63,6 +63,7 @@ def test_a_size_that_is_none_is_refused(size, capsys):
     assert "not HxW" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.ros
 def test_bench_reports_every_stage_size_and_transport(tmp_path):
     file = tmp_path / "figures.json"
