@@ -141,6 +141,11 @@ class Matching(nn.Module):
 
     def forward(self, left: list[Tensor], right: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         """Map features at 1/4, 1/8, 1/16 to volumes (B, 48, 24 and 12, …) and (B, 48, H/4, W/4)."""
+        # Half precision would round the logits that are to tell two candidates apart.
+        with torch.autocast(left[0].device.type, enabled=False):
+            return self._match(left, right)
+
+    def _match(self, left: list[Tensor], right: list[Tensor]) -> tuple[list[Tensor], Tensor]:
         volumes = [
             self.sharpness[i]
             * correlation(

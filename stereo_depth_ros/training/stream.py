@@ -17,14 +17,15 @@ from stereo_depth_ros.scenes.synthetic.textures import draw_bank
 
 _SCENES_PER_BANK = 256
 _TEXTURES = 32
+UNKNOWN = 1e4  # px, where there is no truth: beyond every range, and finite to take part in sums
 
 
 @dataclass
 class Sample:
     """A batch of pairs as cameras see them, with the truth of the left view.
 
-    ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``disparity`` (B, 1, H, W) float32 px,
-    ``visible`` (B, 1, H, W) bool.
+    ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``disparity`` (B, 1, H, W) float32 px or
+    UNKNOWN, ``visible`` (B, 1, H, W) bool.
     """
 
     left: Tensor
@@ -49,12 +50,17 @@ class SceneStream:
         reuse: int = 1,
         seed: int = 0,
         photos: Sequence[Path] = (),
+        padded: float = 0.2,
         device: torch.device | str = "cpu",
     ) -> None:
-        """``scene`` and ``crop`` are (height, width) px, the crop no larger than the scene."""
+        """``scene`` and ``crop`` are (height, width) px, the crop no larger than the scene.
+
+        The share ``padded`` of the samples ends below or to the right as inference pads a pair.
+        """
         if crop[0] > scene[0] or crop[1] > scene[1]:
             raise ValueError(f"a crop of {crop} px does not fit into scenes of {scene} px")
         self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
+        self._padded = padded
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
         self._dice = Dice(seed)
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
@@ -77,7 +83,26 @@ class SceneStream:
         crops = [self._cut(self._pool[i]) for i in chosen]
         left, right, disparity, visible = (torch.cat(parts) for parts in zip(*crops, strict=True))
         left, right = photograph(left, right, self._dice)
-        return Sample(left, right, disparity, visible)
+        sample = Sample(left, right, disparity, visible)
+        for index in range(self._batch):
+            self._letterbox(sample, index)
+        return sample
+
+    def _letterbox(self, sample: Sample, index: int) -> None:
+        """By chance repeat a last row or column to the edge."""
+        kind, share = self._dice.uniform(0.0, 1.0, 2).tolist()
+        if kind >= self._padded:
+            return
+        side = 2 if kind < self._padded / 2 else 3
+        kept = int(sample.left.shape[side] * (0.35 + 0.6 * share))
+
+        def beyond(x: Tensor) -> Tensor:
+            return x[index].narrow(side - 1, kept, x.shape[side] - kept)
+
+        for image in (sample.left, sample.right):
+            beyond(image).copy_(image[index].narrow(side - 1, kept - 1, 1))
+        beyond(sample.disparity).fill_(UNKNOWN)
+        beyond(sample.visible).fill_(False)
 
     def _render(self, count: int) -> None:
         if self._rendered >= self._banks * _SCENES_PER_BANK:

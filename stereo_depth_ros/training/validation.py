@@ -18,7 +18,7 @@ class Validation:
     """The same pairs at every call, ``size`` (height, width) px."""
 
     def __init__(self, size: tuple[int, int], device: torch.device) -> None:
-        stream = SceneStream(scene=size, crop=size, batch=1, seed=_SEED, device=device)
+        stream = SceneStream(scene=size, crop=size, batch=1, seed=_SEED, padded=0, device=device)
         self._samples = [stream.next() for _ in range(_PAIRS)]
 
     @torch.inference_mode()

@@ -3,7 +3,7 @@ import torch
 
 from stereo_depth_ros.scenes.synthetic import RenderedBatch
 from stereo_depth_ros.training import stream as stream_module
-from stereo_depth_ros.training.stream import SceneStream
+from stereo_depth_ros.training.stream import UNKNOWN, SceneStream
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +50,30 @@ def test_sample_is_a_batch_of_crops():
     assert not torch.equal(sample.disparity[0], sample.disparity[1])
 
 
+def test_padded_samples_repeat_their_last_row_or_column_and_have_no_truth_there():
+    sides = set()
+    samples = stream(padded=1, reuse=8)
+    for _ in range(10):
+        sample = samples.next()
+        for index in range(2):
+            unknown = sample.disparity[index, 0] == UNKNOWN
+            rows, columns = unknown.all(1), unknown.all(0)
+            assert torch.equal(unknown, rows[:, None] | columns[None])
+            assert rows.any() != columns.any()
+            assert not sample.visible[index, 0][unknown].any()
+            sides.add(bool(rows.any()))
+            for image in (sample.left[index], sample.right[index]):
+                if rows.any():
+                    kept = int((~rows).sum())
+                    assert not rows[:kept].any()
+                    assert (image[:, kept:] == image[:, kept - 1 : kept]).all()
+                else:
+                    kept = int((~columns).sum())
+                    assert not columns[:kept].any()
+                    assert (image[:, :, kept:] == image[:, :, kept - 1 : kept]).all()
+    assert sides == {True, False}
+
+
 def test_truth_is_cut_out_where_the_images_are_and_anywhere_in_the_scene(monkeypatch):
     def rendered(scenes, bank, height, width, device):
         """Images and truth that say which row and column a pixel came from."""
@@ -60,7 +84,7 @@ def test_truth_is_cut_out_where_the_images_are_and_anywhere_in_the_scene(monkeyp
 
     monkeypatch.setattr(stream_module, "render", rendered)
     monkeypatch.setattr(stream_module, "photograph", lambda left, right, dice: (left, right))
-    samples = stream(scene=(18, 35), crop=(16, 32), batch=4)
+    samples = stream(scene=(18, 35), crop=(16, 32), batch=4, padded=0)
 
     corners = set()
     for _ in range(40):

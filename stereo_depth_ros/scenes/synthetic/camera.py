@@ -42,13 +42,17 @@ def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]
 
         image = _blur(image, own("sigma", 0.15))
         image = image.clamp(min=1e-4) ** own("gamma", 0.03)
-        gain = (1 + 0.06 * dice.normal(batch, 1)).clamp(0.7, 1.4)
+        # Mostly matched, now and then two cameras that each expose as they like.
+        apart = 0.06 + 0.2 * dice.chance(0.2, batch, 1)
+        gain = (1 + apart * dice.normal(batch, 1)).clamp(0.5, 1.8)
         balance = (gain * (1 + 0.04 * dice.normal(batch, 3))).to(device)[:, :, None, None]
         image = image * balance * _vignette(image, own("vignette", 0.2))
         image = torch.where(
             grey.to(device).view(-1, 1, 1, 1), image.mean(1, keepdim=True).expand_as(image), image
         )
-        noise = torch.randn(image.shape, generator=dice.generator).to(device)
+        # Drawn where it is needed: one CPU thread would hold up a GPU.
+        grain = torch.Generator(device).manual_seed(int(dice.integers(2**31 - 1, 1)))
+        noise = torch.randn(image.shape, generator=grain, device=device)
         noise = torch.where(grey.to(device).view(-1, 1, 1, 1), noise[:, :1], noise)
         strength = own("noise", 0.1)
         image = image + noise * strength * (0.4 + image.clamp(0, 1)).sqrt()

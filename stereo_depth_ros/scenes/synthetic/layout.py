@@ -46,8 +46,8 @@ class Scenes:
 
     ``focal`` (B,) px; ``opacity`` (B,) of the panes; ``light`` (B, 3) unit vector towards the
     light; ``ambient``, ``shade`` (B,) 0 to 1, the shadows' waves ``blotches`` (B,) in rad a
-    baseline; ``sky`` (B, 2, 3) colours at the horizon and overhead; ``dots`` (B,) strength of an
-    infra-red projector's dots, 0 for none.
+    baseline, the steepness ``softness`` (B,) of their edges; ``sky`` (B, 2, 3) colours at the
+    horizon and overhead; ``dots`` (B,) strength of an infra-red projector's dots, 0 for none.
     """
 
     focal: Tensor
@@ -62,6 +62,7 @@ class Scenes:
     ambient: Tensor
     shade: Tensor
     blotches: Tensor
+    softness: Tensor
     sky: Tensor
     dots: Tensor
 
@@ -214,6 +215,7 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
         light=light / light.norm(dim=1, keepdim=True),
         ambient=dice.uniform(0.3, 0.8, batch),
         shade=dice.uniform(0.0, 0.6, batch),
+        softness=dice.log_uniform(2.0, 30.0, batch),
         blotches=farthest.sqrt() * nearest.sqrt() * dice.log_uniform(0.01, 0.06, batch),
         sky=sky.clamp(0, 1),
         dots=dice.uniform(0.2, 0.6, batch) * dice.chance(0.06, batch),
@@ -246,7 +248,7 @@ def _draw_planes(
         (wall_yaw + side, zero, eye * dice.log_uniform(0.7, 6.0, batch) + 2, 0.3),
         (zero, zero + side, eye * dice.log_uniform(0.6, 4.0, batch), 0.3),
     ]
-    rotations, centres, present = [], [], []
+    rotations, centres, present, disparities = [], [], [], []
     for yaw, pitch, distance, often in turns:
         turn = tilt @ rotation(yaw, zero, zero) @ rotation(zero, pitch, zero)
         towards = turn[:, :, 2]
@@ -259,8 +261,10 @@ def _draw_planes(
         rotations.append(turn * torch.tensor([1.0, -1.0, -1.0]))
         centres.append(towards * distance[:, None])
         present.append(dice.chance(often, batch))
+        # Half of the largest in view: texels suit what is near, and are fine enough further off.
+        disparities.append((0.5 * steepest / distance).maximum(farthest))
     shape = (batch, PLANES)
-    disparity = torch.stack([floor_disparity, farthest, farthest, farthest, farthest], 1)
+    disparity = torch.stack([floor_disparity, *disparities[1:]], 1)
     return (
         Surfaces(
             torch.stack(rotations, 1),

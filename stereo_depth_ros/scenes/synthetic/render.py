@@ -204,6 +204,9 @@ def _shade(scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _H
         front = _colour(scenes, table, bank, view, hit.disparity, hit.surface)
         opacity = (scenes.opacity[:, None, None] * pane)[..., None]
         colour = torch.lerp(colour, front, opacity)
+    # What sees the projector's infra-red dots sees no colours.
+    infra_red = (scenes.dots > 0)[:, None, None, None]
+    colour = torch.where(infra_red, colour.mean(3, keepdim=True), colour)
     return colour.clamp(0, 1).permute(0, 3, 1, 2).contiguous()
 
 
@@ -250,7 +253,9 @@ def _colour(
     # Soft shadows: blotches fixed in the world, seen along the light.
     along = point / (1 + scenes.light[:, None, None, 1:2].abs())
     tone = (along * scenes.blotches[:, None, None, None]).sin()
-    shadow = 1 - scenes.shade[:, None, None] * (tone[..., 0] * tone[..., 2] > 0.1) * 0.8
+    edge = scenes.softness[:, None, None]
+    shaded = ((tone[..., 0] * tone[..., 2] - 0.1) * edge).sigmoid()
+    shadow = 1 - scenes.shade[:, None, None] * shaded * 0.8
     bright = ambient + (1 - ambient) * lambert * 1.4 * shadow
     colour = albedo.clamp(0, 1.2) * bright[..., None]
 

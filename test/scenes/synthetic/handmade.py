@@ -74,6 +74,7 @@ def scene(focal=100.0, **kinds):
         ambient=torch.ones(1),
         shade=torch.zeros(1),
         blotches=torch.zeros(1),
+        softness=torch.full((1,), 10.0),
         sky=torch.tensor([[[0.2, 0.4, 0.9]] * 2]),
         dots=torch.zeros(1),
     )
