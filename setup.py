@@ -40,7 +40,7 @@ setup(
         ],
         "tensorrt": ["tensorrt>=8.5", "pycuda>=2022.2"],
         # Where pycuda, which is compiled on installation, cannot be.
-        "cuda-python": ["cuda-python>=12"],
+        "cuda-python": ["cuda-python>=12.9.1"],
         # For the tests: it builds engines without a GPU, and is this small for PCs alone.
         "tensorrt-rtx": ["tensorrt-rtx==1.4.0.76; platform_machine == 'x86_64'"],
         "test": ["pytest>=7", "ruff>=0.6", "mypy>=1.10", "types-PyYAML"],

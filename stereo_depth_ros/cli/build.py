@@ -1,8 +1,8 @@
 """Build the TensorRT engine of a graph for this machine's GPU, and prove it.
 
-Takes minutes, on small boards an hour. The engine is kept, so that the node and every other verb
-start with it at once; it is used only after its answers agreed with the graph's own in float32.
-Ctrl-C stops the build and leaves nothing behind.
+Takes minutes, on small boards an hour. The engine is kept, and whatever asks for the same graph
+with the same options starts with it at once; it is used only after its answers agreed with the
+graph's own in float32. Ctrl-C stops the build and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -66,6 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
         f"{build['layers']} layers, built in {build['seconds']:.0f} s ({build['why']})"
     )
     print(f"self-test: {file.self_test}")
+    if arguments.workspace or arguments.level is not None:
+        level = -1 if arguments.level is None else arguments.level
+        print(
+            "the node takes it with the parameters "
+            f"build_workspace_mb: {arguments.workspace}, build_level: {level}"
+        )
     if arguments.output is not None:
         file = copy_engine(file, arguments.output)
     print(f"kept as {file.path}")

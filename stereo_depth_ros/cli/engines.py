@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from stereo_depth_ros.engines import EngineError
@@ -20,7 +21,7 @@ from stereo_depth_ros.engines.tensorrt.cache import (
     why_useless,
 )
 from stereo_depth_ros.engines.tensorrt.device import find_device
-from stereo_depth_ros.engines.tensorrt.versions import find_runtime
+from stereo_depth_ros.engines.tensorrt.versions import MODULES, find_runtime
 
 HELP = "list or prune the TensorRT engines of this machine"
 
@@ -34,22 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """List, or prune and say what went."""
-    cache, machine = EngineCache(), _machine()
+    cache, machines = EngineCache(), _machines()
     if arguments.action == "prune":
         # A build that runs now is let finish; its files are not in the way then.
         with cache.locked(threading.Event()):
-            _prune(cache, machine, arguments.all)
+            _prune(cache, machines, arguments.all)
         return 0
     found = cache.engines()
     for path, file in found:
-        print(f"{path.name}  {_words(file)}\n    {why_useless(file, machine) or _state(file)}")
+        print(f"{path.name}  {_words(file)}\n    {_why(file, machines) or _state(file)}")
     print(f"{len(found)} engines in {cache.directory}")
     return 0
 
 
-def _prune(cache: EngineCache, machine: Mapping[str, Any], everything: bool) -> None:
+def _prune(cache: EngineCache, machines: Mapping[str, Any], everything: bool) -> None:
     found = cache.engines()
-    doomed = [path for path, file in found if everything or why_useless(file, machine)]
+    doomed = [path for path, file in found if everything or _why(file, machines)]
     size = sum(path.stat().st_size for path in doomed if path.exists())
     for path in doomed:
         cache.remove(path)
@@ -59,12 +60,26 @@ def _prune(cache: EngineCache, machine: Mapping[str, Any], everything: bool) -> 
     print(f"{len(doomed)} of {len(found)} engines deleted, {size / 1e6:.1f} MB")
 
 
-def _machine() -> Mapping[str, Any]:
+def _machines() -> dict[str, Mapping[str, Any]]:
+    """Return the `machine_key` here for each TensorRT that is installed, by its module."""
+    found: dict[str, Mapping[str, Any]] = {}
     try:
-        return machine_key(find_runtime(), find_device())
+        device = find_device()
+        for module in MODULES:
+            with suppress(EngineError):
+                found[module] = machine_key(find_runtime(module), device)
+        if not found:
+            find_runtime()
     except EngineError as error:
         print(f"engines of other machines are not told apart: {error}")
-        return {}
+    return found
+
+
+def _why(file: EngineFile | EngineDamaged, machines: Mapping[str, Mapping[str, Any]]) -> str:
+    any_of_them = next(iter(machines.values()), {})
+    if isinstance(file, EngineDamaged):
+        return why_useless(file, any_of_them)
+    return why_useless(file, machines.get(file.runtime, any_of_them))
 
 
 def _words(file: EngineFile | EngineDamaged) -> str:

@@ -11,7 +11,7 @@ from stereo_depth_ros.engines.budget import by_accuracy, open_within
 from stereo_depth_ros.engines.loader import Opener
 from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
 from stereo_depth_ros.engines.open import Caller
-from stereo_depth_ros.engines.tensorrt import BuildOptions
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions
 from stereo_depth_ros.model_card import load_model_card
 
 
@@ -49,7 +49,14 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     def wanted(caller: Caller) -> Engine:
         if not budget_ms:
             return open_one(models[0], caller=caller)
-        return open_within(budget_ms, models, partial(open_one, caller=caller), caller.run)
+
+        def open_next(model: str) -> Engine:
+            # With engines that are kept, nothing else would notice.
+            if caller.cancelled.is_set():
+                raise BuildCancelled("cancelled")
+            return open_one(model, caller=caller)
+
+        return open_within(budget_ms, models, open_next, caller.run)
 
     def meanwhile(caller: Caller) -> Engine:
         # The least accurate is most likely the fastest. On the CPU, unless providers name the

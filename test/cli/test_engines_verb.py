@@ -18,7 +18,8 @@ from stereo_depth_ros.engines.tensorrt.cache import cache_directory, machine_key
 def host(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     host = make_host(cache_directory())
-    monkeypatch.setattr(engines, "_machine", lambda: machine_key(host.runtime, host.device))
+    here = {host.runtime.name: machine_key(host.runtime, host.device)}
+    monkeypatch.setattr(engines, "_machines", lambda: here)
     return host
 
 

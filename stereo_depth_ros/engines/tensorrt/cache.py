@@ -203,12 +203,13 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(_SIDECAR)
     try:
         content = json.loads(sidecar.read_text())
-        for part in ("key", "graph", "plan", "build", "self_test"):
-            content[part]
+        file = EngineFile(path, content)
+        file.runtime, file.precision, file.size, file.metadata, file.proven  # noqa: B018
+        content["plan"]["sha256"], content["plan"]["bytes"], content["build"]["time"]
         return content
     except OSError as error:
         raise EngineDamaged(f"{sidecar} cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EngineDamaged(f"{sidecar} is no sidecar of an engine") from error
 
 
@@ -300,6 +301,22 @@ class EngineCache:
         if not result.passed:
             file.path.unlink()
         return EngineFile(file.path, sidecar)
+
+    def discard(self, file: EngineFile, cancelled: threading.Event) -> None:
+        """Delete ``file``, unless another process has put a new engine in its place meanwhile.
+
+        Raises
+        ------
+        BuildCancelled
+            When ``cancelled`` was set while another process built.
+        """
+        with self.locked(cancelled):
+            try:
+                replaced = read_engine(file.path).sidecar != file.sidecar
+            except EngineDamaged:
+                replaced = False
+            if not replaced:
+                self.remove(file.path)
 
     def remove(self, path: Path) -> None:
         """Delete the engine whose plan is at ``path``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
@@ -23,12 +24,22 @@ class Execution:
 
     def __init__(self, runtime: Runtime, file: EngineFile) -> None:
         self._where = f"{file.path}: {runtime}"
-        self._errors: deque[str] = deque(maxlen=3)
+        self._errors: deque[str] = deque(maxlen=8)
+        self._runtime: Any = None
+        self._engine: Any = None
+        self._context: Any = None
+        try:
+            self._open(runtime, file)
+        except BaseException:
+            # All of it must be gone before CUDA is, which does not outlive this error.
+            self.close()
+            raise
+
+    def _open(self, runtime: Runtime, file: EngineFile) -> None:
         self._logger = runtime.logger(self._log)
-        module = runtime.module
         runtime.load_plugins(self._logger)
         try:
-            self._runtime = module.Runtime(self._logger)
+            self._runtime = runtime.module.Runtime(self._logger)
         except TypeError as error:
             # How the bindings put it that the library gave no runtime.
             raise EngineError(f"{self._where} cannot start: {self._words()}") from error
@@ -38,6 +49,11 @@ class Execution:
             raise EngineDamaged(f"{file.path} cannot be read: {error.strerror}") from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
+            if "memory" in self._words().lower():
+                raise EngineError(
+                    f"{self._where} cannot load this engine: {self._words()}; stop what else uses "
+                    "the GPU"
+                )
             raise EngineDamaged(f"{self._where} refuses this engine: {self._words()}")
         self._check(*file.size)
         self._context = self._engine.create_execution_context()

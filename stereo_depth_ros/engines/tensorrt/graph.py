@@ -136,6 +136,13 @@ def _read(path: Path, data: memoryview) -> Graph:
     for key in ("network", "max_disparity"):
         if key not in metadata:
             raise EngineError(f"{path}: metadata '{key}' is missing; export the graph again")
+    try:
+        float(metadata["max_disparity"])
+    except ValueError:
+        raise EngineError(
+            f"{path}: metadata max_disparity is '{metadata['max_disparity']}', no number; export "
+            "the graph again"
+        ) from None
     return Graph(path, opset, metadata, frozenset(operators), height, width)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
 )
 from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime
 
+_LOG = logging.getLogger(__name__)
 _BUILD = "stereo_depth_ros.engines.tensorrt.builder:build_file"
 _REFERENCE = "stereo_depth_ros.engines.tensorrt.self_test:write_reference"
 
@@ -127,14 +129,14 @@ def open_obtained(
     BuildCancelled, EngineError
         As `obtain_engine`, or when the engine cannot be opened.
     """
-    host = host or this_host()
+    host, cancelled = host or this_host(), cancelled or threading.Event()
     file = obtain_engine(graph, options, report=report, cancelled=cancelled, host=host)
     try:
         return host.run(partial(host.open_file, file)), file
     except EngineDamaged as error:
         # A new driver may refuse what the same TensorRT wrote under the old one.
         report(BuildProgress(None, 0.0, f"{error}; building anew"))
-        host.cache.remove(file.path)
+        host.cache.discard(file, cancelled)
     file = obtain_engine(graph, options, report=report, cancelled=cancelled, host=host)
     return host.run(partial(host.open_file, file)), file
 
@@ -150,11 +152,20 @@ def _candidates(given: Graph, precision: str, runtime: Runtime) -> list[Graph]:
                 f"with --precision {precision}"
             )
         return [found]
-    mixed, fp32 = counterpart(given, "mixed"), counterpart(given, "fp32")
+    mixed, fp32 = _beside(given, "mixed"), _beside(given, "fp32")
     if not runtime.keeps_types and fp32 is not None:
         # TensorRT 8 may put in half precision what the graph wants in single.
         return [fp32]
     return [graph for graph in (mixed, fp32) if graph is not None]
+
+
+def _beside(given: Graph, precision: str) -> Graph | None:
+    """Return ``given`` in ``precision``, None where the file beside it is none that can be used."""
+    try:
+        return counterpart(given, precision)
+    except EngineError as error:
+        _LOG.warning("%s", error)
+        return None
 
 
 @dataclass(frozen=True)
@@ -181,7 +192,6 @@ class _Task:
 
     def _tested(self, graph: Graph, key: dict[str, Any]) -> EngineFile:
         cache = self.host.cache
-        why = "it had not been tested"
         try:
             file = cache.find(key, graph)
             if file is not None and file.proven is not None:
@@ -221,7 +231,7 @@ class _Task:
         return self.host.cache.record(file, result)
 
     def _reference(self, graph: Graph) -> Reference:
-        safest = counterpart(graph, "fp32") or graph
+        safest = _beside(graph, "fp32") or graph
         kept = self.host.cache.reference(safest)
         for path, owner in ((reference_beside(graph), graph), (kept, safest)):
             if (found := load_reference(path, owner)) is not None:

@@ -56,12 +56,15 @@ class TensorRTEngine:
             runtime = runtime or find_runtime(file.runtime)
             with self._cuda.current():
                 how = self._start(file, runtime, cuda_graph, mapped)
+            self.spec = self._specify(file, f"{runtime}, {self._cuda.name}, {how}")
         except BaseException:
             self.close()
             raise
+
+    def _specify(self, file: EngineFile, how: str) -> EngineSpec:
         height, width = file.size
         metadata = file.metadata
-        self.spec = EngineSpec(
+        return EngineSpec(
             name=metadata["network"],
             backend=file.runtime,
             height=height,
@@ -69,7 +72,7 @@ class TensorRTEngine:
             max_disparity=float(metadata["max_disparity"]),
             precision=file.precision,
             device=self._cuda.device,
-            provenance=f"{file.path}, {runtime}, {self._cuda.name}, {how}",
+            provenance=f"{file.path}, {how}",
             licence=metadata.get("licence", ""),
             commercial=metadata.get("commercial") != "false",
         )

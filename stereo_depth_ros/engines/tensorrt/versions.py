@@ -13,6 +13,7 @@ from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
 
+_PLUGIN_LOGGERS: list[Any] = []
 MODULES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 
 _CURE = (
@@ -79,6 +80,8 @@ class Runtime:
     def load_plugins(self, logger: Any) -> None:
         """Make known by name what TensorRT 8 needs to read and to run instance norms."""
         if not self.keeps_types:
+            # The plugins keep a bare pointer to it.
+            _PLUGIN_LOGGERS.append(logger)
             self.module.init_libnvinfer_plugins(logger, "")
 
     def monitor(

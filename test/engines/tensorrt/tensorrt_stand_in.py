@@ -28,6 +28,7 @@ class Faults:
     not_capturable: bool = False
     no_context: bool = False
     no_runtime: bool = False
+    no_memory: bool = False
     log: list[str] = field(default_factory=list)
 
 
@@ -133,6 +134,9 @@ def make_runtime(cuda: StandInCuda, faults: Faults | None = None) -> FoundRuntim
             self._logger = logger
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
+            if faults.no_memory:
+                self._logger.log("ERROR", "Cuda Runtime (out of memory)")
+                return None
             try:
                 session = onnxruntime.InferenceSession(serialized_engine)
             except Exception:

@@ -126,6 +126,10 @@ def test_engine_that_failed_is_deleted_and_its_numbers_are_kept(cache, graph):
     assert not file.path.exists()
 
 
+def rewrite(sidecar, **parts):
+    sidecar.write_text(json.dumps(json.loads(sidecar.read_text()) | parts))
+
+
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
@@ -135,9 +139,11 @@ def test_engine_that_failed_is_deleted_and_its_numbers_are_kept(cache, graph):
         (lambda plan, sidecar: sidecar.write_text(sidecar.read_text()[:40]), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_text("{}"), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_text("[]"), "is no sidecar"),
+        (lambda plan, sidecar: rewrite(sidecar, self_test={}), "is no sidecar"),
+        (lambda plan, sidecar: rewrite(sidecar, graph=None), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_bytes(b"\xff\xfe"), "is no sidecar"),
     ],
-    ids=["altered", "short", "absent", "cut", "empty", "list", "binary"],
+    ids=["altered", "short", "absent", "cut", "empty", "list", "untested", "graphless", "binary"],
 )
 def test_damage_is_named(cache, graph, harm, message):
     path = cache.record(add(cache, graph), PASSED).path
@@ -224,6 +230,17 @@ def test_copy_is_a_whole_engine(cache, graph, tmp_path):
     copied = read_engine(tmp_path / "out" / "mine.engine")
     assert copied.sidecar == file.sidecar
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["mine.engine", "mine.json"]
+
+
+def test_discarded_engine_goes_unless_a_new_one_took_its_place(cache, graph):
+    old = cache.record(add(cache, graph), PASSED)
+    new = cache.record(add(cache, graph), FAILED)
+
+    cache.discard(old, threading.Event())
+    assert cache.find(key_of(graph), graph).self_test == FAILED
+
+    cache.discard(new, threading.Event())
+    assert cache.find(key_of(graph), graph) is None
 
 
 def test_clearing_leaves_nothing(cache, graph):

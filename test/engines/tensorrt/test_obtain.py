@@ -136,6 +136,13 @@ def test_mixed_is_taken_where_it_passes(host, graph, mixed):
     assert builds_of(graph) == []
 
 
+def test_mixed_graph_that_was_half_copied_is_passed_over(host, graph, mixed, caplog):
+    mixed.write_bytes(mixed.read_bytes()[:300])
+
+    assert obtain_engine(graph, AUTO, host=host).precision == "fp32"
+    assert "net.mixed.onnx: is no ONNX graph, or is cut short" in caplog.text
+
+
 def test_mixed_that_fails_gives_way_to_fp32_and_the_reason_stays(host, graph, tmp_path):
     mixed = save(tmp_path / "net.mixed.onnx", factor=0.5)
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cuda_stand_in import RELEASES, StandInCuda
+from cuda_stand_in import StandInCuda
 from numpy.testing import assert_array_equal
 from stand_ins import HEIGHT, METADATA, WIDTH, save
 from tensorrt_stand_in import Faults, make_runtime
@@ -239,7 +239,6 @@ def test_whatever_call_fails_nothing_is_left_behind(file, mapped):
             engine.close()
         assert not cuda.held, f"call {refuse}: {cuda.calls}"
         assert cuda.calls[-1] == "close"
-        assert cuda.calls[refuse - 1] in RELEASES or outcomes
     assert outcomes == {"not opened", "with graph", "without graph", "frame lost"}
 
 
@@ -278,6 +277,7 @@ def test_plan_of_another_size_is_damage(tmp_path):
     [
         (Faults(no_context=True), "cannot make room to run: it does not say why; stop what else"),
         (Faults(no_runtime=True), "cannot start: CUDA initialization failure with error: 35"),
+        (Faults(no_memory=True), r"cannot load this engine: .*out of memory\); stop what else"),
     ],
 )
 def test_tensorrt_that_does_not_start_is_an_error_and_no_damage(file, faults, message):
@@ -288,6 +288,16 @@ def test_tensorrt_that_does_not_start_is_an_error_and_no_damage(file, faults, me
 
     assert not isinstance(caught.value, EngineDamaged)
     assert not cuda.held
+
+
+def test_what_fails_to_open_is_released_before_cuda_is(file):
+    cuda = StandInCuda()
+
+    with pytest.raises(EngineError, match="cannot make room"):
+        opened(file, cuda, Faults(no_context=True, log=cuda.calls))
+
+    released = [call for call in cuda.calls if call in ("engine", "runtime", "close")]
+    assert released == ["engine", "runtime", "close"]
 
 
 def test_missing_plan_is_damage(tmp_path):

@@ -1,4 +1,4 @@
-"""CUDA through NVIDIA's cuda-python, 11.5 to 13.
+"""CUDA through NVIDIA's cuda-python, 12.9.1 or later.
 
 Its functions are those of the CUDA runtime, which works on the primary context by itself; each
 returns its status first.
@@ -16,6 +16,8 @@ import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.cuda.api import HostMemory
+
+_OLDEST = (12, 9, 1)  # the first that lets other threads of Python run while the GPU works
 
 _CURES = {
     "cudaErrorInsufficientDriver": "install or update the NVIDIA driver, or install the "
@@ -125,11 +127,13 @@ class CudaPython:
 
 
 def _import() -> Any:
-    try:
-        return importlib.import_module("cuda.bindings.runtime")
-    except ModuleNotFoundError:
-        # Until 12.5 it lay here.
-        return importlib.import_module("cuda.cudart")
+    found = tuple(int(part) for part in _version().split(".")[:3] if part.isdigit())
+    if found and found < _OLDEST:
+        raise ImportError(
+            f"cuda-python {_version()} stops all of Python while the GPU works; install "
+            f"{'.'.join(map(str, _OLDEST))} or later"
+        )
+    return importlib.import_module("cuda.bindings.runtime")
 
 
 def _version() -> str:
