@@ -73,11 +73,11 @@ def _models(
     height, width = arguments.size
     openers: list[tuple[str, Callable[[], Engine]]] = []
     with BuildBar() as bar:
-        caller = Caller(report=bar.show)
+        open_one = partial(open_engine, height=height, width=width, caller=Caller(report=bar.show))
         for model in models:
             for backend in backends:
                 name = model if len(backends) == 1 else f"{model}, {backend}"
-                openers.append((name, partial(open_engine, model, backend=backend, caller=caller)))
+                openers.append((name, partial(open_one, model, backend=backend)))
             if arguments.tensorrt_ways:
                 openers += _tensorrt_ways(model, bar)
         timings = benchmark(openers, width, height, arguments.rounds)

@@ -19,7 +19,7 @@ from stereo_depth_ros.evaluation.evaluate import evaluate
 from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
 
 HELP = "score models on a dataset with truth"
-_BESIDE = ("sgbm", "sgbm_hh")
+BESIDE = ("sgbm", "sgbm_hh")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,15 +42,15 @@ def run(arguments: argparse.Namespace) -> int:
     samples = read_dataset(arguments.data, arguments.layout)
     with BuildBar() as bar:
         caller = Caller(report=bar.show)
-        engines = [
-            open_engine(model, backend=arguments.backend, caller=caller)
+        engines = {
+            model: open_engine(model, backend=arguments.backend, caller=caller)
             for model in arguments.model
-        ]
-    engines += [open_engine(model) for model in _BESIDE if model not in arguments.model]
+        }
+    engines |= {model: open_engine(model) for model in BESIDE if model not in engines}
     gallery = Gallery()
     viewer = gallery if arguments.html else None
     scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
-    for engine in engines:
+    for engine in engines.values():
         engine.close()
     print(as_text(scores))
     if arguments.json:

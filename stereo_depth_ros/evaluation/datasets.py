@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from stereo_depth_ros.filters import left_right_consistent
 from stereo_depth_ros.pictures import read_image
 
 
@@ -59,19 +60,46 @@ def read_pfm(path: Path) -> np.ndarray:
     return np.where(np.isfinite(image), image, np.float32(np.nan))
 
 
-def _png(path: Path, scale: float | None) -> np.ndarray:
+def _png(path: Path, scale: float | Callable[[int], float]) -> np.ndarray:
     """Return a grey image as disparity in px, value / ``scale``; 0 is unknown.
 
-    Without a scale it is of Middlebury 2005 or 2006, whose views are published at full, half and
-    third size while the values of the truth stay those of full size.
+    ``scale`` may be a function of the width in px.
     """
     values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if values is None or values.ndim != 2:
         raise DatasetError(f"{path} is not a readable grey image")
-    if scale is None:
-        width = values.shape[1]
-        scale = 1.0 if width > 1000 else 2.0 if width > 550 else 3.0
+    if callable(scale):
+        scale = scale(values.shape[1])
     return np.where(values > 0, values / np.float32(scale), np.float32(np.nan)).astype(np.float32)
+
+
+def _scale_2003(width: int) -> float:
+    """Of Middlebury 2001, at most 434 px wide, and of 2003 at quarter, half and full size."""
+    return 8.0 if width < 440 else 4.0 if width < 800 else 2.0 if width < 1500 else 1.0
+
+
+def _scale_2006(width: int) -> float:
+    """Of Middlebury 2005 and 2006: the values stay those of full size at half and third."""
+    return 1.0 if width > 1000 else 2.0 if width > 550 else 3.0
+
+
+def _seen(truth: Callable[[], np.ndarray], of_right: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return where the truth of the left view and that of the right agree within 1 px."""
+    return left_right_consistent(truth(), of_right(), 1.0)
+
+
+def _sample(
+    name: str,
+    left: Path,
+    right: Path,
+    read: Callable[[Path], np.ndarray],
+    truth: Path,
+    of_right: Path,
+) -> Sample:
+    """Return a sample whose mask comes from the right view's truth, where that was published."""
+    of_left = partial(read, truth)
+    seen = partial(_seen, of_left, partial(read, of_right)) if of_right.is_file() else None
+    return Sample(name, left, right, of_left, seen)
 
 
 def _known(path: Path, scale: float) -> np.ndarray:
@@ -118,30 +146,37 @@ def _two_view(root: Path) -> Iterator[Sample]:
         ]
         mask = folder / "mask0nocc.png"
         if found:
-            yield Sample(
+            sample = _sample(
                 folder.name,
                 folder / "im0.png",
                 folder / "im1.png",
-                partial(read_pfm, found[0]),
-                partial(_mask, mask) if mask.is_file() else None,
+                read_pfm,
+                found[0],
+                found[0].with_name(found[0].name.replace("disp0", "disp1")),
             )
+            yield replace(sample, nonocc=partial(_mask, mask)) if mask.is_file() else sample
 
 
 def _middlebury(root: Path) -> Iterator[Sample]:
     yield from _two_view(root)
     for folder in _folders(root):
-        for left, right, truth, scale in (
-            ("im2.ppm", "im6.ppm", "disp2.pgm", 8.0),  # 2001
-            ("im2.png", "im6.png", "disp2.png", 4.0),  # 2003, quarter size
-            ("view1.png", "view5.png", "disp1.png", None),  # 2005 and 2006
+        for left, right, truth, of_right, scale in (
+            ("im2.ppm", "im6.ppm", "disp2.pgm", "disp6.pgm", _scale_2003),  # 2001 and 2003
+            ("im2.png", "im6.png", "disp2.png", "disp6.png", _scale_2003),
+            ("view1.png", "view5.png", "disp1.png", "disp5.png", _scale_2006),
+            (  # Tsukuba
+                *("scene1.row3.col3.ppm", "scene1.row3.col4.ppm", "truedisp.row3.col3.pgm"),
+                *("truedisp.row3.col4.pgm", 16.0),
+            ),
         ):
-            path = folder / truth
-            if path.is_file():
-                yield Sample(
+            if (folder / truth).is_file():
+                yield _sample(
                     folder.name,
                     folder / left,
                     folder / right,
-                    partial(_png, path, scale),
+                    partial(_png, scale=scale),
+                    folder / truth,
+                    folder / of_right,
                 )
 
 
@@ -175,18 +210,22 @@ def _scene_flow(root: Path) -> Iterator[Sample]:
             if left.is_file():
                 right = left.parent.parent / "right" / left.name
                 name = f"{images.removeprefix('frames_')}/{inner.as_posix()}"
-                yield Sample(name, left, right, partial(_magnitude, truth))
+                of_right = truth.parent.parent / "right" / truth.name
+                yield _sample(name, left, right, _magnitude, truth, of_right)
+                break  # the other pass is the same scene once more
 
 
 def _instereo2k(root: Path) -> Iterator[Sample]:
     for folder in _folders(root):
         truth = folder / "left_disp.png"
         if truth.is_file():
-            yield Sample(
+            yield _sample(
                 folder.name,
                 folder / "left.png",
                 folder / "right.png",
-                partial(_png, truth, 100.0),
+                partial(_png, scale=100.0),
+                truth,
+                folder / "right_disp.png",
             )
 
 
@@ -194,8 +233,8 @@ _LAYOUTS: dict[str, tuple[Callable[[Path], Iterator[Sample]], str]] = {
     "plain": (_plain, "NAME/left.png right.png disp.npy [nonocc.npy]"),
     "middlebury": (
         _middlebury,
-        "NAME/im0.png im1.png disp0.pfm (2014, 2021, v3), im2 im6 disp2 (2001, 2003), or "
-        "view1.png view5.png disp1.png (2005, 2006)",
+        "NAME/im0.png im1.png disp0.pfm (2014, 2021, v3), im2 im6 disp2 (2001, 2003), "
+        "view1.png view5.png disp1.png (2005, 2006), or scene1.row3.col3.ppm (Tsukuba)",
     ),
     "eth3d": (_two_view, "NAME/im0.png im1.png disp0GT.pfm [mask0nocc.png]"),
     "kitti": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,9 +43,9 @@ Viewer = Callable[[Sample, str, np.ndarray, np.ndarray, np.ndarray], None]
 
 
 def evaluate(
-    engines: Sequence[Engine], samples: Iterable[Sample], viewer: Viewer | None = None
+    engines: Mapping[str, Engine], samples: Iterable[Sample], viewer: Viewer | None = None
 ) -> list[Score]:
-    """Score every engine on every sample, sample by sample.
+    """Score every engine, by the name it shall have, on every sample, sample by sample.
 
     Raises
     ------
@@ -63,13 +63,13 @@ def evaluate(
                 f"{truth.shape}; they must have one size"
             )
         camera = StereoCamera.uncalibrated(left.shape[1], left.shape[0])
-        for engine in engines:
+        for name, engine in engines.items():
             result = StereoPipeline(engine).process(left, right, camera, ())
             disparity, confidence = result.matched, result.certainty
             raw = np.where(result.known, disparity, np.float32(np.nan))
             scores.append(
                 Score(
-                    model=engine.spec.name,
+                    model=name,
                     sample=sample.name,
                     filled=accuracy(disparity, truth),
                     raw=accuracy(raw, truth),
@@ -80,5 +80,5 @@ def evaluate(
                 )
             )
             if viewer is not None:
-                viewer(sample, engine.spec.name, disparity, confidence, truth)
+                viewer(sample, name, disparity, confidence, truth)
     return scores

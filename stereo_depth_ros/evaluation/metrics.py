@@ -89,7 +89,7 @@ def sparsification(
 ) -> Sparsification:
     """Judge ``confidence`` (H, W) by the errors of dense ``disparity`` (H, W) against ``truth``.
 
-    Pixels of equal confidence are taken in the order of the image.
+    Pixels of equal confidence count as their mean, since any order of them would be as good.
 
     Raises
     ------
@@ -100,7 +100,8 @@ def sparsification(
     if mask.sum() < 10:
         raise ValueError("fewer than ten pixels of known truth to order by confidence")
     error = np.abs(disparity - truth)[mask].astype(np.float64)
-    ordered = error[np.argsort(-confidence[mask], kind="stable")]
+    _, group, sizes = np.unique(-confidence[mask], return_inverse=True, return_counts=True)
+    ordered = np.repeat(np.bincount(group.ravel(), error) / sizes, sizes)
     counts = np.maximum(1, np.rint(np.linspace(1, 1 / _STEPS, _STEPS) * error.size)).astype(int)
     by_confidence = np.cumsum(ordered)[counts - 1] / counts
     by_error = np.cumsum(np.sort(error))[counts - 1] / counts

@@ -16,6 +16,15 @@ from stereo_depth_ros.evaluation.datasets import Sample
 from stereo_depth_ros.evaluation.evaluate import Score
 from stereo_depth_ros.evaluation.metrics import Accuracy, Sparsification
 
+KINDS = {
+    "filled": "filled",
+    "raw": "raw",
+    "filled_nonocc": "filled, non-occluded",
+    "raw_nonocc": "raw, non-occluded",
+}
+"""What is scored, in words: every pixel, or what the model vouches for; see `Score`."""
+
+_CONFIDENCE_COLUMNS = ("AUSE / random", "AUC")
 _COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
 _PICTURE_WIDTH = 320
 
@@ -30,22 +39,38 @@ def _numbers(found: Accuracy) -> list[float]:
 
 
 def medians(scores: Sequence[Score], model: str, kind: str) -> list[float]:
-    """Return the median over samples of every column, for ``kind`` "filled" or "raw"."""
-    rows = [_numbers(getattr(s, kind)) for s in scores if s.model == model]
-    return [float(value) for value in np.median(np.array(rows), axis=0)]
+    """Return the median over samples of every column, for ``kind`` of `KINDS`.
+
+    Samples without such pixels or answers are left out; empty where that is all of them.
+    """
+    found = [getattr(score, kind) for score in scores if score.model == model]
+    rows = np.array([_numbers(accuracy) for accuracy in found if accuracy is not None])
+    return [float(np.median(column[np.isfinite(column)])) for column in rows.T]
+
+
+def confidence_medians(scores: Sequence[Score], model: str) -> list[float]:
+    """Return the medians over samples of AUSE as a share of random, and of AUC in px."""
+    mine = [score.confidence for score in scores if score.model == model]
+    return [float(np.median([c.relative for c in mine])), float(np.median([c.auc for c in mine]))]
+
+
+def _summary(scores: Sequence[Score]) -> list[list[str]]:
+    """Return the rows of the table of medians; the confidence is that of all pixels."""
+    rows = []
+    for model in models_of(scores):
+        judged = [f"{value:.2f}" for value in confidence_medians(scores, model)]
+        for kind, words in KINDS.items():
+            if values := medians(scores, model, kind):
+                rows.append([model, words, *(f"{v:.2f}" for v in values), *judged])
+                judged = [""] * len(judged)
+    return rows
 
 
 def as_text(scores: Sequence[Score]) -> str:
     """Return medians per model, then every sample, as Markdown tables."""
-    head = f"| model | pixels | {' | '.join(_COLUMNS)} | AUSE / random | ms |"
-    lines = [head, "| --- " * (len(_COLUMNS) + 4) + "|"]
-    for model in models_of(scores):
-        mine = [s for s in scores if s.model == model]
-        relative = np.median([s.confidence.relative for s in mine])
-        time = np.median([s.milliseconds for s in mine])
-        for kind in ("filled", "raw"):
-            values = " | ".join(f"{v:.2f}" for v in medians(scores, model, kind))
-            lines.append(f"| {model} | {kind} | {values} | {relative:.2f} | {time:.0f} |")
+    head = ("model", "pixels", *_COLUMNS, *_CONFIDENCE_COLUMNS)
+    lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in _summary(scores)]
     lines += ["", f"| sample | model | {' | '.join(_COLUMNS)} |"]
     lines.append("| --- " * (len(_COLUMNS) + 2) + "|")
     for score in scores:
@@ -59,7 +84,7 @@ def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
     return {
         "columns": list(_COLUMNS),
         "medians": {
-            model: {kind: medians(scores, model, kind) for kind in ("filled", "raw")}
+            model: {kind: medians(scores, model, kind) for kind in KINDS}
             for model in models_of(scores)
         },
         "scores": [
@@ -116,24 +141,15 @@ def as_html(scores: Sequence[Score], gallery: Gallery, title: str) -> str:
         "figcaption{font-size:12px}</style>",
         f"<h1>{html.escape(title)}</h1><p>Medians over {len({s.sample for s in scores})} samples, "
         "errors in px, shares in percent; an unanswered pixel counts as bad.</p>",
-        _table(
-            ["model", *_COLUMNS, "AUSE / random"],
-            [
-                [
-                    f"{model}, {kind}",
-                    *(f"{v:.2f}" for v in medians(scores, model, kind)),
-                    f"{np.median([s.confidence.relative for s in scores if s.model == model]):.2f}",
-                ]
-                for model in models_of(scores)
-                for kind in ("filled", "raw")
-            ],
-        ),
+        _table(["model", "pixels", *_COLUMNS, *_CONFIDENCE_COLUMNS], _summary(scores)),
     ]
     for score in scores:
         parts.append(f"<h2>{html.escape(score.sample)}: {html.escape(score.model)}</h2>")
-        rows = [("filled", score.filled), ("raw", score.raw)]
-        if score.filled_nonocc is not None:
-            rows.append(("filled, non-occluded", score.filled_nonocc))
+        rows = [
+            (words, found)
+            for kind, words in KINDS.items()
+            if (found := getattr(score, kind)) is not None
+        ]
         parts.append(
             _table(
                 ["pixels", *_COLUMNS],

@@ -6,6 +6,7 @@ import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed, nn
@@ -46,6 +47,8 @@ class Recipe:
         for name in ("steps", "batch", "reuse", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}, 0 or more is needed")
         if any(side % Lite.multiple for side in self.crop):
             height, width = self.crop
             raise ValueError(f"crop is {height}x{width}; give multiples of {Lite.multiple}")
@@ -77,6 +80,8 @@ class Trainer:
         self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self._parallel = self.processes > 1
+        if cuda:
+            torch.cuda.set_device(self.device)
         if self._parallel:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
@@ -190,6 +195,7 @@ class Trainer:
         if not self.checkpoint.is_file():
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        self._check_is_the_same_run(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -197,6 +203,22 @@ class Trainer:
         if self.step >= self.recipe.steps:
             # Nothing is left to train: the run is what it was.
             self.processes = state["processes"]
+
+    def _check_is_the_same_run(self, state: dict[str, Any]) -> None:
+        asked = asdict(self.recipe)
+        changed = [
+            name.replace("_", " ")
+            for name, value in state["recipe"].items()
+            if name != "validate_every" and value != asked[name]
+        ]
+        # A finished run is exported by one process, however many trained it.
+        if state["step"] < self.recipe.steps and state["processes"] != self.processes:
+            changed.append("number of processes")
+        if changed:
+            raise ValueError(
+                f"{self.checkpoint} is of a run with another {', '.join(changed)}; repeat its "
+                "options, or give another folder"
+            )
 
 
 def _schedule(step: int, steps: int) -> float:

@@ -45,6 +45,14 @@ def test_a_graph_is_timed_on_every_backend_that_is_named(tmp_path):
     assert models == [f"{graph}, auto", f"{graph}, onnxruntime"]
 
 
+def test_size_that_a_graph_does_not_take_is_refused(tmp_path, capsys):
+    graph = save_graph(tmp_path / "net.onnx", 64, 48)
+
+    assert main(["bench", "--model", str(graph), "--size", "24x32"]) == 1
+
+    assert "takes 64 x 48 images, not 32 x 24" in capsys.readouterr().err
+
+
 def test_ways_of_tensorrt_need_a_gpu_and_say_so(tmp_path, capsys):
     try:
         find_device()

@@ -38,9 +38,9 @@ def test_models_are_scored_beside_sgbm_in_text_json_and_html(dataset, tmp_path, 
     assert main([*arguments, "--json", str(found), "--html", str(page)]) == 0
     scores = {(s["sample"], s["model"]): s for s in json.loads(found.read_text())["scores"]}
     assert set(scores) == {
-        (s, m) for s in ("encoded", "yard") for m in ("encoded", "sgbm", "sgbm_hh")
+        (s, m) for s in ("encoded", "yard") for m in (str(model), "sgbm", "sgbm_hh")
     }
-    exact = scores["encoded", "encoded"]
+    exact = scores["encoded", str(model)]
     assert exact["filled"]["epe"] == pytest.approx(1.0)
     assert (exact["filled"]["bad"]["0.5"], exact["filled"]["bad"]["1.0"]) == (100.0, 0.0)
     yard = scores["yard", "sgbm"]
@@ -51,7 +51,20 @@ def test_models_are_scored_beside_sgbm_in_text_json_and_html(dataset, tmp_path, 
     html = page.read_text()
     assert html.count("<img ") == 5 * 6
     assert "http" not in html.replace("http-equiv", "")
-    assert "| sgbm_hh | raw |" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "| sgbm_hh | raw |" in text
+    assert "| sgbm_hh | raw, non-occluded |" in text
+
+
+def test_two_graphs_of_one_network_are_told_apart(dataset, tmp_path):
+    models = [str(save_graph(tmp_path / name, 160, 120)) for name in ("m.onnx", "n.onnx")]
+    found = tmp_path / "e.json"
+    named = [word for model in models for word in ("--model", model)]
+
+    arguments = ["evaluate", *named, "--data", str(dataset), "--layout", "plain"]
+    assert main([*arguments, "--json", str(found)]) == 0
+
+    assert list(json.loads(found.read_text())["medians"]) == [*models, "sgbm", "sgbm_hh"]
 
 
 def test_a_truth_of_another_size_is_refused(dataset, capsys):

@@ -48,21 +48,6 @@ def two_view(root: Path, truth: str) -> None:
     write_image(root / "a" / "mask0nocc.png", np.where(TRUTH > 9, 255, 128).astype(np.uint8))
 
 
-def middlebury_2003(root: Path) -> None:
-    images(root / "a", "im2.png", "im6.png")
-    png(root / "a" / "disp2.png", 4.0)
-
-
-def middlebury_2001(root: Path) -> None:
-    images(root / "a", "im2.ppm", "im6.ppm")
-    png(root / "a" / "disp2.pgm", 8.0, truth=np.where(TRUTH > 31, np.nan, TRUTH))
-
-
-def middlebury_2006(root: Path) -> None:
-    images(root / "a", "view1.png", "view5.png")
-    png(root / "a" / "disp1.png", 3.0)
-
-
 def kitti_2015(root: Path) -> None:
     images(root / "training", "image_2/a_10.png", "image_3/a_10.png")
     png(root / "training/disp_occ_0/a_10.png", 256, np.uint16)
@@ -89,8 +74,6 @@ CASES = {
     "plain": ("plain", plain, True),
     "Middlebury 2014": ("middlebury", lambda root: two_view(root, "disp0.pfm"), True),
     "Middlebury v3": ("middlebury", lambda root: two_view(root, "disp0GT.pfm"), True),
-    "Middlebury 2003": ("middlebury", middlebury_2003, False),
-    "Middlebury 2006": ("middlebury", middlebury_2006, False),
     "ETH3D": ("eth3d", lambda root: two_view(root, "disp0GT.pfm"), True),
     "KITTI 2015": ("kitti", kitti_2015, True),
     "KITTI 2012": ("kitti", kitti_2012, True),
@@ -114,10 +97,82 @@ def test_layouts_are_read_by_value(tmp_path, layout, make, masked):
         assert sample.nonocc is None
 
 
-def test_middlebury_2001_counts_eighths(tmp_path):
-    middlebury_2001(tmp_path)
+@pytest.mark.parametrize(
+    ("names", "width", "scale"),
+    [
+        (("im2.ppm", "im6.ppm", "disp2.pgm"), 434, 8.0),  # 2001
+        (("im2.ppm", "im6.ppm", "disp2.pgm"), 450, 4.0),  # 2003, a quarter
+        (("im2.png", "im6.png", "disp2.png"), 450, 4.0),
+        (("im2.png", "im6.png", "disp2.png"), 900, 2.0),  # half
+        (("im2.png", "im6.png", "disp2.png"), 1800, 1.0),
+        (("view1.png", "view5.png", "disp1.png"), 463, 3.0),  # 2005, 2006: a third
+        (("view1.png", "view5.png", "disp1.png"), 695, 2.0),
+        (("view1.png", "view5.png", "disp1.png"), 1390, 1.0),
+        (
+            ("scene1.row3.col3.ppm", "scene1.row3.col4.ppm", "truedisp.row3.col3.pgm"),
+            384,
+            16.0,
+        ),
+    ],
+)
+def test_middlebury_pictures_count_by_year_and_size(tmp_path, names, width, scale):
+    left, right, truth = names
+    images(tmp_path / "a", left, right)
+    expected = np.tile(np.array([[7.0, 12.0], [np.nan, 3.0]], np.float32), (1, width // 2))
+    png(tmp_path / "a" / truth, scale, truth=expected)
+
     (sample,) = read_dataset(tmp_path, "middlebury")
-    np.testing.assert_allclose(sample.truth(), np.where(TRUTH > 31, np.nan, TRUTH))
+
+    np.testing.assert_allclose(sample.truth(), expected)
+
+
+def middlebury_2014(root: Path, left: np.ndarray, right: np.ndarray) -> None:
+    images(root / "a", "im0.png", "im1.png")
+    pfm(root / "a" / "disp0.pfm", left)
+    pfm(root / "a" / "disp1.pfm", right)
+
+
+def middlebury_2005(root: Path, left: np.ndarray, right: np.ndarray) -> None:
+    images(root / "a", "view1.png", "view5.png")
+    png(root / "a" / "disp1.png", 3.0, truth=left)
+    png(root / "a" / "disp5.png", 3.0, truth=right)
+
+
+def scene_flow_of_both(root: Path, left: np.ndarray, right: np.ndarray) -> None:
+    images(root / "frames_finalpass/A", "left/0006.png", "right/0006.png")
+    images(root / "frames_cleanpass/A", "left/0006.png", "right/0006.png")
+    pfm(root / "disparity/A/left/0006.pfm", -left)
+    pfm(root / "disparity/A/right/0006.pfm", -right)
+
+
+def instereo2k_of_both(root: Path, left: np.ndarray, right: np.ndarray) -> None:
+    images(root / "a", "left.png", "right.png")
+    png(root / "a" / "left_disp.png", 100.0, np.uint16, left)
+    png(root / "a" / "right_disp.png", 100.0, np.uint16, right)
+
+
+@pytest.mark.parametrize(
+    ("layout", "make"),
+    [
+        ("middlebury", middlebury_2014),
+        ("middlebury", middlebury_2005),
+        ("sceneflow", scene_flow_of_both),
+        ("instereo2k", instereo2k_of_both),
+    ],
+)
+def test_truth_of_the_right_view_tells_what_is_occluded(tmp_path, layout, make):
+    left = np.full((1, 12), 2.0, np.float32)
+    left[0, 6] = 4.0  # in front of what the right view sees at column 2
+    right = np.full((1, 12), 2.0, np.float32)
+    right[0, 2], right[0, 8] = 4.0, np.nan
+    make(tmp_path, left, right)
+
+    (sample,) = read_dataset(tmp_path, layout)
+
+    seen = np.ones((1, 12), bool)
+    # Out of view, hidden by the near pixel, unknown on the right.
+    seen[0, [0, 1, 4, 10]] = False
+    np.testing.assert_array_equal(sample.nonocc(), seen)
 
 
 @pytest.mark.parametrize("big_endian", [False, True])

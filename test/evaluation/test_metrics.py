@@ -66,6 +66,17 @@ def test_random_confidence_is_no_better_than_chance():
     assert sparsification(disparity, random, truth).relative == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.parametrize("upside_down", [False, True])
+def test_confidence_that_is_the_same_everywhere_is_no_better_than_chance(upside_down):
+    truth = np.zeros((20, 30), np.float32)
+    disparity = np.arange(600, dtype=np.float32).reshape(20, 30)
+
+    found = sparsification(disparity[:: -1 if upside_down else 1], np.full((20, 30), 0.5), truth)
+
+    assert found.relative == pytest.approx(1.0)
+    assert found.deciles == pytest.approx([299.5] * 10)
+
+
 def test_confidence_that_is_upside_down_is_worse_than_chance():
     disparity, truth = errors()
     found = sparsification(disparity, disparity, truth)

@@ -172,6 +172,23 @@ def test_resumed_run_does_not_see_the_scenes_of_its_start_again(tmp_path):
     assert abs(start[0] - resumed[0]) > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"steps": 9}, "another steps"),
+        ({"batch": RECIPE.batch + 1, "learning_rate": 0.5}, "batch, learning rate"),
+    ],
+)
+def test_run_of_another_recipe_is_not_gone_on_with(tmp_path, change, words):
+    trained(replace(RECIPE, steps=3, validate_every=1), tmp_path, until=1)
+    saved = checkpoint(tmp_path)
+
+    with pytest.raises(ValueError, match=f"{words}; repeat its options, or give another folder"):
+        Trainer(replace(RECIPE, **{"steps": 3, **change}), tmp_path)
+
+    assert checkpoint(tmp_path)["step"] == saved["step"]
+
+
 def test_folder_without_photographs_stops_the_run_at_once(tmp_path):
     run = Trainer(replace(RECIPE, photos=str(tmp_path / "none")), tmp_path / "run")
 
@@ -183,6 +200,7 @@ def test_folder_without_photographs_stops_the_run_at_once(tmp_path):
     ("changes", "message"),
     [
         ({"steps": 0}, "steps is 0, at least 1"),
+        ({"seed": -1}, "seed is -1, 0 or more"),
         ({"batch": 0}, "batch is 0, at least 1"),
         ({"reuse": -1}, "reuse is -1, at least 1"),
         ({"validate_every": 0}, "validate_every is 0, at least 1"),
@@ -267,7 +285,7 @@ def test_card_holds_the_command_that_makes_the_run_anew(finished):
     [
         Recipe(),
         Recipe(photos="my holiday's photos", learning_rate=2.5e-5, steps=7),
-        Recipe(batch=3, scene=(400, 656), crop=(16, 32), reuse=9, seed=-4, validate_every=1),
+        Recipe(batch=3, scene=(400, 656), crop=(16, 32), reuse=9, seed=4, validate_every=1),
     ],
     ids=["defaults", "photographs", "others"],
 )

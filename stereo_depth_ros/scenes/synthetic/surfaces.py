@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 FAR = 1e6
-KINDS = ("plane", "box", "round", "card")
 PLANE, BOX, ROUND, CARD = range(4)
 # How a card is cut out: whole, or with holes that one sees through.
 PATTERNS = ("whole", "bars", "mesh", "discs", "leaves")
