@@ -15,11 +15,10 @@ from tqdm import tqdm
 from stereo_depth_ros.cli.options import BuildBar
 from stereo_depth_ros.engines import BACKENDS, Caller, open_engine
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
-from stereo_depth_ros.evaluation.evaluate import evaluate
+from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
 
 HELP = "score models on a dataset with truth"
-BESIDE = ("sgbm", "sgbm_hh")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 
 HELP = "train lite on rendered scenes"
 
@@ -22,6 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", choices=("lite",))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument("--size", type=size, default=(480, 640), metavar="HxW", help="of the graph")
+    parser.add_argument(
+        "--evaluate", type=Path, metavar="DIR", help="pairs with truth, to score it on for the card"
+    )
+    parser.add_argument("--layout", choices=LAYOUTS, default="plain", help="of those pairs")
     recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
     recipe.add_argument("--steps", type=int)
     recipe.add_argument("--batch", type=int, help="samples a step and process")
@@ -44,9 +49,15 @@ def run(arguments: argparse.Namespace) -> int:
         for name in (field.name for field in fields(trainer_module.Recipe))
         if (value := getattr(arguments, name)) is not None
     }
+    if arguments.evaluate is not None:
+        read_dataset(arguments.evaluate, arguments.layout)  # not after days of training
     trainer = trainer_module.Trainer(trainer_module.Recipe(**chosen), arguments.output)
     trainer.run()
     if trainer.rank == 0:
-        card = training_layer("training.release").release(trainer, arguments.size)
+        release = training_layer("training.release")
+        pairs = None
+        if arguments.evaluate is not None:
+            pairs = release.RealPairs(arguments.evaluate, arguments.layout)
+        card = release.release(trainer, arguments.size, pairs)
         print(f"written to {card}; try it: stereo-depth demo --model {card}")
     return 0

@@ -38,6 +38,9 @@ class Score:
     milliseconds: float
 
 
+BESIDE = ("sgbm", "sgbm_hh")
+"""The models that every other is scored beside."""
+
 Viewer = Callable[[Sample, str, np.ndarray, np.ndarray, np.ndarray], None]
 """Called with sample, model, disparity, confidence and truth, (H, W) each, for pictures."""
 

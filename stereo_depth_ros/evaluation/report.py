@@ -25,7 +25,7 @@ KINDS = {
 """What is scored, in words: every pixel, or what the model vouches for; see `Score`."""
 
 _CONFIDENCE_COLUMNS = ("AUSE / random", "AUC")
-_COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
+COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
 _PICTURE_WIDTH = 320
 
 
@@ -68,11 +68,11 @@ def _summary(scores: Sequence[Score]) -> list[list[str]]:
 
 def as_text(scores: Sequence[Score]) -> str:
     """Return medians per model, then every sample, as Markdown tables."""
-    head = ("model", "pixels", *_COLUMNS, *_CONFIDENCE_COLUMNS)
+    head = ("model", "pixels", *COLUMNS, *_CONFIDENCE_COLUMNS)
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     lines += [f"| {' | '.join(row)} |" for row in _summary(scores)]
-    lines += ["", f"| sample | model | {' | '.join(_COLUMNS)} |"]
-    lines.append("| --- " * (len(_COLUMNS) + 2) + "|")
+    lines += ["", f"| sample | model | {' | '.join(COLUMNS)} |"]
+    lines.append("| --- " * (len(COLUMNS) + 2) + "|")
     for score in scores:
         values = " | ".join(f"{v:.2f}" for v in _numbers(score.filled))
         lines.append(f"| {score.sample} | {score.model} | {values} |")
@@ -82,7 +82,7 @@ def as_text(scores: Sequence[Score]) -> str:
 def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
     """Return plain values for JSON: the medians per model and every score."""
     return {
-        "columns": list(_COLUMNS),
+        "columns": list(COLUMNS),
         "medians": {
             model: {kind: medians(scores, model, kind) for kind in KINDS}
             for model in models_of(scores)
@@ -141,7 +141,7 @@ def as_html(scores: Sequence[Score], gallery: Gallery, title: str) -> str:
         "figcaption{font-size:12px}</style>",
         f"<h1>{html.escape(title)}</h1><p>Medians over {len({s.sample for s in scores})} samples, "
         "errors in px, shares in percent; an unanswered pixel counts as bad.</p>",
-        _table(["model", "pixels", *_COLUMNS, *_CONFIDENCE_COLUMNS], _summary(scores)),
+        _table(["model", "pixels", *COLUMNS, *_CONFIDENCE_COLUMNS], _summary(scores)),
     ]
     for score in scores:
         parts.append(f"<h2>{html.escape(score.sample)}: {html.escape(score.model)}</h2>")
@@ -152,7 +152,7 @@ def as_html(scores: Sequence[Score], gallery: Gallery, title: str) -> str:
         ]
         parts.append(
             _table(
-                ["pixels", *_COLUMNS],
+                ["pixels", *COLUMNS],
                 [[name, *(f"{v:.2f}" for v in _numbers(found))] for name, found in rows],
             )
         )

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
+from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.evaluation.datasets import read_dataset
+from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
+from stereo_depth_ros.evaluation.report import COLUMNS, confidence_medians, medians
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.training.trainer import Recipe, Trainer
 from stereo_depth_ros.training.validation import Validation
 
 
-def release(trainer: Trainer, size: tuple[int, int]) -> Path:
+@dataclass(frozen=True)
+class RealPairs:
+    """A ``folder`` of pairs with truth, in a ``layout`` of `evaluation.datasets.LAYOUTS`."""
+
+    folder: Path
+    layout: str
+
+
+def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = None) -> Path:
     """Write lite.safetensors, lite.onnx of ``size`` (height, width) px and lite.yaml; return it.
 
-    The card's figures are measured here, on rendered pairs that training never sees.
+    The card's figures are measured here: on rendered pairs that training never sees and, where
+    ``pairs`` are given, on those, with SGBM beside it.
     """
     network, folder = trainer.average, trainer.folder
     figures = Validation(trainer.recipe.scene, trainer.device).figures(network)
@@ -44,10 +58,11 @@ def release(trainer: Trainer, size: tuple[int, int]) -> Path:
         "licence": network.licence,
         "file": graph.name,
         "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
-        "command": command(trainer.recipe, trainer.processes, size),
+        "command": command(trainer.recipe, trainer.processes, size, pairs),
         "measured": {
-            "pairs": "12 rendered ones that training never saw, all pixels",
+            "on": "12 rendered pairs that training never saw, means over all pixels",
             **{name: round(value, 3) for name, value in figures.items()},
+            **({} if pairs is None else {"real": _on_real(graph, pairs)}),
         },
     }
     path = folder / "lite.yaml"
@@ -55,7 +70,24 @@ def release(trainer: Trainer, size: tuple[int, int]) -> Path:
     return path
 
 
-def command(recipe: Recipe, processes: int, size: tuple[int, int]) -> str:
+def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
+    samples = read_dataset(pairs.folder, pairs.layout)
+    engines = {name: open_engine(name) for name in BESIDE}
+    engines = {"lite": open_engine(str(graph), backend="onnxruntime"), **engines}
+    scores = evaluate(engines, samples)
+    for engine in engines.values():
+        engine.close()
+    found: dict[str, Any] = {"on": f"{len(samples)} pairs, medians, every pixel answered"}
+    for name in engines:
+        epe, bad2 = (medians(scores, name, "filled")[COLUMNS.index(c)] for c in ("EPE", "bad-2"))
+        ause = confidence_medians(scores, name)[0]
+        found[name] = {"epe": round(epe, 3), "bad2": round(bad2, 2), "ause": round(ause, 2)}
+    return found
+
+
+def command(
+    recipe: Recipe, processes: int, size: tuple[int, int], pairs: RealPairs | None = None
+) -> str:
     """Return the command line that makes this run anew."""
     start = "stereo-depth"
     if processes > 1:
@@ -72,4 +104,6 @@ def command(recipe: Recipe, processes: int, size: tuple[int, int]) -> str:
         words.append(f"--{field.name.replace('_', '-')} {shlex.quote(str(value))}")
     if size != (480, 640):
         words.append(f"--size {size[0]}x{size[1]}")
+    if pairs is not None:
+        words.append(f"--evaluate {shlex.quote(pairs.folder.name)} --layout {pairs.layout}")
     return " ".join(words)

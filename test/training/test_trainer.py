@@ -12,9 +12,12 @@ import torch
 from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.model_card import load_model_card
+from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.training import stream, trainer
-from stereo_depth_ros.training.release import command, release
+from stereo_depth_ros.training.release import RealPairs, command, release
 from stereo_depth_ros.training.trainer import Recipe, Trainer
 
 RECIPE = Recipe(
@@ -71,7 +74,12 @@ def trained(recipe, folder, until=None):
 def finished(tmp_path_factory):
     """A run that came to its end, its losses, its figures and the card of its release."""
     run, losses, figures = trained(RECIPE, tmp_path_factory.mktemp("run"))
-    return run, losses, figures, release(run, (64, 96))
+    pairs = tmp_path_factory.mktemp("some pairs")
+    left, right = rendered_pair(64, 96)
+    for name, image in (("left", left), ("right", right)):
+        write_image(pairs / f"{name}.png", image)
+    np.save(pairs / "disp.npy", np.full((64, 96), 3, np.float32))
+    return run, losses, figures, release(run, (64, 96), RealPairs(pairs, "plain"))
 
 
 def checkpoint(folder):
@@ -277,7 +285,26 @@ def parsed(text, launcher):
 def test_card_holds_the_command_that_makes_the_run_anew(finished):
     text = load_model_card(str(finished[3])).command
 
-    assert parsed(text, ["stereo-depth"]) == (RECIPE, (64, 96))
+    evaluated = text.index(" --evaluate 'some pairs")
+    assert text.endswith("' --layout plain")
+    assert parsed(text[:evaluated], ["stereo-depth"]) == (RECIPE, (64, 96))
+
+
+def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
+    _, _, figures, card = finished
+
+    measured = load_model_card(str(card)).measured
+
+    assert {name: measured[name] for name in figures} == {
+        name: round(value, 3) for name, value in figures.items()
+    }
+    real = measured["real"]
+    assert real["on"].startswith("1 pairs, medians")
+    assert set(real) == {"on", "lite", "sgbm", "sgbm_hh"}
+    graph = OnnxRuntimeEngine(card.with_name("lite.onnx"))
+    error = np.abs(graph.infer(*rendered_pair(64, 96))[0] - 3)
+    assert real["lite"]["epe"] == pytest.approx(error.mean(), abs=2e-3)
+    assert real["lite"]["bad2"] == pytest.approx(100 * (error > 2).mean(), abs=0.02)
 
 
 @pytest.mark.parametrize(
