@@ -1,8 +1,18 @@
-"""Engines answer as ONNX Runtime does in float32."""
+"""Engines answer as ONNX Runtime does in float32.
 
+Set STEREO_PAIRS to a folder of NAME/left.png and right.png for real pairs besides the rendered one.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 from networks_to_build import PRECISIONS, variants
+
+pytest.importorskip("torch", reason="needs the extra training")
 
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.cuda import open_cuda
@@ -10,6 +20,7 @@ from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.engines.tensorrt.self_test import make_reference, run_self_test
 from stereo_depth_ros.engines.tensorrt.versions import find_runtime
+from stereo_depth_ros.pictures import read_image
 
 SMALL = "lite/base"
 CASES = [
@@ -17,6 +28,39 @@ CASES = [
     for variant in variants()
     for precision in PRECISIONS
 ]
+
+
+def pairs():
+    folder = os.environ.get("STEREO_PAIRS")
+    found = sorted(path.parent for path in Path(folder).glob("*/left.png")) if folder else []
+    if found:
+        return [pytest.param(path, id=path.name) for path in found]
+    skip = pytest.mark.skip(reason="set STEREO_PAIRS to a folder of real pairs")
+    return [pytest.param(None, marks=skip)]
+
+
+@pytest.mark.parametrize("pair", pairs())
+@pytest.mark.parametrize(("variant", "precision"), CASES)
+def test_every_network_answers_as_in_float32_to_real_pairs(
+    graphs, engines, variant, precision, pair
+):
+    graph = read_graph(graphs(variant, "fp32"))
+    left, right = (
+        cv2.resize(read_image(pair / f"{side}.png"), (graph.width, graph.height))
+        for side in ("left", "right")
+    )
+    exact = OnnxRuntimeEngine(graph.path)
+    expected, _ = exact.infer(left, right)
+    exact.close()
+    reference = replace(make_reference(graph), left=left, right=right, disparity=expected)
+    engine = TensorRTEngine(engines(variant, precision))
+    try:
+        result = run_self_test(engine, reference)
+    finally:
+        engine.close()
+
+    print(f"{variant} {precision} {pair.name}: {result}")
+    assert result.failures == ()
 
 
 @pytest.mark.parametrize(("variant", "precision"), CASES)
