@@ -5,6 +5,7 @@ from parity import as_tensor
 from torch.nn import functional as F
 
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
+from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.export.agreement import measure_agreement
 from stereo_depth_ros.networks import NetworkError, create_network
@@ -21,6 +22,7 @@ from stereo_depth_ros.networks.lite import (
     softmax,
     warp,
 )
+from stereo_depth_ros.share import share_directory
 
 
 def build(**config):
@@ -285,6 +287,14 @@ def test_weights_on_disk_are_the_same_network(tmp_path):
     views = pair(48, 80)
     for got, expected in zip(loaded(*views), network(*views), strict=True):
         assert torch.equal(got, expected)
+
+
+def test_shipped_weights_are_those_of_the_shipped_graph():
+    models = share_directory() / "models"
+    network, _ = load_weights(models / "lite.safetensors")
+
+    views = rendered_pair(480, 640)
+    assert measure_agreement(network, models / "lite.onnx", *views).worst < 1e-2
 
 
 @torch.inference_mode()
