@@ -245,6 +245,8 @@ def test_silence_is_explained_by_its_cause(processes, rigs, encoded_model):
     empty.k, empty.p = [0.0] * 9, [0.0] * 12
     good = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
 
+    explained: set[str] = set()
+
     def all_explained() -> bool:
         for name in ("qos", "unheard"):
             silent[name].show(plane(25.0))
@@ -253,7 +255,9 @@ def test_silence_is_explained_by_its_cause(processes, rigs, encoded_model):
         silent["unstamped"].send_unstamped(blank, good)
         for rig in silent.values():
             rclpy.spin_once(rig, timeout_sec=0)
-        return all(causes[name][1] in rig.says("outputs") for name, rig in silent.items())
+        # Not all in one moment: a busy machine hears some of the reports late.
+        explained.update(n for n, r in silent.items() if causes[n][1] in r.says("outputs"))
+        return explained == set(causes)
 
     assert silent["absent"].until(all_explained, 30.0), {
         n: r.says("outputs") for n, r in silent.items()
