@@ -8,11 +8,14 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.lite import SPAN, Matches
 
+_BEND = 0.25  # px, below which errors count less
+
 
 def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     """Return the loss terms, scalars, for the true ``disparity`` (B, 1, H, W) px.
 
-    ``disparity``: smooth L1 at full size; ``half``: at 1/2, before the refinement.
+    ``disparity``: smooth L1 at full size, straight beyond 1/4 px; ``half``: at 1/2, before the
+    refinement.
     ``distribution``: cross entropy of the candidates, which makes the softmax single-peaked and
     learns much faster than its expectation alone. ``confidence``: cross entropy with
     exp(-error / 1 px), so that it orders errors of every size.
@@ -20,9 +23,9 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
     sparse = (..., slice(1, None, 2), slice(1, None, 2))
-    half = F.smooth_l1_loss(2 * matches.half, disparity[sparse], reduction="none")
+    half = F.smooth_l1_loss(2 * matches.half, disparity[sparse], reduction="none", beta=_BEND)
     error = (matches.disparity - disparity).abs()
-    smooth = F.smooth_l1_loss(matches.disparity, disparity, reduction="none")
+    smooth = F.smooth_l1_loss(matches.disparity, disparity, reduction="none", beta=_BEND)
     confidence = F.binary_cross_entropy_with_logits(
         matches.confidence_logit, torch.exp(-error.detach()), reduction="none"
     )

@@ -35,7 +35,7 @@ def test_perfect_and_certain_answer_costs_nothing(truth):
 
 
 @pytest.mark.parametrize(
-    ("error", "smooth"), [(0.5, 0.125), (-0.5, 0.125), (2.0, 1.5), (-9.0, 8.5)]
+    ("error", "smooth"), [(0.125, 0.03125), (-0.125, 0.03125), (2.0, 1.875), (-9.0, 8.875)]
 )
 def test_disparity_term_is_quadratic_at_first_and_then_linear(error, smooth):
     terms = loss(answer(20.0 + error), full(20.0))
@@ -124,5 +124,5 @@ def test_nothing_within_the_range_is_no_loss_and_no_nan():
 def test_truth_between_the_last_candidate_and_the_range_counts_for_the_disparity_alone():
     terms = loss(answer(180.0, {0: 1.0}), full(190.0))
 
-    assert float(terms["disparity"]) == pytest.approx(0.3 * 9.5)
+    assert float(terms["disparity"]) == pytest.approx(0.3 * 9.875)
     assert float(terms["distribution"]) == 0

@@ -19,7 +19,8 @@ def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]
     vertically, by at most about half a px: the left view's truth stays true.
     """
     batch = left.shape[0]
-    right = _misalign(right, dice)
+    good = dice.chance(0.6, batch)  # in good light, well adjusted, its images not compressed
+    right = _misalign(right, dice, torch.where(good, 0.2, 0.5))
     # Automatic exposure, which misses its aim now and then.
     aim = dice.log_uniform(0.22, 0.6, batch).to(left.device)
     exposure = (aim / left.mean((1, 2, 3)).clamp(min=0.02)).clamp(max=4).view(-1, 1, 1, 1)
@@ -27,10 +28,12 @@ def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]
     grey = dice.chance(0.15, batch)
     common = {
         "gamma": dice.log_uniform(0.75, 1.35, batch),
-        "sigma": dice.uniform(0.0, 1.0, batch) * dice.chance(0.8, batch),
-        "noise": dice.log_uniform(0.002, 0.03, batch),
+        # The area of a pixel alone blurs by 0.3 px.
+        "sigma": dice.uniform(0.3, 1.0, batch).clamp(max=torch.where(good, 0.55, 1.0)),
+        "sharpening": dice.uniform(0.0, 0.8, batch) * dice.chance(0.3, batch),
+        "noise": dice.log_uniform(0.001, 0.03, batch) * torch.where(good, 0.3, 1.0),
         "vignette": dice.uniform(0.0, 0.45, batch),
-        "jpeg": dice.uniform(0.2, 2.5, batch) * dice.chance(0.4, batch),
+        "jpeg": dice.uniform(0.2, 2.5, batch) * dice.chance(0.6, batch) * ~good,
     }
     views = []
     for image in (left, right):
@@ -40,10 +43,10 @@ def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]
             drawn = common[name] * (1 + spread * dice.normal(batch)).clamp(0.3, 3)
             return drawn.to(device).view(-1, 1, 1, 1)
 
-        image = _blur(image, own("sigma", 0.15))
+        image = _blur(image, own("sigma", 0.15), own("sharpening", 0.1))
         image = image.clamp(min=1e-4) ** own("gamma", 0.03)
         # Mostly matched, now and then two cameras that each expose as they like.
-        apart = 0.06 + 0.2 * dice.chance(0.2, batch, 1)
+        apart = torch.where(good, 0.02, 0.06)[:, None] + 0.2 * dice.chance(0.15, batch, 1)
         gain = (1 + apart * dice.normal(batch, 1)).clamp(0.5, 1.8)
         balance = (gain * (1 + 0.04 * dice.normal(batch, 3))).to(device)[:, :, None, None]
         image = image * balance * _vignette(image, own("vignette", 0.2))
@@ -56,35 +59,40 @@ def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]
         noise = torch.where(grey.to(device).view(-1, 1, 1, 1), noise[:, :1], noise)
         strength = own("noise", 0.1)
         image = image + noise * strength * (0.4 + image.clamp(0, 1)).sqrt()
-        image = _jpeg(image.clamp(0, 1), own("jpeg", 0.05))
+        image = image.clamp(0, 1)
+        packed = common["jpeg"] > 0
+        image[packed] = _jpeg(image[packed], own("jpeg", 0.05)[packed])
         views.append((image.clamp(0, 1) * 255).round())
     return views[0], views[1]
 
 
-def _misalign(image: Tensor, dice: Dice) -> Tensor:
-    """Shift, turn and stretch rows by up to half a px in sum, as imperfect rectification does."""
+def _misalign(image: Tensor, dice: Dice, most: Tensor) -> Tensor:
+    """Shift, turn and stretch rows by up to ``most`` (B,) px in sum, as poor calibration does."""
     batch, _, height, width = image.shape
     often = dice.chance(0.5, batch, 1)
-    shift, turn, stretch = (dice.uniform(-0.5, 0.5, batch, 3) / 1.5 * often).to(image.device).T
+    drawn = dice.uniform(-1.0, 1.0, batch, 3) / 3 * most[:, None] * often
+    shift, turn, stretch = drawn.to(image.device).T
     x = torch.linspace(-1, 1, width, device=image.device)
     y = torch.linspace(-1, 1, height, device=image.device)
     grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    off = (
-        0.5 * shift[:, None, None]
-        + 0.5 * turn[:, None, None] * grid_x
-        + 0.5 * stretch[:, None, None] * grid_y
-    )
+    off = shift[:, None, None] + turn[:, None, None] * grid_x + stretch[:, None, None] * grid_y
     rows = grid_y + off * 2 / (height - 1)
     grid = torch.stack([grid_x.expand_as(rows), rows], dim=3)
     return F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
-def _blur(image: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur, ``sigma`` (B, 1, 1, 1) px."""
+def _blur(image: Tensor, sigma: Tensor, sharpening: Tensor) -> Tensor:
+    """Gaussian blur of ``sigma`` px, then an unsharp mask of 1 px; both (B, 1, 1, 1)."""
     batch, channels, height, width = image.shape
     offsets = torch.arange(-_RADIUS, _RADIUS + 1, device=image.device, dtype=image.dtype)
-    kernel = torch.exp(-offsets.square() / (2 * sigma.view(-1, 1).clamp(min=0.05).square()))
-    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(channels, 0)
+
+    def gaussian(variance: Tensor) -> Tensor:
+        kernel = torch.exp(-offsets.square() / (2 * variance.clamp(min=0.0025)))
+        return kernel / kernel.sum(1, keepdim=True)
+
+    variance, more = sigma.view(-1, 1).square(), sharpening.view(-1, 1)
+    kernel = (1 + more) * gaussian(variance) - more * gaussian(variance + 1)
+    kernel = kernel.repeat_interleave(channels, 0)
     flat = image.reshape(1, batch * channels, height, width)
     padded = F.pad(flat, (_RADIUS,) * 4, mode="replicate")
     rows = F.conv2d(padded, kernel[:, None, :, None], groups=batch * channels)

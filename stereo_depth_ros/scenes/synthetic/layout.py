@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stereo_depth_ros.scenes.synthetic.surfaces import Surfaces
 
-PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 9, 6, 4, 5, 1
+PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 5, 11, 1
 LARGEST_DISPARITY = 0.3  # of the image width: 192 px at 640
 
 
@@ -116,11 +116,11 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scenes:
     """Draw ``batch`` scenes for images of ``height`` x ``width`` px and a bank of ``textures``."""
     focal = width * dice.uniform(0.6, 1.4, batch)
-    nearest = width * dice.log_uniform(0.06, LARGEST_DISPARITY, batch)
-    farthest = (width * dice.log_uniform(0.003, 0.08, batch)).minimum(nearest / 2.5)
+    nearest = width * dice.log_uniform(0.035, LARGEST_DISPARITY, batch)
+    farthest = (width * dice.log_uniform(0.002, 0.08, batch)).minimum(nearest / 2.5)
     tilt = rotation(torch.zeros(batch), dice.uniform(-0.3, 0.3, batch), 0.08 * dice.normal(batch))
     planes, plane_disparity = _draw_planes(dice, focal, nearest, farthest, tilt, height, width)
-    busy = dice.uniform(0.25, 1.0, batch, 1)
+    busy = dice.uniform(0.1, 1.0, batch, 1)
 
     def placed(count: int) -> tuple[Tensor, Tensor, Tensor]:
         ratio = (nearest / farthest)[:, None]

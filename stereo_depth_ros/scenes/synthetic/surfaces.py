@@ -127,9 +127,8 @@ def round_(surfaces: Surfaces, n: int, view: View) -> Tensor:
     quadric = rotation * weight[:, None, :] @ rotation.transpose(1, 2)
     o = offset(view, surfaces.centre[:, n])
     mo = (quadric @ o[:, :, None])[:, :, 0]
-    a = (o * mo).sum(1) - 1  # > 0 with the camera outside
-    outside = surfaces.present[:, n] & (a > 1e-3)
-    a = a.clamp(min=1e-3)
+    a = (o * mo).sum(1) - 1  # > 0 with the camera outside, if need be of an endless cylinder
+    a = torch.where(a.abs() < 1e-3, 1e-3, a)
     # a d^2 + 2 b d + c = 0 with b = o.M.r and c = r.M.r
     b = view.linear(mo, torch.ones_like(a))
     q, f = quadric, view.focal
@@ -142,13 +141,13 @@ def round_(surfaces: Surfaces, n: int, view: View) -> Tensor:
     root = b * b - a * c
     hit = root > 0
     root = root.clamp(min=0).sqrt()
-    lower, upper = (-b - root) / a, (-b + root) / a
+    lower = (-b - root) / a
+    upper = torch.where(a > 0, (-b + root) / a, FAR)
     low, high = slab(surfaces, n, 1, view)
     capped = cylinder[:, None, None]
     lower = torch.where(capped, torch.maximum(lower, low), lower)
     upper = torch.where(capped, torch.minimum(upper, high), upper)
-    hit = hit & (upper >= lower) & (upper > 0)
-    return torch.where(hit, upper, torch.zeros_like(upper)) * outside[:, None, None]
+    return _entry(surfaces, n, lower, torch.where(hit, upper, 0.0))
 
 
 def card(surfaces: Surfaces, n: int, view: View) -> Tensor:

@@ -101,7 +101,7 @@ def test_visible_is_what_the_right_camera_meets_at_the_same_place(drawn):
     # They may differ next to an occluder, since the right view is asked at its pixel centres.
     assert (visible != same).mean() < 0.02
     assert (visible & (match < -0.5)).sum() == 0
-    assert (np.abs(right - disparity)[visible] < 0.01).mean() > 0.99
+    assert (np.abs(right - disparity)[visible] < 0.01).mean() > 0.98
 
 
 def test_visible_points_look_alike_in_both_views(drawn):

@@ -30,6 +30,14 @@ SURFACES = {
         "round",
         surface((0.0, 1.5, 4.0), (1.0, 0.4, 1.2), np.eye(3), cylinder=True),
     ),
+    "cylinder pointing at both cameras": (
+        "round",
+        surface((0.4, 0.1, 5.0), (1.3, 0.8, 1.1), turned(1.5, 0.0, 0.05), cylinder=True),
+    ),
+    "cylinder pointing at the right camera": (
+        "round",
+        surface((1.4, 0.1, 5.0), (0.9, 0.8, 1.1), turned(1.6, 0.0, 0.0), cylinder=True),
+    ),
     "rod": ("round", surface((0.0, 0.0, 12.0), (0.15, 4.0, 0.15), TILTED, cylinder=True)),
     "card": ("card", surface((0.3, -0.1, 4.0), (1.2, 0.9, 1.0), turned(0.5, 0.8, 0.2))),
     "card from behind": ("card", surface((0.3, -0.1, 4.0), (1.2, 0.9, 1.0), TILTED @ FACING)),

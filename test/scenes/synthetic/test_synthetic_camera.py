@@ -153,17 +153,18 @@ def test_ramp_of_greys_rises_as_steadily_as_before():
     assert (np.diff(profile[15:-15].reshape(-1, 10).mean(1)) > 0).all()
 
 
-def test_misalignment_moves_rows_by_at_most_half_a_pixel_anywhere_and_columns_not_at_all():
+@pytest.mark.parametrize("most", [0.2, 0.5])
+def test_misalignment_moves_rows_by_as_much_as_allowed_and_columns_not_at_all(most):
     rows = torch.arange(HEIGHT, dtype=torch.float32)[:, None].expand(HEIGHT, WIDTH)
     columns = torch.arange(WIDTH, dtype=torch.float32).expand(HEIGHT, WIDTH)
     positions = torch.stack([rows, columns, columns]).expand(BATCH, 3, HEIGHT, WIDTH)
 
-    moved = camera._misalign(positions, Dice(0)) - positions
+    moved = camera._misalign(positions, Dice(0), torch.full((BATCH,), most)) - positions
 
     inside = moved[:, 0, 1:-1].abs().amax((1, 2))
-    assert inside.max() <= 0.5 + 1e-3
+    assert inside.max() <= most + 1e-3
     assert (inside < 1e-3).any()
-    assert 0.2 < (inside > 0.05).float().mean() < 0.8
+    assert 0.2 < (inside > most / 10).float().mean() < 0.8
     assert moved[:, 1:].abs().max() < 1e-2
 
 
@@ -171,13 +172,27 @@ def test_blur_spreads_a_point_as_far_as_its_sigma():
     image = torch.zeros(2, 3, 21, 21)
     image[:, :, 10, 10] = 1
 
-    blurred = camera._blur(image, torch.tensor([0.0, 0.8]).view(2, 1, 1, 1))
+    sigma = torch.tensor([0.0, 0.8]).view(2, 1, 1, 1)
+    blurred = camera._blur(image, sigma, torch.zeros_like(sigma))
 
     torch.testing.assert_close(blurred[0], image[0])
     square = (torch.arange(21.0) - 10).square()
     spread = (blurred[1, 0].sum(0) * square).sum().sqrt()
     assert float(spread) == pytest.approx(0.8, abs=0.03)
     torch.testing.assert_close(blurred[1].sum((1, 2)), torch.ones(3))
+
+
+def test_sharpening_overshoots_at_an_edge_and_keeps_the_mean():
+    image = torch.zeros(2, 3, 21, 21)
+    image[..., 10:] = 1
+    sharpening = torch.tensor([0.0, 0.6]).view(2, 1, 1, 1)
+
+    sharpened = camera._blur(image, torch.full_like(sharpening, 0.4), sharpening)
+
+    assert sharpened[0].max() < 1.001
+    assert sharpened[1].max() > 1.05
+    assert sharpened[1].min() < -0.05
+    torch.testing.assert_close(sharpened.mean((1, 2, 3)), image.mean((1, 2, 3)), atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(96, 120), (37, 53)], ids=["blocks", "cut blocks"])
