@@ -1,0 +1,142 @@
+"""Engines of a fixed size."""
+
+import numpy as np
+import pytest
+from fakes import EncodedEngine, FixedEngine, encode, make_camera
+from numpy.testing import assert_allclose, assert_array_equal
+from views import ALL, process
+
+from stereo_depth_ros.pipeline import Output, StereoPipeline
+
+# Engine sizes for 64 x 48 images with the scale that fits: smaller, larger, wider and taller.
+SIZES = pytest.mark.parametrize(
+    ("width", "height", "scale"),
+    [(32, 24, 0.5), (64, 48, 1.0), (128, 96, 2.0), (64, 24, 0.5), (48, 96, 0.75), (40, 40, 0.625)],
+)
+
+
+@SIZES
+@pytest.mark.parametrize("resolution", ["input", "model"])
+def test_plane_depth_is_right_whatever_the_engines_size(width, height, scale, resolution):
+    camera = make_camera()
+    engine = FixedEngine(camera.disparity(2.0) * scale, width, height)
+
+    result = process(engine, camera, output_resolution=resolution)
+
+    assert_allclose(result.depth, 2.0, atol=1e-3)
+
+
+def test_plane_depth_is_right_for_odd_sizes():
+    camera = make_camera(161, 123)
+    # 61 of 64 rows are used; disparity scales with the columns, 80 for 161.
+    engine = FixedEngine(camera.disparity(2.0) * 80 / 161, 80, 64)
+
+    for resolution, shape in (("input", (123, 161)), ("model", (61, 80))):
+        depth = process(engine, camera, output_resolution=resolution).depth
+        assert depth.shape == shape
+        assert_allclose(depth, 2.0, atol=1e-3)
+
+
+@SIZES
+def test_outputs_are_at_the_size_of_the_images(width, height, scale):
+    camera = make_camera()
+
+    result = process(FixedEngine(5.0, width, height), camera)
+
+    assert result.camera == camera
+    for output in set(Output) - {Output.FREE_SPACE}:
+        assert getattr(result, output.value).shape[:2] == (camera.height, camera.width)
+
+
+@SIZES
+def test_model_resolution_gives_the_points_of_the_engines_pixels(width, height, scale):
+    camera = make_camera()
+    engine = FixedEngine(camera.disparity(2.0) * scale, width, height)
+
+    result = process(engine, camera, output_resolution="model")
+
+    shape = round(camera.height * scale), round(camera.width * scale)
+    assert (result.camera.height, result.camera.width) == shape
+    assert result.points.shape == (*shape, 4)
+    assert result.image.shape == (*shape, 3)
+    assert result.camera.fx == pytest.approx(camera.fx * scale)
+    v, u = np.mgrid[: shape[0], : shape[1]]
+    # Where the centre of an engine pixel lies in the image
+    x, y = (u + 0.5) / scale - 0.5, (v + 0.5) / scale - 0.5
+    assert_allclose(result.points[..., 0], 2 * (x - camera.cx) / camera.fx, atol=1e-3)
+    assert_allclose(result.points[..., 1], 2 * (y - camera.cy) / camera.fy, atol=1e-3)
+    assert_allclose(result.points[..., 2], 2.0, atol=1e-3)
+
+
+def test_model_resolution_of_verged_cameras_gives_the_points_of_the_engines_pixels():
+    camera = make_camera(61, 48, offset=-2.6)
+    # Three columns are added, so 64 x 48 become 32 x 24.
+    engine = FixedEngine((camera.disparity(2.0) + 3) * 0.5, 32, 24)
+
+    result = process(engine, camera, output_resolution="model")
+
+    height, width = result.depth.shape
+    assert (height, width) == (24, 30)
+    assert_allclose(result.depth, 2.0, atol=1e-3)
+    assert_allclose(result.camera.fx * result.camera.baseline / result.disparity, 2.0, atol=1e-3)
+    # The first column that is all image is engine column 2, which shows image columns 1 and 2.
+    x = 1.5 + 2 * np.arange(width)
+    expected = np.broadcast_to(2 * (x - camera.cx) / camera.fx, (height, width))
+    assert_allclose(result.points[..., 0], expected, atol=1e-3)
+
+
+def test_plane_depth_is_right_for_verged_cameras_and_a_small_engine():
+    camera = make_camera(61, 48, offset=-2.6)
+    engine = FixedEngine((camera.disparity(2.0) + 3) * 0.5, 32, 24)
+
+    result = process(engine, camera)
+
+    assert result.depth.shape == (48, 61)
+    assert_allclose(result.depth, 2.0, atol=1e-3)
+
+
+def test_depth_edge_stays_in_place_and_sharp_with_a_small_engine():
+    camera = make_camera()
+    disparity = np.full((48, 64), 4.0)
+    disparity[10:30, 20:44] = 12.0
+    left = encode(disparity)
+    engine = EncodedEngine(32, 24)
+
+    result = StereoPipeline(engine).process(left, left, camera, {Output.DISPARITY})
+
+    # The engine answers in its own px, of which each is two of the image.
+    assert_array_equal(result.disparity, 2 * disparity)
+
+
+def test_depth_of_a_slanted_surface_is_interpolated_not_stepped():
+    camera = make_camera()
+    left = encode(np.tile(np.arange(64) / 4, (48, 1)))
+
+    result = StereoPipeline(EncodedEngine(16, 12)).process(left, left, camera, {Output.DISPARITY})
+
+    assert (np.abs(np.diff(result.disparity[:, 4:-4])) > 0.5).all()
+    assert np.abs(np.diff(result.disparity)).max() < 2
+
+
+def test_confidence_is_never_interpolated():
+    camera = make_camera()
+    confidence = np.zeros((48, 64))
+    confidence[:, 32:] = 1.0
+    left = encode(np.full((48, 64), 5.0), confidence)
+
+    result = StereoPipeline(EncodedEngine(16, 12)).process(left, left, camera, ALL)
+
+    assert_array_equal(result.certainty, confidence)
+    assert_array_equal(result.known, confidence == 1.0)
+
+
+def test_largest_disparity_is_in_the_outputs_pixels():
+    camera = make_camera(61, 48, offset=-2.6)
+    engine = FixedEngine(5.0, 32, 24, max_disparity=16.0)
+
+    at_input = process(engine, camera).max_disparity
+    at_model = process(engine, camera, output_resolution="model").max_disparity
+
+    # 16 engine px are 32 of the extended image, whose disparities are 3 px larger.
+    assert at_input == pytest.approx(32 - 3 + 2.6)
+    assert at_model == pytest.approx((32 - 3 + 2.6) / 2)
