@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
-from stereo_depth_ros.networks import create_network
+from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.registry import MODULES
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -52,21 +52,15 @@ def identify(shapes: Shapes, network: str | None = None) -> tuple[str, dict[str,
     raise CheckpointError(_nearest(shapes, asked))
 
 
-def expected_shapes(network: str, arguments: Mapping[str, Any]) -> Shapes:
-    """Return the state dict of a network as keys and shapes, without making its weights."""
+def blueprint(network: str, arguments: Mapping[str, Any]) -> StereoNetwork:
+    """Return a network without making its weights."""
     with torch.device("meta"):
-        made = create_network(network, **arguments)
-    return {key: tuple(value.shape) for key, value in made.state_dict().items()}
+        return create_network(network, **arguments)
 
 
-def needless(network: str, expected: Shapes, actual: Shapes) -> set[str]:
-    """Return the entries that the published files hold and the network does without."""
-    patterns = getattr(network_module(network), "UNUSED", ())
-    return {
-        key
-        for key in actual.keys() - expected.keys()
-        if any(fnmatchcase(key, pattern) for pattern in patterns)
-    }
+def shapes_of(entries: Mapping[str, Tensor]) -> Shapes:
+    """Return the shapes of a state dict's entries."""
+    return {key: tuple(value.shape) for key, value in entries.items()}
 
 
 def mismatch(expected: Shapes, actual: Shapes) -> str:
@@ -92,7 +86,7 @@ def _recognised(name: str, shapes: Shapes) -> dict[str, Any] | None:
 def _nearest(shapes: Shapes, networks: list[str]) -> str:
     """Say what lacks to be one of ``networks``."""
     candidates = {
-        (name, variant): expected_shapes(name, {"variant": variant})
+        (name, variant): shapes_of(blueprint(name, {"variant": variant}).state_dict())
         for name in networks
         for variant in network_module(name).VARIANTS
     }
@@ -107,11 +101,10 @@ def _nearest(shapes: Shapes, networks: list[str]) -> str:
             f"none of its entries ({_some(list(shapes))}) is known in {', '.join(networks)}; if "
             "they were renamed, import the authors' own file"
         )
-    expected = candidates[nearest]
-    kept = {k: s for k, s in shapes.items() if k not in needless(name, expected, shapes)}
+    kept = blueprint(name, {"variant": variant}).own_entries(shapes)
     return (
         f"is no whole checkpoint of a known network; nearest is {name} {variant}, but entries are "
-        f"{mismatch(expected, kept)}. Fetch the file again, or import the authors' own"
+        f"{mismatch(candidates[nearest], kept)}. Fetch the file again, or import the authors' own"
     )
 
 

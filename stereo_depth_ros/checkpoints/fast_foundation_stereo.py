@@ -8,15 +8,19 @@ from typing import Any
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.reading import WeightsFile
+from stereo_depth_ros.networks.fast_foundation_stereo import SOURCES
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import from_shapes
 
 NAME = "fast_foundation_stereo"
 
 
 def completed(
-    arguments: Mapping[str, Any], file: WeightsFile
+    arguments: Mapping[str, Any], file: WeightsFile, told: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return the arguments of ``create`` with the structure that ``file`` tells, and notes."""
+    """Return the arguments of ``create`` with the structure that ``file`` tells, and notes.
+
+    ``told`` is what the user says of it, by path.
+    """
     attributes = file.attributes or {}
     try:
         structure = asdict(from_shapes(file.shapes, attributes))
@@ -31,10 +35,18 @@ def completed(
             "this is not the authors' whole module, so strides, activations and heads are taken "
             "to be those of the released network"
         )
-    if "normalize" not in attributes.get("", {}):
+    if _is_unnormalised(file):
+        structure["normalise"] = False
+    elif attributes.get("", {}).get("normalize") is None and "structure.normalise" not in told:
         notes.append(
             "it does not say whether its features are normalised; taken as true, which 23-36-37 "
             "and the commercial file need. For 20-26-39 and 20-30-48 import it with "
             "--set structure.normalise=false"
         )
     return {**arguments, "structure": structure}, tuple(notes)
+
+
+def _is_unnormalised(file: WeightsFile) -> bool:
+    """Tell whether it is a published file whose correlated features are known to keep lengths."""
+    known = SOURCES["20-30-48"].sha256
+    return file.sha256.startswith(known)

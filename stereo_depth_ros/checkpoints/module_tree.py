@@ -12,6 +12,7 @@ from stereo_depth_ros.checkpoints.pickled import StandIn
 
 WRAPPERS = ("module", "model", "_orig_mod")  # how DataParallel, torch.compile and others name it
 _DEEPEST = 100  # nested modules; the published ones have about ten
+_MOST = 10_000  # modules; the published ones have at most some two thousand
 
 
 def network_of(module: StandIn) -> StandIn:
@@ -50,13 +51,19 @@ def attributes_of(module: StandIn) -> dict[str, dict[str, Any]]:
     return {**found, "": {**_options(module.state.get("args")), **found[""]}}
 
 
-def _walk(node: StandIn, path: str = "", depth: int = 0) -> Iterator[tuple[str, StandIn]]:
-    if depth > _DEEPEST:
-        raise CheckpointError("the pickled module holds itself; fetch the file again")
-    yield path, node
-    for name, child in _part(node, "_modules").items():
-        if child is not None:
-            yield from _walk(child, f"{path}.{name}".lstrip("."), depth + 1)
+def _walk(root: StandIn) -> Iterator[tuple[str, StandIn]]:
+    waiting: list[tuple[tuple[str, ...], StandIn]] = [((), root)]
+    visited = 0
+    while waiting:
+        names, node = waiting.pop()
+        visited += 1
+        if len(names) > _DEEPEST or visited > _MOST:
+            raise CheckpointError("the pickled module holds itself; fetch the file again")
+        yield ".".join(names), node
+        children = _part(node, "_modules").items()
+        waiting += [((*names, str(name)), child) for name, child in children if child is not None][
+            ::-1
+        ]
 
 
 def _part(node: Any, name: str) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ stand-in that keeps the attributes and has no code.
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,14 @@ from stereo_depth_ros.checkpoints.error import CheckpointError
 # these are built from, and what training state beside the weights consists of. Any other name
 # would be as inert, but it speaks of a file that is not what it claims to be.
 _KNOWN_NAME = re.compile(
-    r"(core|foundation_stereo_ori|timm|torch\.nn|omegaconf|numpy)\.[\w.]+"
+    r"(core|foundation_stereo_ori|timm|torch\.(nn|optim|torch_version)|omegaconf|numpy)\.[\w.]+"
     r"|builtins\.(bool|bytes|dict|float|int|list|object|set|slice|str|tuple|type)"
-    r"|argparse\.Namespace|collections\.defaultdict|pathlib\.(Pure)?PosixPath|typing\.Any"
+    r"|argparse\.Namespace|collections\.defaultdict|datetime\.\w+|pathlib\.(Pure)?PosixPath"
+    r"|typing\.Any"
 )
+
+# Before it, a crafted file can write past its memory (CVE-2026-24747).
+_SAFE_TORCH = (2, 10)
 
 
 class StandIn:
@@ -59,11 +64,13 @@ def load_pickled(path: Path) -> Any:
     CheckpointError
         For a file that is damaged, or that names code of no known checkpoint.
     """
-    if not hasattr(torch.serialization, "get_unsafe_globals_in_checkpoint"):
+    if tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2]) < _SAFE_TORCH:
         raise CheckpointError(
-            f"torch {torch.__version__} cannot read such a file safely; install torch 2.6 "
-            "or newer to import it (its .safetensors then works with any)"
+            f"torch {torch.__version__} cannot read such a file safely (CVE-2026-24747); install "
+            f"torch {'.'.join(map(str, _SAFE_TORCH))} or newer to import it, on any machine (its "
+            ".safetensors then works with every torch)"
         )
+    _check_container(path)
     try:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception as error:
@@ -86,8 +93,25 @@ def load_pickled(path: Path) -> Any:
         raise _damaged(error) from error
 
 
+def _check_container(path: Path) -> None:
+    """Refuse a zip that torch would not have written, or whose checksums are wrong."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise CheckpointError(
+                    "is a compressed archive, not what torch.save writes, and is not opened; "
+                    "unpack it, or fetch the weights from their authors"
+                )
+            wrong = archive.testzip()
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise _damaged(error) from error
+    if wrong is not None:
+        raise CheckpointError(f"is damaged: the checksum of '{wrong}' is wrong; fetch it again")
+
+
 def _damaged(error: Exception) -> CheckpointError:
-    reason = str(error).strip().partition("\n")[0]
+    # torch puts advice before its reason, to run what the file asks for.
+    reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
     return CheckpointError(
         f"cannot be read as weights ({type(error).__name__}: {reason}); it is truncated, "
         "altered or something else: fetch it again and compare its size with the publisher's"

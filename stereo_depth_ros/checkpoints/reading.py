@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+from torch.nn import Parameter
 
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.module_tree import (
@@ -21,6 +23,9 @@ from stereo_depth_ros.checkpoints.module_tree import (
 from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
 
 _HOLDERS = ("model", "state_dict")  # entries of a file that hold the state dict
+_DEEPEST = 4  # of these one in another
+# Entries may share memory in a file, so that together they are more than it.
+_LARGEST_SHARE = 8
 _PREFIXES = tuple(f"{name}." for name in WRAPPERS)
 
 
@@ -60,14 +65,43 @@ def read_weights_file(path: Path) -> WeightsFile:
     metadata: dict[str, str] = {}
     with errors_about(path):
         if head.startswith(b"PK\x03\x04"):
-            entries, attributes = _unwrapped(load_pickled(path))
+            try:
+                entries, attributes = _unwrapped(load_pickled(path))
+            except (AttributeError, TypeError) as error:
+                raise CheckpointError(
+                    f"holds objects that are not what they claim to be ({error}); do not trust "
+                    "this file, and fetch the weights from their authors"
+                ) from error
         elif head[8:9] == b"{":
             entries, metadata = _load_safetensors(path)
         else:
             raise CheckpointError(_what_else(head))
         if not entries:
             raise CheckpointError("holds no weights; fetch it again, or save them anew")
+        _check_tensors(entries, path.stat().st_size)
     return WeightsFile(path, digest, _without_prefixes(entries), attributes, metadata)
+
+
+def _check_tensors(entries: dict[str, Tensor], file_size: int) -> None:
+    """Refuse what is no array of numbers in memory, before anything computes with it."""
+    for key, value in entries.items():
+        if (
+            type(value) not in (Tensor, Parameter)
+            or value.layout is not torch.strided
+            or value.device.type != "cpu"
+            or value.is_quantized
+            or value.is_nested
+        ):
+            raise CheckpointError(
+                f"'{key}' is no plain tensor in memory; save the state dict of the network on the "
+                "CPU, not quantised"
+            )
+    size = sum(value.nbytes for value in entries.values())
+    if size > _LARGEST_SHARE * file_size:
+        raise CheckpointError(
+            f"claims {size} bytes of weights in a file of {file_size}; do not trust it, and fetch "
+            "the weights from their authors"
+        )
 
 
 def _load_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -107,7 +141,9 @@ def sha256_of(path: Path) -> str:
 
 def _unwrapped(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:
     """Return the state dict and, where it comes from a pickled module, the attributes of that."""
-    while isinstance(content, Mapping):
+    for _ in range(_DEEPEST):
+        if not isinstance(content, Mapping):
+            break
         inner = next((content[key] for key in _HOLDERS if key in content), None)
         if not isinstance(inner, (Mapping, StandIn)):
             break

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from stereo_depth_ros.checkpoints import fast_foundation_stereo
 from stereo_depth_ros.checkpoints.detection import (
-    expected_shapes,
+    blueprint,
     identify,
     mismatch,
-    needless,
     network_module,
+    shapes_of,
 )
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file
@@ -98,8 +98,7 @@ def import_weights(
         raise CheckpointError(f"{output}: imported weights are written as .safetensors; name it so")
     file = read_weights_file(path)
     with errors_about(path):
-        info = _info_of(file, network)
-        info = replace(info, config=_overridden(info.config, config or {}))
+        info = _info_of(file, network, config or {})
         entries = _checked(file, info)
     save_weights(output, entries, info)
     return info
@@ -134,8 +133,7 @@ def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
     with errors_about(path):
         info = _imported_info(file)
         network = create_network(info.network, info.variant, **info.config)
-        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-        if wrong := mismatch(expected, file.shapes):
+        if wrong := mismatch(shapes_of(network.state_dict()), file.shapes):
             raise CheckpointError(
                 f"does not fit {info.network} {info.variant}: entries are {wrong}; import the "
                 f"authors' file ({info.source}) again"
@@ -168,18 +166,19 @@ def _imported_info(file: WeightsFile) -> WeightsInfo:
         ) from error
 
 
-def _info_of(file: WeightsFile, network: str | None) -> WeightsInfo:
-    """Return what an authors' file is, or what an imported one says."""
+def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) -> WeightsInfo:
+    """Return what an authors' file is, or what an imported one says, but for ``config``."""
     if "network" in file.metadata:
         info = _imported_info(file)
         if network not in (None, info.network):
             raise CheckpointError(f"holds weights of {info.network}, not of {network}")
-        return info
+        return replace(info, config=_overridden(info.config, config))
     name, arguments = identify(file.shapes, network)
     notes: tuple[str, ...] = ()
     if name == fast_foundation_stereo.NAME:
-        arguments, notes = fast_foundation_stereo.completed(arguments, file)
+        arguments, notes = fast_foundation_stereo.completed(arguments, file, config)
     variant = arguments.pop("variant")
+    arguments = _overridden(arguments, config)
     source, doubt = _source(name, variant, file.sha256)
     return WeightsInfo(
         name,
@@ -209,13 +208,19 @@ def _source(network: str, variant: str, sha256: str) -> tuple[Source, tuple[str,
 
 def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
     """Return the entries that the network has."""
-    expected = expected_shapes(info.network, {"variant": info.variant, **info.config})
-    left_out = needless(info.network, expected, file.shapes)
-    entries = {key: value for key, value in file.entries.items() if key not in left_out}
-    shapes = {key: tuple(value.shape) for key, value in entries.items()}
-    if wrong := mismatch(expected, shapes):
+    made = blueprint(info.network, {"variant": info.variant, **info.config})
+    expected = made.state_dict()
+    entries = made.own_entries(file.entries)
+    if wrong := mismatch(shapes_of(expected), shapes_of(entries)):
         raise CheckpointError(
             f"looks like {info.network} {info.variant}, but entries are {wrong}. It is altered, "
             "mixed or of another release; fetch the file again from its authors"
         )
+    for key, value in entries.items():
+        floating = expected[key].is_floating_point()
+        if value.is_floating_point() != floating or value.is_complex():
+            kind = "of floats" if floating else "whole numbers"
+            raise CheckpointError(f"'{key}' is {value.dtype}, but must be {kind}")
+        if floating and not value.isfinite().all():
+            raise CheckpointError(f"'{key}' holds infinities or NaN; fetch the file again")
     return entries

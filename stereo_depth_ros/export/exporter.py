@@ -53,7 +53,7 @@ def export_onnx(
         trace(network, height, width, traced)
         model = simplify(traced)
         if precision == "mixed":
-            model = to_mixed(model, getattr(network, "float32_parts", ()))
+            model = to_mixed(model, network.float32_parts)
         described = {**_describe(network, width), "precision": precision, **(metadata or {})}
         onnx.helper.set_model_props(model, described)
         check_graph(model)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from stereo_depth_ros.networks.layers.padding import Padding
 from stereo_depth_ros.networks.layers.size import size_of
+
+Entry = TypeVar("Entry")
 
 
 class StereoOutput(NamedTuple):
@@ -21,7 +27,8 @@ class StereoNetwork(nn.Module):
     """A stereo network in evaluation: two images in, disparity and confidence out.
 
     A subclass sets the attributes below and implements ``match`` for images whose height and
-    width are multiples of ``multiple``.
+    width are multiples of ``multiple``. Its state dict has the names and shapes of its authors',
+    less what no disparity depends on: ``load_state_dict`` takes theirs as it is.
     """
 
     name: str
@@ -31,12 +38,59 @@ class StereoNetwork(nn.Module):
     max_disparity: int  # px, 0 where the whole row is searched
     iterations: int | None = None  # refinement steps, None where there are none
     padding: type[Padding] = Padding
+    float32_parts: tuple[str, ...] = ()  # submodules that stay in float32 in mixed precision
+    unused: Collection[str] = ()  # shell patterns of the published entries that are not needed
+    # Regular expressions of second names of published entries, and the first names.
+    second_names: ClassVar[Mapping[str, str]] = {}
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
+        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W.
+
+        Raises
+        ------
+        ValueError
+            When the views differ in size.
+        """
+        if left.shape != right.shape:
+            raise ValueError(
+                f"left is {tuple(left.shape)} and right {tuple(right.shape)}; give a pair of one "
+                "size"
+            )
         padding = self.padding(*size_of(left), self.multiple)
         disparity, confidence = self.match(padding.pad(left), padding.pad(right))
         return StereoOutput(padding.crop(disparity).float(), padding.crop(confidence).float())
+
+    def own_entries(self, published: Mapping[str, Entry]) -> dict[str, Entry]:
+        """Return the entries of an authors' state dict, by first names, less the unneeded ones."""
+        entries = dict(published)
+        for pattern, first in self.second_names.items():
+            for key, value in published.items():
+                name, found = re.subn(pattern, first, key)
+                if found:
+                    entries.setdefault(name, value)
+        own = self.state_dict().keys()
+        return {
+            key: value
+            for key, value in entries.items()
+            if key in own or not any(fnmatchcase(key, pattern) for pattern in self.unused)
+        }
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> Any:
+        """Load a state dict of this network or of its authors'; see ``nn.Module``."""
+        return super().load_state_dict(self.own_entries(state_dict), strict, assign)
+
+    def to(self, *args: Any, **kwargs: Any) -> StereoNetwork:
+        """Move or cast as ``nn.Module`` does; ``torch.channels_last`` goes to 2-D convolutions."""
+        layout = kwargs.pop("memory_format", None)
+        if layout is torch.channels_last:
+            for part in self.modules():
+                if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
+                    nn.Module.to(part, memory_format=layout)
+        elif layout is not None:
+            kwargs["memory_format"] = layout
+        return super().to(*args, **kwargs) if args or kwargs else self
 
     def match(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""

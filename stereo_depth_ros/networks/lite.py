@@ -328,6 +328,10 @@ class Lite(StereoNetwork):
         self.confidence = nn.Sequential(
             conv(Refinement.CHANNELS + 1, 16, kernel=1), nn.Conv2d(16, 1, 1)
         )
+        # Of the expectation, which a sharp distribution draws towards whole candidates.
+        self.shift = nn.Conv2d(48, 1, 1)
+        nn.init.zeros_(self.shift.weight)
+        nn.init.zeros_(self.shift.bias)
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
@@ -365,7 +369,7 @@ class Lite(StereoNetwork):
         candidates = torch.arange(logits.shape[1], device=logits.device)
         quarter = expectation(around_best(probability), candidates)
         known = self.mix(torch.cat([aggregated, seen[0], self.edges(half)], 1))
-        first = self.to_half(quarter, known)
+        first = self.to_half(quarter + self.shift(known).float(), known)
         second, features = self.refinement(first, half, half_right, known)
         disparity = self.to_full(second, features)
         mass = double(mass_around(probability, quarter))

@@ -10,7 +10,8 @@ class Source:
     """One published checkpoint.
 
     ``hub`` is the Hugging Face repository that holds ``file``, empty where it lies elsewhere and
-    ``url`` is the page to fetch it from by hand. ``size`` is in bytes.
+    ``url`` is the page to fetch it from by hand. ``size`` is in bytes, to about 1 %; ``sha256`` the
+    hash of the file, or the start of it.
     """
 
     file: str

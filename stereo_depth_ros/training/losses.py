@@ -31,7 +31,7 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     )
     return {
         "disparity": 0.3 * _mean(smooth, known),
-        "half": 0.2 * _mean(half, known[sparse]),
+        "half": 0.3 * _mean(half, known[sparse]),
         "distribution": _distribution(matches.logits, disparity),
         "confidence": 0.5 * _mean(confidence, known),
     }

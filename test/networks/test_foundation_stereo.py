@@ -7,7 +7,7 @@ from generator import fill, stereo_pair
 from parity import Fixture, as_tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks import foundation_stereo
+from stereo_depth_ros.networks import create_network, foundation_stereo
 from stereo_depth_ros.networks.foundation_stereo.features import vit_size
 
 FIXTURES = [
@@ -27,7 +27,8 @@ def published(shapes):
 def build(fixture, **config):
     """The fixture's network with its weights, in evaluation."""
     recorded = fixture.info["config"]
-    network = foundation_stereo.create(
+    network = create_network(
+        "foundation_stereo",
         fixture.info["variant"],
         max_disparity=recorded["max_disp"],
         iterations=fixture.info["iters"],
@@ -147,7 +148,7 @@ def assert_recorded(fixture, name, got):
 def test_keys_and_shapes_are_the_published_ones(variant):
     fixture = Fixture("foundation_stereo", variant)
     with torch.device("meta"):
-        state = foundation_stereo.create(fixture.info["variant"]).state_dict()
+        state = create_network("foundation_stereo", fixture.info["variant"]).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == published(fixture.shapes)

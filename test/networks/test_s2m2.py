@@ -8,7 +8,7 @@ import torch
 from generator import fill_one, stereo_pair
 from parity import DATA, Fixture, as_tensor
 
-from stereo_depth_ros.networks import s2m2
+from stereo_depth_ros.networks import create_network, s2m2
 from stereo_depth_ros.networks.layers.upsampling import convex_upsample
 from stereo_depth_ros.networks.s2m2.attention import encode_offsets
 from stereo_depth_ros.networks.s2m2.matching import assign
@@ -26,7 +26,7 @@ def build(fixture):
         for key, shape in fixture.shapes.items()
     }
     with torch.device("meta"):  # the largest would take gigabytes twice
-        network = s2m2.create(fixture.info["variant"])
+        network = create_network("s2m2", fixture.info["variant"])
     network.load_state_dict(state, assign=True)
     return network.eval()
 

@@ -7,7 +7,7 @@ import torch
 from generator import fill, stereo_pair
 from parity import Fixture, as_tensor
 
-from stereo_depth_ros.networks import smoe_stereo
+from stereo_depth_ros.networks import create_network, smoe_stereo
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
 from stereo_depth_ros.networks.smoe_stereo.backbone import MixtureViT
 
@@ -30,7 +30,7 @@ STAGES = [
 def load(variant):
     """The fixture and its network with its weights, in evaluation."""
     fixture = Fixture("smoe_stereo", variant)
-    network = smoe_stereo.create(variant, iterations=fixture.info["iters"]).eval()
+    network = create_network("smoe_stereo", variant, iterations=fixture.info["iters"]).eval()
     network.load_state_dict(weights(fixture, network.state_dict()))
     return fixture, network
 
@@ -130,7 +130,7 @@ def assert_close(got, golden, about):
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_keys_and_shapes_are_the_published_ones_that_are_read(variant):
     with torch.device("meta"):
-        state = smoe_stereo.create(variant).state_dict()
+        state = create_network("smoe_stereo", variant).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == needed(Fixture("smoe_stereo", variant), shapes)

@@ -7,7 +7,7 @@ chose the blocks that filter the cost volume, and the recurrent refinement is pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -47,6 +47,16 @@ from stereo_depth_ros.networks.source import Source
 
 _STRUCTURES = {"pruned": RELEASED, "unpruned": Structure()}
 VARIANTS = tuple(_STRUCTURES)
+_SMALL = Structure(features=128)
+# What outputs were recorded with.
+ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "released_vitl_d192": ("pruned", {}),
+    "unpruned_vits_d192": ("unpruned", {"structure": _SMALL}),
+    "unpruned_vits_d64_nonorm": (
+        "unpruned",
+        {"structure": replace(_SMALL, normalise=False), "max_disparity": 64},
+    ),
+}
 
 # Entries of the published checkpoints that no disparity depends on, as shell patterns. Those of
 # the hourglass are needed where no block replaced them, and then the network has them.
@@ -75,6 +85,7 @@ SOURCES = {
         f"https://huggingface.co/{_COMMERCIAL}",
         "NVIDIA Open Model Agreement",
         True,
+        size=71_000_000,
         sha256="7aee85948373da62b0503c2542507129a3e7cab9d97d10e6790d89512a7db214",
         hub=_COMMERCIAL,
     ),
@@ -146,6 +157,7 @@ class FastFoundationStereo(StereoNetwork):
     name = "fast_foundation_stereo"
     licence = _LICENCE
     multiple = 32
+    unused = UNUSED
 
     def __init__(
         self, variant: str, structure: Structure, max_disparity: int, iterations: int

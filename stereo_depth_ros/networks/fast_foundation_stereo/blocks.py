@@ -94,10 +94,12 @@ def build(layer: Layer) -> nn.Module:
     Raises
     ------
     ValueError
-        For an unknown kind.
+        For an unknown kind, or none.
     TypeError
         For arguments that it does not take.
     """
+    if "kind" not in layer:
+        raise ValueError(f"a layer has no kind: {layer}; it is one of {', '.join(_KINDS)}")
     if layer["kind"] not in _KINDS:
         raise ValueError(f"layer '{layer['kind']}' is not one of {', '.join(_KINDS)}")
     arguments = {name: value for name, value in layer.items() if name != "kind"}

@@ -69,6 +69,12 @@ class Structure:
     stem: tuple[int, int] = (32, 32)
     upsampling: tuple[int, int] = (32, 64)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.normalise, bool):
+            raise ValueError(f"normalise is {self.normalise!r}; it must be true or false")
+        if unknown := sorted(set(self.blocks) - {*CHAINS, *JOINS}):
+            raise ValueError(f"block '{unknown[0]}' is not one of {', '.join((*CHAINS, *JOINS))}")
+
 
 def conv(
     inputs: int,
@@ -211,7 +217,7 @@ def from_shapes(shapes: Shapes, attributes: Attributes | None = None) -> Structu
     return Structure(
         features=reader.width("feature.conv4"),
         volume=shapes["cost_agg.conv1_up.conv.weight"][1],
-        normalise=bool(reader.attribute("", "normalize", True)),
+        normalise=reader.attribute("", "normalize", None) not in (False, 0),
         blocks=reader.blocks(),
         hidden=reader.width(head.format(0)),
         context=reader.width(head.format(1)),

@@ -7,6 +7,7 @@ transformer filter a hybrid cost volume; selective GRUs on three scales refine t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,11 @@ from stereo_depth_ros.networks.layers.volume import concatenation_volume, unit_g
 from stereo_depth_ros.networks.source import Source
 
 VARIANTS = ("vits", "vitl")
-_ALIASES = {"vits_dispattn": "vits", "vits_md416": "vits"}  # recorded with other settings
+# The settings that outputs were recorded with.
+ALIASES = {
+    "vits_dispattn": ("vits", {"attention_axis": "disparity"}),
+    "vits_md416": ("vits", {"attention_axis": "heads", "max_disparity": 416}),
+}
 
 _DINO = "feature.dino.depth_anything."
 
@@ -56,8 +61,10 @@ UNUSED = {
 _LICENCE = "NVIDIA Source Code License, research and evaluation only"
 _PAGE = "https://github.com/NVlabs/FoundationStereo"
 SOURCES = {
-    "vits": Source("11-33-40/model_best_bp2.pth", _PAGE, _LICENCE, False, size=787_711_942),
-    "vitl": Source("23-51-11/model_best_bp2.pth", _PAGE, _LICENCE, False),
+    "vits": Source(
+        "11-33-40/model_best_bp2.pth", _PAGE, _LICENCE, False, 787_711_942, "8d7850b9dc68"
+    ),
+    "vitl": Source("23-51-11/model_best_bp2.pth", _PAGE, _LICENCE, False, None, "60e79bde9c6a"),
 }
 
 _GROUPS = 8
@@ -83,7 +90,6 @@ def create(
         For an unknown variant or attention axis, a ``max_disparity`` that is not a multiple of
         32, or less than one iteration.
     """
-    variant = _ALIASES.get(variant, variant)
     if variant not in VARIANTS:
         raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
     return FoundationStereo(variant, max_disparity, iterations, attention_axis, hierarchical)
@@ -112,6 +118,8 @@ class FoundationStereo(StereoNetwork):
     name = "foundation_stereo"
     licence = _LICENCE
     multiple = 32
+    unused = UNUSED
+    second_names: ClassVar = {r"^(cnet\.layer\d\.0)\.norm3\.": r"\1.downsample.1."}
 
     def __init__(
         self,
@@ -158,19 +166,23 @@ class FoundationStereo(StereoNetwork):
         if not self.hierarchical:
             return super().forward(left, right)
         height, width = size_of(left)
-        half = height // 2, width // 2
-        coarse, _ = super().forward(
-            *(F.interpolate(view, half, mode="bilinear") for view in (left, right))
+        coarse, coarse_confidence = (
+            F.interpolate(map_, (height, width), mode="bilinear", align_corners=True)
+            for map_ in super().forward(
+                *(F.interpolate(view, scale_factor=0.5, mode="bilinear") for view in (left, right))
+            )
         )
-        coarse = F.interpolate(coarse, (height, width), mode="bilinear", align_corners=True)
         coarse = (2 * coarse).clamp(min=0)
         padding = Padding(height, width, self.multiple)
         # The published code adds the left padding, though both views get the same.
         coarse = padding.pad(coarse) + padding.left
         small = tuple(side // 4 for side in size_of(coarse))
         initial = F.interpolate(coarse, small, mode="bilinear", align_corners=True) / 4
-        output = self.match(padding.pad(left), padding.pad(right), initial)
-        return StereoOutput(*(padding.crop(map_) for map_ in output))
+        matched = self.match(padding.pad(left), padding.pad(right), initial)
+        disparity, confidence = (padding.crop(map_) for map_ in matched)
+        # The coarse volume alone reaches further than max_disparity.
+        confidence = torch.where(disparity < self.max_disparity, confidence, coarse_confidence)
+        return StereoOutput(disparity, confidence)
 
     def match(self, left: Tensor, right: Tensor, initial: Tensor | None = None) -> StereoOutput:
         """Match a pair of multiples of 32; ``initial`` (B, 1, H/4, W/4), in its px, starts it."""

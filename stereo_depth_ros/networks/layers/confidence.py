@@ -17,7 +17,8 @@ def mass_around(probability: Tensor, candidate: Tensor, radius: float = 1.5) -> 
         probability.shape[1], device=probability.device, dtype=probability.dtype
     ).view(1, -1, 1, 1)
     weight = (2 - (steps - candidate).abs() / radius).clamp(0, 1)
-    return (probability * weight).sum(1, keepdim=True)
+    # Rounding may take the sum past 1.
+    return (probability * weight).sum(1, keepdim=True).clamp(max=1)
 
 
 def settled(last_step: Tensor, scale: float = 1.0) -> Tensor:

@@ -21,9 +21,10 @@ def taps_around(table: Tensor, position: Tensor, radius: int) -> Tensor:
         -1, 1, 1
     )
     steps = below.unsqueeze(2) + offsets  # (B, 1, 2 * radius + 2, H, W)
-    inside = steps.clamp(0, last)
-    values = table.gather(2, inside.long().expand(-1, table.shape[1], -1, -1, -1))
-    values = values * (steps == inside)
+    # Clamped as integers: a NaN, which fp16 may make, must not become an index.
+    index = steps.long().clamp(0, last)
+    values = table.gather(2, index.expand(-1, table.shape[1], -1, -1, -1))
+    values = values * (steps == index)
     fraction = (position - below).unsqueeze(2)
     low, high = values[:, :, :-1], values[:, :, 1:]
     return low + fraction * (high - low)

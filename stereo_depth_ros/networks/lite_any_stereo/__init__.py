@@ -69,7 +69,12 @@ SOURCES = {
         "H", 46_698_761, "758585a25c3a332711f92a28ad1437e08080fb714ad1146de7cf2c01ce8479f4"
     ),
     "las1": Source(
-        "LiteAnyStereo.pth", "https://github.com/TomTomTommi/LiteAnyStereo", "MIT", True, 30_775_410
+        "LiteAnyStereo.pth",
+        "https://github.com/TomTomTommi/LiteAnyStereo",
+        "MIT",
+        True,
+        30_775_410,
+        "ee0c3a0dc1d4b49cbd67edf00079b9993c0fa21f6c19a0eb812fa32f7ec1b9b1",
     ),
 }
 

@@ -28,13 +28,22 @@ from stereo_depth_ros.networks.source import Source
 
 _SIZES = {"s": (128, 1), "m": (192, 2), "l": (256, 3), "xl": (384, 3)}  # C, transformer stages
 VARIANTS = tuple(_SIZES)
+ALIASES = {f"{size}_neg": (size, {"allow_negative": True}) for size in VARIANTS}
 
+_PUBLISHED = {  # number of weights, start of the file's hash
+    "s": (26_501_043, "93f7177d8159"),
+    "m": (80_470_259, "6e767e0977dd"),
+    "l": (180_724_083, "770e82227258"),
+    "xl": (405_710_003, "78dee08652ac"),
+}
 SOURCES = {
     variant: Source(
         file=f"CH{channels}NTR{stages}.pth",
         url="https://huggingface.co/minimok/s2m2",
         licence="CC-BY-NC-4.0",
         commercial=False,
+        size=4 * _PUBLISHED[variant][0],
+        sha256=_PUBLISHED[variant][1],
         hub="minimok/s2m2",
     )
     for variant, (channels, stages) in _SIZES.items()
@@ -44,19 +53,16 @@ SOURCES = {
 def create(variant: str, *, iterations: int = 3, allow_negative: bool = False) -> S2M2:
     """Build S²M² of size ``variant`` with untrained weights.
 
-    A variant's name followed by ``_neg`` means that ``allow_negative`` is set.
-
     Raises
     ------
     ValueError
         If there is no such variant, or ``iterations`` is negative.
     """
-    size = variant.removesuffix("_neg")
-    if size not in _SIZES:
+    if variant not in _SIZES:
         raise ValueError(f"there is no variant '{variant}'; there are {', '.join(VARIANTS)}")
     if iterations < 0:
         raise ValueError(f"iterations is {iterations}; it must be 0 or more")
-    return S2M2(size, iterations, allow_negative or size != variant)
+    return S2M2(variant, iterations, allow_negative)
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
@@ -103,7 +109,7 @@ class S2M2(StereoNetwork):
     def match(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""
         disparity, confidence, visibility = self.maps(left, right).split(1, dim=1)
-        return StereoOutput(disparity, confidence * visibility)
+        return StereoOutput(disparity, (confidence * visibility).clamp(max=1))
 
     def maps(self, left: Tensor, right: Tensor) -> Tensor:
         """Return disparity in px, confidence and visibility, float32, stacked (B, 3, H, W)."""

@@ -6,6 +6,7 @@ Written from a description of the published network, whose weights it loads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from stereo_depth_ros.networks.smoe_stereo.update import (
 from stereo_depth_ros.networks.source import Source
 
 VARIANTS = ("damv2_vits", "damv2_vitb", "damv2_vitl")
+ALIASES = {f"{variant}_noselect": (variant, {"selective": False}) for variant in VARIANTS}
 
 _VIT = "backbone.model.vfm_model.pretrained."
 _HEAD = "backbone.model.vfm_model.depth_head."
@@ -69,24 +71,24 @@ def create(
     """Build ``variant`` with untrained weights.
 
     ``selective``: gates switch mixtures off for images that do not need them. The authors' models
-    for mixed data have no gates; ``<variant>_noselect`` is short for those.
+    for mixed data have no gates.
 
     Raises
     ------
     ValueError
         For an unknown variant or less than one iteration.
     """
-    name = variant.removesuffix("_noselect")
-    if name not in VARIANTS:
+    if variant not in VARIANTS:
         raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
     if iterations < 1:
         raise ValueError(f"iterations is {iterations}; it must be 1 or more")
-    return SMoEStereo(name, selective and name == variant, iterations)
+    return SMoEStereo(variant, selective, iterations)
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, object] | None:
     """Return what ``create`` needs for a checkpoint of these keys and shapes, None if not ours."""
-    if f"{_VIT}blocks.0.attn.qkv.lora_w_gate" not in shapes:
+    gates = ("lora_w_gate", "moe_layer.clean_gate")  # one tensor, either name
+    if not any(f"{_VIT}blocks.0.attn.qkv.{name}" in shapes for name in gates):
         return None
     width = shapes.get(f"{_VIT}cls_token", (0,))[-1]
     for variant in VARIANTS:
@@ -106,6 +108,11 @@ class SMoEStereo(StereoNetwork):
 
     name = "smoe_stereo"
     multiple = 32
+    unused = UNUSED
+    second_names: ClassVar = {
+        r"\.moe_layer\.clean_gate$": ".lora_w_gate",
+        r"\.moe_layer\.experts\.(\d+)\.(lora_A|lora_B|lora_adapter)\.": r".\2.\1.",
+    }
     max_disparity = 0  # the width of the image
 
     def __init__(self, variant: str, selective: bool, iterations: int) -> None:

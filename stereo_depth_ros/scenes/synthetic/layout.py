@@ -116,7 +116,9 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scenes:
     """Draw ``batch`` scenes for images of ``height`` x ``width`` px and a bank of ``textures``."""
     focal = width * dice.uniform(0.6, 1.4, batch)
-    nearest = width * dice.log_uniform(0.035, LARGEST_DISPARITY, batch)
+    near = dice.chance(0.3, batch)
+    least = torch.where(near, 0.15, 0.035)
+    nearest = width * least * (LARGEST_DISPARITY / least) ** dice.uniform(0.0, 1.0, batch)
     farthest = (width * dice.log_uniform(0.002, 0.08, batch)).minimum(nearest / 2.5)
     tilt = rotation(torch.zeros(batch), dice.uniform(-0.3, 0.3, batch), 0.08 * dice.normal(batch))
     planes, plane_disparity = _draw_planes(dice, focal, nearest, farthest, tilt, height, width)

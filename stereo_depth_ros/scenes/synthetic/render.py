@@ -21,7 +21,7 @@ from stereo_depth_ros.scenes.synthetic.surfaces import (
     planes,
     round_,
 )
-from stereo_depth_ros.scenes.synthetic.textures import TextureBank
+from stereo_depth_ros.scenes.synthetic.textures import SIZE, TextureBank
 
 SKY = -1
 Intersect = Callable[[Surfaces, int, View], Tensor]
@@ -57,10 +57,11 @@ def render(
         _cast(scenes, _view(scenes, height, width, origin), window)
         for origin, window in zip((0.0, 1.0), windows, strict=True)
     ]
-    images = [
-        _shade(scenes, surfaces, bank, _view(scenes, height, width, origin), hit)
-        for origin, hit in zip((0.0, 1.0), hits, strict=True)
-    ]
+    images = []
+    for origin, window, hit in zip((0.0, 1.0), windows, hits, strict=True):
+        view = _view(scenes, height, width, origin)
+        image = _shade(scenes, surfaces, bank, view, hit)
+        images.append(_with_smooth_silhouettes(image, hit.surface, scenes, view, window))
     left, right = hits
     return RenderedBatch(
         left=images[0],
@@ -113,8 +114,9 @@ def _window(
     for position, size in ((centre[:, 1], height), (centre[:, 0] - origin, width)):
         sides = torch.stack([position - reach, position + reach])
         pixels = focal[there] * sides[:, None] / depth[None] + (size - 1) / 2
-        low = int(pixels.min().clamp(0, size).floor())
-        high = int(pixels.max().clamp(-1, size - 1).ceil()) + 1
+        # A pixel more, since rays beside the pixels' centres are cast too.
+        low = int((pixels.min() - 1).clamp(0, size).floor())
+        high = int((pixels.max() + 1).clamp(-1, size - 1).ceil()) + 1
         slices.append(slice(low, max(low, high)))
     return slices[0], slices[1]
 
@@ -145,6 +147,37 @@ def _cast(scenes: Scenes, view: View, windows: list[list[Window | None]]) -> _Hi
     behind, surface_behind = nearest.clone(), surface.clone()
     add(scenes.panes, card, windows[3])
     return _Hit(nearest, surface, behind, surface_behind)
+
+
+def _with_smooth_silhouettes(
+    image: Tensor,
+    surface: Tensor,
+    scenes: Scenes,
+    view: View,
+    windows: list[list[Window | None]],
+) -> Tensor:
+    """Return ``image`` (B, 3, H, W) with what three rays a pixel meet, where it is not one surface.
+
+    With one ray a pixel, silhouettes would lie at whole columns in either view, and seem to be up
+    to a px away from the truth. Shading costs most of a ray, and a neighbouring pixel has shaded
+    the other surface.
+    """
+
+    def beside(values: Tensor, step: int) -> Tensor:
+        edge = values[..., :1] if step < 0 else values[..., -1:]
+        parts = (edge, values[..., :-1]) if step < 0 else (values[..., 1:], edge)
+        return torch.cat(parts, dim=-1)
+
+    total = image.clone()
+    for step in (-1, 1):
+        shifted = View(view.x + step / 3, view.y, view.focal, view.origin)
+        met = _cast(scenes, shifted, windows).surface
+        colour = image
+        for side in (-step, step):  # the nearer neighbour last, so that it counts
+            other = (met != surface) & (met == beside(surface, side))
+            colour = torch.where(other[:, None], beside(image, side), colour)
+        total += colour
+    return total / 3
 
 
 def _visible(left: _Hit, right: _Hit) -> Tensor:
@@ -243,8 +276,12 @@ def _colour(
     normal = normal * facing.sign()[..., None]
     facing = facing.abs()
 
-    # One pixel spans 1 / d baselines, more on a slant.
-    texels = tiles * 512 * depth / facing.clamp(min=0.15)
+    # One pixel spans 1 / d baselines, more on a slant; seen from between the eyes, so that both
+    # take the same level.
+    middle = point.clone()
+    middle[..., 0] -= 0.5
+    slant = (normal * middle).sum(3).abs() / middle.norm(dim=3).clamp(min=1e-6)
+    texels = tiles * SIZE * depth / slant.clamp(min=0.05)
     sample = bank.sample(texture, u * tiles + shift[..., 0], v * tiles + shift[..., 1], texels)
     albedo = tint * (1 + contrast[..., None] * 2 * (sample - 0.5))
     light = scenes.light[:, None, None, :]

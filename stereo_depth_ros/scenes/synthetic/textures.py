@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 SIZE = 512
-LEVELS = 8  # 512 px down to 4 px
+LEVELS = 10  # 512 px down to 1 px
 
 
 class TextureBank:
@@ -30,7 +30,8 @@ class TextureBank:
             levels.append(stack.permute(0, 2, 3, 1).reshape(-1, 3))
             self._starts.append(start)
             start += len(images) * size * size
-            stack = torch.nn.functional.avg_pool2d(stack, 2)
+            if size > 1:
+                stack = torch.nn.functional.avg_pool2d(stack, 2)
         self._texels = torch.cat(levels)
         self._start = torch.tensor(self._starts, device=device)
         self.count = len(images)
@@ -40,7 +41,8 @@ class TextureBank:
 
         ``texels`` is how many texels of the finest level one image pixel spans; it picks the level.
         """
-        level = texels.clamp(min=1e-6).log2().round().clamp(0, LEVELS - 1).long()
+        # Rather too smooth than too fine, which would differ between two views.
+        level = (texels.clamp(min=1e-6).log2() + 0.25).round().clamp(0, LEVELS - 1).long()
         size = SIZE >> level
         base = self._start[level] + texture * size * size
         u, v = u * size - 0.5, v * size - 0.5
