@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from stereo_depth_ros.checkpoints.detection import network_module
@@ -35,35 +36,59 @@ def find(name: str) -> Source:
     return sources[found]
 
 
-def fetch(source: Source, folder: Path | None = None) -> Path:
-    """Fetch a file from the Hugging Face Hub, into ``folder`` or the Hub's cache, and return it.
+def fetch(source: Source, folder: Path) -> Path:
+    """Fetch a file from the Hugging Face Hub into ``folder`` and return it, checked by its hash.
 
-    A transfer that broke off is taken up again, and a file that is there is not fetched twice.
+    A transfer that broke off is taken up again by the next call, and a file that is there and
+    whole is not fetched twice.
 
     Raises
     ------
     CheckpointError
         When it cannot be fetched, or is not the file that was published.
     """
+    target = folder / Path(source.file).name
+    if target.is_file() and source.sha256 and _differs(target, source) is None:
+        return target
     try:
-        from huggingface_hub import hf_hub_download
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub.file_download import http_get
     except ImportError as error:
         raise CheckpointError(
             f"{error}; pip install huggingface_hub, or fetch {source.file} from {source.url} by "
             "hand"
         ) from error
+    folder.mkdir(parents=True, exist_ok=True)
     try:
-        file = Path(hf_hub_download(source.hub, source.file, local_dir=folder))
+        # hf_hub_download begins anew after an interruption.
+        found = get_hf_file_metadata(hf_hub_url(source.hub, source.file))
+        version = re.sub(r"\W", "", found.etag or "")[:12]
+        partial = target.with_name(f"{target.name}.{version}.partial")
+        with partial.open("ab") as file:
+            http_get(
+                found.location,
+                file,
+                resume_size=file.tell(),
+                expected_size=found.size,
+                displayed_filename=target.name,
+            )
     except Exception as error:
         raise CheckpointError(
             f"cannot fetch {source.file} from {source.hub}: {error}; try again, or fetch it from "
             f"{source.url} by hand"
         ) from error
-    actual = sha256_of(file)
-    if not actual.startswith(source.sha256):
+    if actual := _differs(partial, source):
+        partial.unlink()
         raise CheckpointError(
-            f"{file}: is not the file known to be published (sha256 {actual[:12]}…, not "
-            f"{source.sha256[:12]}…): it is damaged, or its authors replaced it; if you trust it, "
-            "import it all the same"
+            f"{source.file} of {source.hub} is not the file known to be published (sha256 "
+            f"{actual[:12]}…, not {source.sha256[:12]}…): it was damaged on the way, or its "
+            f"authors replaced it; try again, or fetch it from {source.url} by hand if you trust it"
         )
-    return file
+    partial.replace(target)
+    return target
+
+
+def _differs(file: Path, source: Source) -> str | None:
+    """Return the hash of ``file`` where it is not that of the published one."""
+    actual = sha256_of(file)
+    return None if actual.startswith(source.sha256) else actual

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.pickled import StandIn
@@ -49,6 +49,50 @@ def attributes_of(module: StandIn) -> dict[str, dict[str, Any]]:
     """
     found = {path: {**_plain(node.state), "class": node.kind} for path, node in _walk(module)}
     return {**found, "": {**_options(module.state.get("args")), **found[""]}}
+
+
+# What decides what a layer computes, beside its entries.
+_DECISIVE = (
+    "kernel_size",
+    "stride",
+    "padding",
+    "output_padding",
+    "dilation",
+    "groups",
+    "eps",
+    "scale_factor",
+    "mode",
+    "align_corners",
+)
+
+
+def check_attributes(network: nn.Module, attributes: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a pickled module, of such ``attributes`` by path, that computes otherwise.
+
+    Raises
+    ------
+    CheckpointError
+        With the first attribute that ``network`` has otherwise.
+    """
+    for path, module in network.named_modules():
+        told = attributes.get(path, {})
+        for name in _DECISIVE:
+            if name in told and hasattr(module, name):
+                ours, theirs = getattr(module, name), told[name]
+                if not _are_equal(ours, theirs):
+                    raise CheckpointError(
+                        f"its {path} has {name} {theirs}, where the network that is known here "
+                        f"has {ours}: it is of another structure, and would answer wrongly; use a "
+                        "published file"
+                    )
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    parts = [list(x) if isinstance(x, (list, tuple)) else [x] for x in (one, other)]
+    longest = max(map(len, parts))
+    one, other = (part * longest if len(part) == 1 else part for part in parts)
+    # Interpolation takes no alignment for False.
+    return [x or 0 for x in one] == [x or 0 for x in other]
 
 
 def _walk(root: StandIn) -> Iterator[tuple[str, StandIn]]:

@@ -20,6 +20,7 @@ from stereo_depth_ros.checkpoints.detection import (
     shapes_of,
 )
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
+from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.source import Source
@@ -216,6 +217,8 @@ def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
             f"looks like {info.network} {info.variant}, but entries are {wrong}. It is altered, "
             "mixed or of another release; fetch the file again from its authors"
         )
+    if file.attributes:
+        check_attributes(made, file.attributes)
     for key, value in entries.items():
         floating = expected[key].is_floating_point()
         if value.is_floating_point() != floating or value.is_complex():

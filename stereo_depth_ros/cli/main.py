@@ -48,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
     except (CalibrationError, EngineError, ModelError, OSError, ValueError) as error:
         print(f"stereo-depth {arguments.verb}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"stereo-depth {arguments.verb}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     get = actions.add_parser("get", help="fetch published weights, or say where they are")
     get.add_argument("name", metavar="NAME", help="as `stereo-depth models` lists it")
     get.add_argument(
-        "-o", "--output", type=Path, metavar="DIR", help="default: the cache of huggingface_hub"
+        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="default: here"
     )
     info = actions.add_parser("info", help="parameters, multiply-accumulates, nodes")
     info.add_argument(
@@ -43,14 +43,23 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> None:
     print("Installed (--model NAME):")
     cards = [load_model_card(name) for name in installed_models()]
-    _print_table([(card.name, _terms(card.licence, card.commercial)) for card in cards])
+    _print_table(
+        [
+            (
+                card.name,
+                _size(card.file.stat().st_size if card.file and card.file.is_file() else None),
+                _terms(card.licence, card.commercial),
+            )
+            for card in cards
+        ]
+    )
     print("\nPublished weights (stereo-depth models get NAME, then stereo-depth import FILE):")
     sources = training_layer("checkpoints.hub").published()
     _print_table(
         [
             (
                 name,
-                f"{source.size / 1e6:.1f} MB" if source.size else "",
+                _size(source.size),
                 _terms(source.licence, source.commercial),
                 source.url,
             )
@@ -65,6 +74,8 @@ def _get(arguments: argparse.Namespace) -> None:
     print(f"{arguments.name}: {_terms(source.licence, source.commercial)}")
     if source.hub:
         file = hub.fetch(source, arguments.output)
+        if not source.sha256:
+            print("not verified: its hash is not known")
         print(f"{file}\nnext: stereo-depth import {file} -o {file.stem}.safetensors")
     else:
         what = source.file or "its file"
@@ -86,6 +97,10 @@ def _info(arguments: argparse.Namespace) -> None:
         print(_terms(info.licence, info.commercial))
     found = cost.network_cost(network, variant, height, width, **config)
     print(f"{' '.join(filter(None, (network, variant)))} at {height}x{width}: {_cost(found)}")
+
+
+def _size(size: int | None) -> str:
+    return f"{size / 1e6:.1f} MB" if size else ""
 
 
 def _terms(licence: str, commercial: bool) -> str:

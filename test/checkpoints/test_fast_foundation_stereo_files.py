@@ -1,7 +1,7 @@
 """Whole pickled modules, of which the structure is read as well as the weights."""
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -10,7 +10,8 @@ from networks.generator import stereo_pair
 from networks.parity import Fixture, as_tensor
 
 from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
-from stereo_depth_ros.checkpoints.reading import read_weights_file
+from stereo_depth_ros.checkpoints.reading import read_weights_file, sha256_of
+from stereo_depth_ros.networks import fast_foundation_stereo as ffs
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
@@ -76,6 +77,7 @@ def test_missing_word_on_normalisation_is_noted_and_can_be_given(tmp_path):
     assert any("does not say whether its features are normalised" in n for n in assumed.notes)
     assert assumed.config["structure"]["normalise"] is True
     assert given.config["structure"]["normalise"] is False
+    assert not any("normalised" in note for note in given.notes)
     assert load_weights(tmp_path / "b.safetensors")[1] == given
 
 
@@ -105,3 +107,40 @@ def test_structure_that_shapes_do_not_tell_asks_for_the_whole_module(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"post8_to_4\.upsample .* the authors' whole module"):
         import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("path", "attribute", "value"),
+    [
+        ("corr_feature_att.layers.0.conv", "padding", (0, 0, 0)),
+        ("cost_agg.feature_att_8.layers.0.conv", "dilation", (2, 2, 2)),
+        ("corr_feature_att.layers.0.bn", "eps", 1e-3),
+        ("cost_agg.post8_to_4.upsample.2", "mode", "nearest"),
+    ],
+)
+def test_module_that_computes_otherwise_is_refused(path, attribute, value, tmp_path, monkeypatch):
+    save = torch.save
+
+    def altered(network, file):
+        setattr(network.get_submodule(path), attribute, value)
+        save(network, file)
+
+    monkeypatch.setattr(torch, "save", altered)
+    save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192")
+
+    with pytest.raises(CheckpointError, match=rf"its {path} has {attribute} .*another structure"):
+        import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+
+def test_published_file_that_is_known_not_to_normalise_needs_no_word(tmp_path, monkeypatch):
+    save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192")
+    monkeypatch.setitem(
+        ffs.SOURCES,
+        "20-30-48",
+        replace(ffs.SOURCES["20-30-48"], sha256=sha256_of(tmp_path / "net.pth")),
+    )
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    assert info.config["structure"]["normalise"] is False
+    assert not any("normalised" in note for note in info.notes)

@@ -3,9 +3,11 @@
 import hashlib
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
@@ -16,10 +18,10 @@ CONTENT = bytes(range(256)) * 100_000  # 25.6 MB; the client writes in pieces of
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Serves one content as every file; the first transfer breaks off half way."""
+    """Serves one content as every file; the first transfer may stop half way."""
 
     asked_for: list[str]
-    break_first: bool
+    stalls: bool
 
     def do_HEAD(self):
         self._head(200, len(CONTENT))
@@ -31,11 +33,11 @@ class Hub(http.server.BaseHTTPRequestHandler):
             return
         self.asked_for.append(f"{self.path} from {start}")
         self._head(206 if start else 200, len(CONTENT) - start)
-        stop = len(CONTENT)
-        if self.break_first and len(self.asked_for) == 1:
-            stop = stop // 2
-            self.close_connection = True
-        self.wfile.write(CONTENT[start:stop])
+        if self.stalls and len(self.asked_for) == 1:
+            self.wfile.write(CONTENT[: len(CONTENT) // 2])
+            self.rfile.read(1)  # until the client goes away
+            return
+        self.wfile.write(CONTENT[start:])
 
     def _head(self, status, length):
         self.send_response(status)
@@ -53,7 +55,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def hub():
     """A Hub of its own for each test, with the requests that it saw."""
     pytest.importorskip("huggingface_hub")
-    handler = type("OneHub", (Hub,), {"asked_for": [], "break_first": False})
+    handler = type("OneHub", (Hub,), {"asked_for": [], "stalls": False})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
@@ -65,66 +67,111 @@ def hub():
     server.server_close()
 
 
-def get(hub, name, folder):
-    """Run `stereo-depth models get`; the address of the Hub is read when its client is imported."""
-    return subprocess.run(
-        [sys.executable, "-m", "stereo_depth_ros.cli.main", "models", "get", name, "-o", folder],
-        env={**os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1"},
-        capture_output=True,
+def begin(hub, folder, name="s2m2/s", sha256=None):
+    """Start `stereo-depth models get` in a process of its own, the file known by ``sha256``."""
+    code = f"""
+import dataclasses, sys
+from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.networks import s2m2
+if {sha256!r} is not None:
+    s2m2.SOURCES["s"] = dataclasses.replace(s2m2.SOURCES["s"], sha256={sha256!r})
+sys.exit(main(["models", "get", {name!r}, "-o", {str(folder)!r}]))
+"""
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "HF_ENDPOINT": hub.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
     )
 
 
-def test_file_is_fetched_and_what_follows_is_said(hub, tmp_path):
-    outcome = get(hub, "s2m2/s", tmp_path)
+def get(*arguments, **settings):
+    """Run it to its end; return status, output and errors."""
+    process = begin(*arguments, **settings)
+    out, err = process.communicate(timeout=120)
+    return process.returncode, out, err
 
-    assert outcome.returncode == 0, outcome.stderr
+
+RIGHT = hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_file_is_fetched_verified_and_what_follows_is_said(hub, tmp_path):
+    status, out, err = get(hub, tmp_path, sha256=RIGHT)
+
+    assert status == 0, err
     assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
     assert hub.asked_for == ["/minimok/s2m2/resolve/main/CH128NTR1.pth from 0"]
-    assert "CC-BY-NC-4.0; NOT FOR COMMERCIAL USE" in outcome.stdout
-    assert "next: stereo-depth import" in outcome.stdout
+    assert "CC-BY-NC-4.0; NOT FOR COMMERCIAL USE" in out
+    assert "next: stereo-depth import" in out
+    assert "not verified" not in out
 
 
-def test_transfer_that_broke_off_is_taken_up_again(hub, tmp_path):
-    hub.break_first = True
+def test_file_that_is_there_is_not_fetched_again(hub, tmp_path):
+    (tmp_path / "CH128NTR1.pth").write_bytes(CONTENT)
 
-    outcome = get(hub, "s2m2/s", tmp_path)
-    if outcome.returncode:  # or else the client tried again by itself
-        outcome = get(hub, "s2m2/s", tmp_path)
+    status, _, err = get(hub, tmp_path, sha256=RIGHT)
 
-    assert outcome.returncode == 0, outcome.stderr
+    assert status == 0, err
+    assert hub.asked_for == []
+
+
+def test_file_without_a_known_hash_is_said_not_to_be_verified(hub, tmp_path):
+    status, out, err = get(hub, tmp_path, sha256="")
+
+    assert status == 0, err
+    assert "not verified: its hash is not known" in out
+
+
+def test_interrupted_transfer_is_taken_up_again_by_the_next_call(hub, tmp_path):
+    hub.stalls = True
+    process = begin(hub, tmp_path, sha256=RIGHT)
+    deadline = time.monotonic() + 60
+    while not any(part.stat().st_size for part in tmp_path.glob("*.partial")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "stereo-depth models: interrupted"
+
+    status, _, err = get(hub, tmp_path, sha256=RIGHT)
+
+    assert status == 0, err
+    assert [file.name for file in tmp_path.iterdir()] == ["CH128NTR1.pth"]
     assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
     first, second = (int(request.rpartition(" ")[2]) for request in hub.asked_for)
     assert first == 0
     assert second > 0, "it began again"
 
 
-def test_file_that_is_not_the_published_one_is_named_with_both_hashes(hub, tmp_path):
-    outcome = get(hub, "lite_any_stereo/las2_s", tmp_path)
+def test_file_that_is_not_the_published_one_is_named_and_not_kept(hub, tmp_path):
+    for _ in range(2):
+        status, _, err = get(hub, tmp_path, name="lite_any_stereo/las2_s")
 
-    assert outcome.returncode == 1
-    assert outcome.stderr.splitlines()[-1].startswith("stereo-depth models: ")
-    assert hashlib.sha256(CONTENT).hexdigest()[:12] in outcome.stderr
-    assert find("lite_any_stereo/las2_s").sha256[:12] in outcome.stderr
+        assert status == 1
+        assert err.splitlines()[-1].startswith("stereo-depth models: ")
+        assert RIGHT[:12] in err
+        assert find("lite_any_stereo/las2_s").sha256[:12] in err
+        assert not list(tmp_path.iterdir())
+    assert len(hub.asked_for) == 2
 
 
 @pytest.mark.slow
 def test_hub_that_does_not_answer_leaves_the_link(hub, tmp_path):
     hub.url = "http://127.0.0.1:9"
 
-    outcome = get(hub, "s2m2/s", tmp_path)
+    status, _, err = get(hub, tmp_path)
 
-    assert outcome.returncode == 1
-    assert "https://huggingface.co/minimok/s2m2 by hand" in outcome.stderr
+    assert status == 1
+    assert "https://huggingface.co/minimok/s2m2 by hand" in err
 
 
-def test_missing_client_is_named_with_what_to_do_instead(monkeypatch):
+def test_missing_client_is_named_with_what_to_do_instead(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
 
     with pytest.raises(CheckpointError, match=r"pip install huggingface_hub, or .* CH128NTR1\.pth"):
-        fetch(find("s2m2/s"))
+        fetch(find("s2m2/s"), tmp_path)
 
 
 def test_every_published_file_says_where_it_is_and_on_what_terms():

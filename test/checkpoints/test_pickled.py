@@ -1,6 +1,7 @@
 """Reading a file runs nothing that it names."""
 
 import collections
+import datetime
 import io
 import os
 import pickle
@@ -165,9 +166,73 @@ def test_state_for_a_class_itself_changes_nothing(tmp_path):
     assert StandIn.path == ""
 
 
+def test_mapping_with_a_replaced_method_is_refused(tmp_path):
+    mapping = by_hand(b"ccollections\nOrderedDict\n)R", {"items": 1}, b"b")
+    write_zip(tmp_path / "net.pth", mapping)
+
+    with pytest.raises(CheckpointError, match="not what they claim to be"):
+        read_weights_file(tmp_path / "net.pth")
+
+
 def test_stand_ins_are_forgotten_after_reading(tmp_path):
     write_zip(tmp_path / "net.pth", by_hand(b"ctimm.layers\nMlp\n)\x81"))
     load_pickled(tmp_path / "net.pth")
 
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "net.pth", weights_only=True)
+
+
+def test_torch_with_a_hole_in_its_safe_loader_is_refused(tmp_path, monkeypatch):
+    torch.save({"weight": torch.ones(2)}, tmp_path / "net.pth")
+    monkeypatch.setattr(torch, "__version__", "2.9.1+cu128")
+
+    with pytest.raises(CheckpointError, match=r"CVE-2026-24747\); install torch 2\.10"):
+        load_pickled(tmp_path / "net.pth")
+
+
+def test_compressed_archive_is_not_opened(tmp_path):
+    torch.save({"weight": torch.zeros(1 << 20)}, tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
+        zipfile.ZipFile(tmp_path / "net.pth", "w", zipfile.ZIP_DEFLATED) as packed,
+    ):
+        for name in stored.namelist():
+            packed.writestr(name, stored.read(name))
+
+    with pytest.raises(CheckpointError, match="is a compressed archive"):
+        load_pickled(tmp_path / "net.pth")
+
+
+def test_one_wrong_bit_is_noticed(tmp_path):
+    torch.save({"weight": torch.full((64,), 1.5)}, tmp_path / "net.pth")
+    content = bytearray((tmp_path / "net.pth").read_bytes())
+    content[content.index(torch.full((64,), 1.5).numpy().tobytes()) + 1] ^= 1
+    (tmp_path / "net.pth").write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"is damaged: the checksum of '.*data/0' is wrong"):
+        load_pickled(tmp_path / "net.pth")
+
+
+def test_reason_is_given_without_advice_to_trust_the_file(tmp_path):
+    torch.save({"counts": collections.defaultdict(list, a=[1])}, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="cannot be read as weights") as caught:
+        load_pickled(tmp_path / "net.pth")
+
+    assert "weights_only" not in str(caught.value)
+
+
+def test_training_state_beside_the_weights_does_not_matter(tmp_path):
+    layer = torch.nn.Linear(2, 2)
+    optimiser = torch.optim.AdamW(layer.parameters())
+    content = {
+        "model": layer.state_dict(),
+        "optimizer": optimiser,
+        "torch": torch.torch_version.TorchVersion("2.4.1"),
+        "date": datetime.datetime(2025, 3, 1),
+    }
+    torch.save(content, tmp_path / "net.pth")
+
+    entries = read_weights_file(tmp_path / "net.pth").entries
+
+    assert entries.keys() == {"weight", "bias"}

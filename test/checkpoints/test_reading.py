@@ -196,3 +196,41 @@ def test_module_without_its_parts_is_damaged(tmp_path):
 
     with pytest.raises(CheckpointError, match="lacks _parameters"):
         read_weights_file(tmp_path / "net.pth")
+
+
+def test_file_that_holds_itself_is_read_to_its_end(tmp_path):
+    content = {"epoch": 1}
+    content["model"] = content
+    torch.save(content, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+def test_modules_that_hold_each_other_many_times_over_are_refused(tmp_path):
+    network = nn.Linear(1, 1)
+    for _ in range(60):
+        network = nn.Sequential(network, network)
+    torch.save(network, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="the pickled module holds itself"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [torch.ones(2, 2).to_sparse(), torch.empty(2, device="meta")],
+    ids=["sparse", "meta"],
+)
+def test_tensor_that_is_no_array_in_memory_is_refused(odd, tmp_path):
+    torch.save({"plain": torch.ones(64), "odd": odd}, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="'odd' is no plain tensor in memory"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+def test_file_that_claims_more_than_it_holds_is_refused(tmp_path):
+    torch.save({"weight": torch.ones(1).expand(1000, 1000)}, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="claims 4000000 bytes of weights in a file of"):
+        read_weights_file(tmp_path / "net.pth")

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 import torch
@@ -14,7 +15,8 @@ from stereo_depth_ros.checkpoints import (
     read_info,
     save_weights,
 )
-from stereo_depth_ros.checkpoints.detection import identify
+from stereo_depth_ros.checkpoints.detection import blueprint, identify, mismatch
+from stereo_depth_ros.checkpoints.detection import shapes_of as shapes_of_entries
 
 PUBLISHED = {  # of each fixture: network, variant, what is said beside the variant
     ("lite_any_stereo", "las1"): ("las1", {}),
@@ -308,3 +310,46 @@ def test_imported_file_whose_description_is_wrong_is_named(change, message, impo
 
     with pytest.raises(CheckpointError, match=message):
         load_weights(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x.to(torch.int64), "is torch.int64, but must be of floats"),
+        (lambda x: x > 0, "is torch.bool, but must be of floats"),
+        (lambda x: x.to(torch.complex64), "is torch.complex64, but must be of floats"),
+        (lambda x: x * float("nan"), "holds infinities or NaN"),
+    ],
+)
+def test_entries_that_are_no_finite_floats_are_refused(change, message, tmp_path):
+    def spoilt(entries):
+        key = next(k for k in entries if k.endswith("weight"))
+        entries[key] = change(entries[key])
+
+    with pytest.raises(CheckpointError, match=message):
+        import_weights(altered(tmp_path, spoilt), tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("network", "variant", "first", "second"),
+    [
+        ("foundation_stereo", "vits", r"(cnet\.layer\d\.0)\.downsample\.1\.", r"\1.norm3."),
+        ("smoe_stereo", "damv2_vits", r"\.lora_w_gate$", ".moe_layer.clean_gate"),
+        (
+            "smoe_stereo",
+            "damv2_vits",
+            r"\.(lora_A|lora_B|lora_adapter)\.(\d+)\.",
+            r".moe_layer.experts.\2.\1.",
+        ),
+    ],
+)
+def test_second_name_of_an_entry_does_as_well(network, variant, first, second):
+    shapes = shapes_of(network, variant)
+    renamed = {re.sub(first, second, key): shape for key, shape in shapes.items()}
+    assert len(renamed) < len(shapes)  # both were there
+
+    found, arguments = identify(renamed)
+    made = blueprint(found, arguments)
+
+    assert found == network
+    assert not mismatch(shapes_of_entries(made.state_dict()), made.own_entries(renamed))
