@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument("--learning-rate", type=float)
     recipe.add_argument("--seed", type=int)
     recipe.add_argument("--photos", metavar="DIR", help="photographs to use as textures too")
+    recipe.add_argument("--begin", metavar="FILE.safetensors", help="weights to begin from")
     recipe.add_argument("--validate-every", type=int, metavar="STEPS")
 
 

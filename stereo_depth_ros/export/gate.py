@@ -1,6 +1,7 @@
 """Refuse a graph that breaks the graph contract or holds what TensorRT mishandles.
 
-The rules on operators are those of TensorRT 8.5 to 11; a graph that passes needs no plugin.
+The rules on operators are those of TensorRT 8.6 to 11 and of TensorRT-RTX; a graph that passes
+needs no plugin. TensorRT 8.5 lacks LayerNormalization, and its parser says so.
 """
 
 from __future__ import annotations
@@ -231,7 +232,15 @@ def _problems(node: onnx.NodeProto, graph: _Graph) -> Iterator[tuple[str, str]]:
         case "Einsum":
             equation = attributes["equation"].decode().replace(" ", "")
             terms = equation.split("->")[0].split(",")
-            if "." in equation or any(len(set(term)) < len(term) for term in terms):
+            sizes: dict[str, set[int | None]] = {}
+            for term, name in zip(terms, node.input, strict=True):
+                for letter, side in zip(term, graph.shapes.get(name, ()), strict=False):
+                    sizes.setdefault(letter, set()).add(side)
+            if (
+                "." in equation
+                or any(len(set(term)) < len(term) for term in terms)
+                or any(len(known) > 1 for known in sizes.values())
+            ):
                 yield f"TensorRT before 10.12 refuses '{equation}'", "write it as MatMul"
         case "InstanceNormalization" if not 3 <= rank <= 5:
             yield f"TensorRT takes 3-D to 5-D, this is {rank}-D", "reshape around it"
@@ -241,6 +250,8 @@ def _problems(node: onnx.NodeProto, graph: _Graph) -> Iterator[tuple[str, str]]:
             k = node.input[1]
             if k in graph.constants and graph.value(k).item() >= 3840:
                 yield "TensorRT takes k below 3840", "select in two steps"
+            if attributes.get("sorted", 1) == 0:
+                yield "TensorRT gives sorted values only", "export with sorted=1"
         case "LayerNormalization" | "MaxPool" if len([o for o in node.output if o]) > 1:
             yield "TensorRT gives the first output only", "do without the others"
 

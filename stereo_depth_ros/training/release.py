@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
+from stereo_depth_ros.checkpoints.reading import sha256_of
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
@@ -53,7 +54,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
         "variant": network.variant,
         "summary": (
             f"Our own small network for {width}x{height} images on a CPU or a small GPU, trained "
-            f"on rendered scenes for {trainer.step} steps."
+            f"on rendered scenes for {trainer.step} steps{_begun(trainer.recipe)}."
         ),
         "licence": network.licence,
         "file": graph.name,
@@ -68,6 +69,12 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     path = folder / "lite.yaml"
     path.write_text(yaml.safe_dump(card, sort_keys=False, width=100))
     return path
+
+
+def _begun(recipe: Recipe) -> str:
+    if not recipe.begin:
+        return ""
+    return f", begun from {Path(recipe.begin).name} ({sha256_of(Path(recipe.begin))[:12]}…)"
 
 
 def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
@@ -99,7 +106,7 @@ def command(
             continue
         if isinstance(value, tuple):
             value = "x".join(map(str, value))
-        if field.name == "photos":
+        if field.name in ("photos", "begin"):
             value = Path(value).name
         words.append(f"--{field.name.replace('_', '-')} {shlex.quote(str(value))}")
     if size != (480, 640):

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.networks.lite import Lite, Matches
 from stereo_depth_ros.scenes.synthetic.textures import photographs
 from stereo_depth_ros.training.losses import loss
@@ -41,6 +42,7 @@ class Recipe:
     learning_rate: float = 1e-3
     seed: int = 0
     photos: str = ""  # a folder, empty for drawn textures alone
+    begin: str = ""  # weights to begin from, a .safetensors, empty for random ones
     validate_every: int = 500
 
     def __post_init__(self) -> None:
@@ -86,6 +88,11 @@ class Trainer:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
         self.network = Lite().to(self.device)
+        if recipe.begin:
+            weights, info = load_weights(Path(recipe.begin))
+            if info.network != Lite.name:
+                raise ValueError(f"{recipe.begin} holds weights of {info.network}, not of lite")
+            self.network.load_state_dict(weights.state_dict())
         self.average = Lite().to(self.device).eval()
         self.average.load_state_dict(self.network.state_dict())
         self.optimiser = torch.optim.AdamW(

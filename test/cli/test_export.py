@@ -12,6 +12,7 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
     reference_beside,
     run_self_test,
 )
+from stereo_depth_ros.export import agreement
 from stereo_depth_ros.networks import create_network
 
 SIZE = ["--size", "64x96"]
@@ -45,6 +46,22 @@ def test_exported_weights_carry_their_terms_and_agree_with_pytorch(weights, tmp_
     found = metadata(path)
     assert (found["licence"], found["commercial"]) == ("CC-BY-NC-4.0", "false")
     assert (found["weights_sha256"], found["max_disparity"]) == ("abc123", "96")
+
+
+def test_graph_that_answers_otherwise_is_not_kept_and_the_old_one_stays(
+    weights, tmp_path, capsys, monkeypatch
+):
+    path = tmp_path / "lite.onnx"
+    path.write_bytes(b"an older graph")
+    right = agreement.disparity_of
+    monkeypatch.setattr(agreement, "disparity_of", lambda *arguments: right(*arguments) + 1)
+
+    status = cli.main(["export", "lite", "--weights", weights, *SIZE, "-o", str(path)])
+
+    assert status == 1
+    assert "answers otherwise than PyTorch (median 1 px" in capsys.readouterr().err
+    assert path.read_bytes() == b"an older graph"
+    assert {file.name for file in tmp_path.iterdir()} == {"lite.onnx", "lite.safetensors"}
 
 
 def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(weights, tmp_path):

@@ -32,9 +32,18 @@ FIXTURES = {
     "smoe_stereo/damv2_vitl": "damv2_vitb",
 }
 VARIANTS = [
-    pytest.param(variant, marks=[pytest.mark.slow] if variant in SLOW else [])
+    pytest.param((variant, {}), id=variant, marks=[pytest.mark.slow] if variant in SLOW else [])
     for name, variants in list_networks().items()
     for variant in (f"{name}/{variant}" for variant in variants)
+]
+SETTINGS = [
+    pytest.param((variant, config), id=f"{variant} {' '.join(config)}", marks=pytest.mark.slow)
+    for variant, config in [
+        ("s2m2/s_neg", {}),
+        ("smoe_stereo/damv2_vits_noselect", {}),
+        ("foundation_stereo/vits_md416", {}),  # attention over the heads
+        ("foundation_stereo/vits", {"hierarchical": True, "max_disparity": 64}),
+    ]
 ]
 
 
@@ -49,13 +58,15 @@ def recorded_weights(variant):
     return {"seed": entry["seed"], "scale": entry["weight_scale"]}
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
+@pytest.fixture(scope="module", params=VARIANTS + SETTINGS)
 def network(request):
-    name, variant = request.param.split("/")
+    path, config = request.param
+    name, variant = path.split("/")
     with torch.device("meta"):
         iterates = create_network(name, variant).iterations is not None
-    config = {"iterations": ITERATIONS} if iterates else {}
-    return load_filled(create_network(name, variant, **config), **recorded_weights(request.param))
+    if iterates:
+        config = {**config, "iterations": ITERATIONS}
+    return load_filled(create_network(name, variant, **config), **recorded_weights(path))
 
 
 def test_fp32_graph_agrees_with_pytorch(network, tmp_path):

@@ -152,6 +152,8 @@ CONSTANTS = [
     constant("spots", [[0, 0, 0, 0]]),
     constant("update", np.ones(1, np.float32)),
     constant("squares", np.zeros((1, 2, 2, 2), np.float32)),
+    constant("square", np.zeros((1, 1, 2, 2), np.float32)),
+    constant("one", [1]),
     constant("volume", np.zeros((1, 2, 2, 2, 3), np.float32)),
     constant("points", np.zeros((1, 1, 1, 1, 3), np.float32)),
     constant("table", np.zeros((2, 3), np.float32)),
@@ -185,6 +187,14 @@ MISHANDLED = {
     "diagonal": (
         node("Einsum", ["squares"], ["x"], equation="abii->abi"),
         "refuses 'abii->abi'",
+    ),
+    "broadcast": (
+        node("Einsum", ["squares", "square"], ["x"], equation="abij,abjk->abik"),
+        "refuses 'abij,abjk->abik'",
+    ),
+    "unsorted_TopK": (
+        node("TopK", ["three", "one"], ["x", "y"], sorted=0),
+        "sorted values only",
     ),
     "2D_InstanceNormalization": (
         node("InstanceNormalization", ["table", "three", "three"], ["x"]),

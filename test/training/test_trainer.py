@@ -1,6 +1,7 @@
 """Training end to end, on scenes of 64x96 px."""
 
 import argparse
+import hashlib
 import shlex
 from dataclasses import replace
 from itertools import pairwise
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from stereo_depth_ros.checkpoints import load_weights
+from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.model_card import load_model_card
+from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.training import stream, trainer
 from stereo_depth_ros.training.release import RealPairs, command, release
@@ -325,3 +327,36 @@ def test_command_says_the_whole_recipe(recipe):
 
 def test_command_of_the_defaults_is_short():
     assert command(Recipe(), 1, (480, 640)) == "stereo-depth train lite -o lite_run"
+
+
+def test_run_can_begin_from_earlier_weights(finished, tmp_path):
+    earlier, card = finished[0], finished[3]
+    recipe = replace(RECIPE, steps=1, begin=str(card.with_suffix(".safetensors")))
+
+    run = Trainer(recipe, tmp_path)
+
+    for network in (run.network, run.average):
+        for key, value in network.state_dict().items():
+            torch.testing.assert_close(value, earlier.average.state_dict()[key])
+    assert "--begin lite.safetensors" in command(recipe, 1, (480, 640))
+
+
+def test_card_says_what_a_run_began_from(finished, tmp_path):
+    card = finished[3]
+    recipe = replace(RECIPE, steps=1, begin=str(card.with_suffix(".safetensors")))
+    run, _, _ = trained(recipe, tmp_path)
+
+    summary = load_model_card(str(release(run, (64, 96)))).summary
+
+    digest = hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
+    assert f"for 1 steps, begun from lite.safetensors ({digest[:12]}…)" in summary
+
+
+def test_weights_of_another_network_are_refused_to_begin_from(tmp_path):
+    info = WeightsInfo("lite_any_stereo", "las1")
+    save_weights(
+        tmp_path / "las.safetensors", create_network("lite_any_stereo", "las1").state_dict(), info
+    )
+
+    with pytest.raises(ValueError, match="holds weights of lite_any_stereo, not of lite"):
+        Trainer(replace(RECIPE, begin=str(tmp_path / "las.safetensors")), tmp_path / "run")
