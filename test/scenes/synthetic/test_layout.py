@@ -57,6 +57,15 @@ def test_disparities_stay_within_the_range_that_is_trained_for(many):
     assert nearest.min() < 0.3 * LARGEST_DISPARITY
 
 
+def test_large_disparities_are_not_rare(many):
+    share = torch.cat([batch.disparity for batch in many]) / WIDTH
+
+    # 64, 96 and 128 px of 640.
+    assert (share > 0.1).float().mean() > 0.12
+    assert (share > 0.15).float().mean() > 0.05
+    assert (share > 0.2).float().mean() > 0.01
+
+
 def test_images_are_colours(many):
     for batch in many:
         for image in (batch.left, batch.right):

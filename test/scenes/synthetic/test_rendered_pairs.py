@@ -179,6 +179,23 @@ def test_right_view_shows_a_card_further_left_by_its_disparity(bank):
     assert columns(right) == [40, 69]
 
 
+@pytest.mark.parametrize("disparity", [19.75, 20.0, 20.25, 20.4, 20.5])
+def test_silhouettes_lie_at_fractions_of_a_pixel(disparity, bank):
+    plain = TextureBank([np.full((512, 512, 3), 128, np.uint8)] * 4)
+    what = scene(FOCAL, planes=wall(5.0), cards=facing(disparity, 60, 90))
+    what.materials.tint[:, 0] = 0.1  # of the wall
+    left, right, _, _ = maps(shown(what, plain))
+
+    def edges(image, middle):
+        red = image[HEIGHT // 2, :, 0]
+        cover = (red - red[0]) / (red[middle] - red[0])
+        return middle - cover[:middle].sum(), middle + cover[middle:].sum()
+
+    for seen, there in zip(edges(left, 75), edges(right, 55), strict=True):
+        # Three rays a pixel place an edge to a sixth of it.
+        assert abs(seen - there - disparity) < 1 / 6 + 0.01
+
+
 def test_order_of_the_surfaces_does_not_matter(bank):
     near, far = facing(20.0, 60, 90), facing(10.0, 40, 80)
 
