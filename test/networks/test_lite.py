@@ -131,6 +131,8 @@ def certain_of(candidate, **config):
         network.refinement.sharpness.zero_()
         network.refinement.score.weight.zero_()
         network.refinement.score.bias.zero_()
+        network.shift.weight.zero_()
+        network.shift.bias.zero_()
         network.score.weight.zero_()
         network.score.bias.fill_(0)[candidate] = 100
     return network
@@ -155,6 +157,16 @@ def test_candidates_stand_for_steps_of_a_full_size_disparity(max_disparity, cand
     disparity = network(*pair(64, 96)).disparity
 
     torch.testing.assert_close(disparity, torch.full_like(disparity, float(expected)))
+
+
+@torch.inference_mode()
+def test_disparity_can_lie_between_candidates_by_a_learned_shift():
+    network = certain_of(10)
+    network.shift.bias.fill_(0.25)
+
+    disparity = network(*pair(64, 96)).disparity
+
+    torch.testing.assert_close(disparity, torch.full_like(disparity, 41.0))
 
 
 @pytest.mark.parametrize("max_disparity", [16, 64, 100, SPAN, 384])

@@ -99,7 +99,7 @@ def assert_close(got, golden, about, name):
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_keys_and_shapes_are_the_published_ones(variant):
     with torch.device("meta"):
-        state = s2m2.create(variant).state_dict()
+        state = create_network("s2m2", variant).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == Fixture("s2m2", variant).shapes

@@ -41,7 +41,7 @@ def test_disparity_term_is_quadratic_at_first_and_then_linear(error, smooth):
     terms = loss(answer(20.0 + error), full(20.0))
 
     assert float(terms["disparity"]) == pytest.approx(0.3 * smooth)
-    assert float(terms["half"]) == pytest.approx(0.2 * smooth)
+    assert float(terms["half"]) == pytest.approx(0.3 * smooth)
 
 
 @pytest.mark.parametrize(
