@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.share import share_directory
 
 
@@ -53,7 +53,7 @@ class ModelCard:
                 "the path of an exported .onnx file as the model"
             )
         if self.sha256:
-            actual = hashlib.sha256(self.file.read_bytes()).hexdigest()
+            actual = sha256_of(self.file)
             if actual != self.sha256.lower():
                 raise ModelError(
                     f"model '{self.name}': {self.file} is altered or truncated (sha256 "

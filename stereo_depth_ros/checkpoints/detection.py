@@ -8,9 +8,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.checkpoints.reading import shapes_of
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.registry import MODULES
 
@@ -56,11 +56,6 @@ def blueprint(network: str, arguments: Mapping[str, Any]) -> StereoNetwork:
     """Return a network without making its weights."""
     with torch.device("meta"):
         return create_network(network, **arguments)
-
-
-def shapes_of(entries: Mapping[str, Tensor]) -> Shapes:
-    """Return the shapes of a state dict's entries."""
-    return {key: tuple(value.shape) for key, value in entries.items()}
 
 
 def mismatch(expected: Shapes, actual: Shapes) -> str:

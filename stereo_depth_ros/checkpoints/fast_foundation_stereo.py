@@ -35,7 +35,7 @@ def completed(
             "this is not the authors' whole module, so strides, activations and heads are taken "
             "to be those of the released network"
         )
-    if _is_unnormalised(file):
+    if SOURCES["20-30-48"].is_of(file.sha256):  # known to keep its features' lengths
         structure["normalise"] = False
     elif attributes.get("", {}).get("normalize") is None and "structure.normalise" not in told:
         notes.append(
@@ -44,9 +44,3 @@ def completed(
             "--set structure.normalise=false"
         )
     return {**arguments, "structure": structure}, tuple(notes)
-
-
-def _is_unnormalised(file: WeightsFile) -> bool:
-    """Tell whether it is a published file whose correlated features are known to keep lengths."""
-    known = SOURCES["20-30-48"].sha256
-    return file.sha256.startswith(known)

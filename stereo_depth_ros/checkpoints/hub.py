@@ -7,7 +7,7 @@ from pathlib import Path
 
 from stereo_depth_ros.checkpoints.detection import network_module
 from stereo_depth_ros.checkpoints.error import CheckpointError
-from stereo_depth_ros.checkpoints.reading import sha256_of
+from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.networks.registry import MODULES
 from stereo_depth_ros.networks.source import Source
 
@@ -48,7 +48,7 @@ def fetch(source: Source, folder: Path) -> Path:
         When it cannot be fetched, or is not the file that was published.
     """
     target = folder / Path(source.file).name
-    if target.is_file() and source.sha256 and _differs(target, source) is None:
+    if target.is_file() and source.is_of(sha256_of(target)):
         return target
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -77,7 +77,8 @@ def fetch(source: Source, folder: Path) -> Path:
             f"cannot fetch {source.file} from {source.hub}: {error}; try again, or fetch it from "
             f"{source.url} by hand"
         ) from error
-    if actual := _differs(partial, source):
+    actual = sha256_of(partial)
+    if source.sha256 and not source.is_of(actual):
         partial.unlink()
         raise CheckpointError(
             f"{source.file} of {source.hub} is not the file known to be published (sha256 "
@@ -86,9 +87,3 @@ def fetch(source: Source, folder: Path) -> Path:
         )
     partial.replace(target)
     return target
-
-
-def _differs(file: Path, source: Source) -> str | None:
-    """Return the hash of ``file`` where it is not that of the published one."""
-    actual = sha256_of(file)
-    return None if actual.startswith(source.sha256) else actual

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from stereo_depth_ros.checkpoints.module_tree import (
     state_dict_of,
 )
 from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
+from stereo_depth_ros.file_hash import sha256_of
 
 _HOLDERS = ("model", "state_dict")  # entries of a file that hold the state dict
 _DEEPEST = 4  # of these one in another
@@ -46,7 +46,12 @@ class WeightsFile:
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The entries' shapes."""
-        return {key: tuple(value.shape) for key, value in self.entries.items()}
+        return shapes_of(self.entries)
+
+
+def shapes_of(entries: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a state dict's entries."""
+    return {key: tuple(value.shape) for key, value in entries.items()}
 
 
 def read_weights_file(path: Path) -> WeightsFile:
@@ -128,15 +133,6 @@ def _what_else(head: bytes) -> str:
             "or save it again with torch.save of torch 1.6 or newer"
         )
     return "is neither a torch.save file nor .safetensors; see stereo-depth import --help"
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _unwrapped(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:

@@ -17,11 +17,10 @@ from stereo_depth_ros.checkpoints.detection import (
     identify,
     mismatch,
     network_module,
-    shapes_of,
 )
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.module_tree import check_attributes
-from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file
+from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.source import Source
 
@@ -197,7 +196,7 @@ def _source(network: str, variant: str, sha256: str) -> tuple[Source, tuple[str,
     """Return where a file came from, going by its hash or else its variant, and any doubt."""
     sources = network_module(network).SOURCES
     for source in sources.values():
-        if source.sha256 and sha256.startswith(source.sha256):
+        if source.is_of(sha256):
             return source, ()
     if variant not in sources:
         strictest = min(sources.values(), key=lambda source: source.commercial)

@@ -57,6 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     network, metadata = _network(arguments)
     height, width = arguments.size
     output = arguments.output
+    left, right = rendered_pair(height, width)
+    agreement = training_layer("export.agreement")
+    expected = agreement.disparity_of(network, left, right)
     untried = output.with_name(f"{output.stem}.untried.onnx")
     export.export_onnx(
         network, height, width, untried, precision=arguments.precision, metadata=metadata
@@ -65,9 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"licence of the weights: {metadata['licence']}")
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
-    left, right = rendered_pair(height, width)
-    agreement = training_layer("export.agreement")
-    expected = agreement.disparity_of(network, left, right)
     try:
         found = agreement.compare(untried, left, right, expected)
         if not found.median <= _FARTHEST:

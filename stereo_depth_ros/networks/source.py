@@ -21,3 +21,7 @@ class Source:
     size: int | None = None
     sha256: str = ""
     hub: str = ""
+
+    def is_of(self, sha256: str) -> bool:
+        """Tell whether a file of that hash is known to be this one."""
+        return bool(self.sha256) and sha256.startswith(self.sha256)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,12 +10,12 @@ from typing import Any
 import yaml
 
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
-from stereo_depth_ros.checkpoints.reading import sha256_of
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import COLUMNS, confidence_medians, medians
 from stereo_depth_ros.export import export_onnx
+from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.training.trainer import Recipe, Trainer
 from stereo_depth_ros.training.validation import Validation
 
@@ -58,7 +57,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
         ),
         "licence": network.licence,
         "file": graph.name,
-        "sha256": hashlib.sha256(graph.read_bytes()).hexdigest(),
+        "sha256": sha256_of(graph),
         "command": command(trainer.recipe, trainer.processes, size, pairs),
         "measured": {
             "on": "12 rendered pairs that training never saw, means over all pixels",

@@ -10,7 +10,8 @@ from networks.generator import stereo_pair
 from networks.parity import Fixture, as_tensor
 
 from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
-from stereo_depth_ros.checkpoints.reading import read_weights_file, sha256_of
+from stereo_depth_ros.checkpoints.reading import read_weights_file
+from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.networks import fast_foundation_stereo as ffs
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,

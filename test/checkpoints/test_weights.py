@@ -16,7 +16,7 @@ from stereo_depth_ros.checkpoints import (
     save_weights,
 )
 from stereo_depth_ros.checkpoints.detection import blueprint, identify, mismatch
-from stereo_depth_ros.checkpoints.detection import shapes_of as shapes_of_entries
+from stereo_depth_ros.checkpoints.reading import shapes_of as shapes_of_entries
 
 PUBLISHED = {  # of each fixture: network, variant, what is said beside the variant
     ("lite_any_stereo", "las1"): ("las1", {}),

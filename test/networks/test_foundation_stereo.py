@@ -38,7 +38,7 @@ def build(fixture, **config):
     weights = fill(fixture.shapes, fixture.info["seed"])
     for alias, name in fixture.info["aliases"].items():
         weights[alias] = weights[name]
-    network.load_state_dict({key: torch.from_numpy(x) for key, x in published(weights).items()})
+    network.load_state_dict({key: torch.from_numpy(x) for key, x in weights.items()})
     return network.eval()
 
 

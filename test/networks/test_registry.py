@@ -8,6 +8,8 @@ import torch
 from generator import stereo_pair
 from parity import DATA, as_tensor
 
+from stereo_depth_ros.checkpoints.detection import blueprint
+from stereo_depth_ros.checkpoints.reading import shapes_of
 from stereo_depth_ros.networks import NetworkError, create_network, list_networks
 
 # Its structure is a recording's alone, and comes with the file that it is read from.
@@ -28,18 +30,13 @@ SMALLEST = [
 ]
 
 
-def made(name, variant, **config):
-    with torch.device("meta"):
-        return create_network(name, variant, **config)
-
-
 @pytest.mark.parametrize(("name", "variant"), RECORDED)
 def test_recorded_names_build_what_was_recorded(name, variant):
     recorded = json.loads((DATA / name / f"{variant}.shapes.json").read_text())
 
-    network = made(name, variant)
+    network = blueprint(name, {"variant": variant})
 
-    own = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    own = shapes_of(network.state_dict())
     assert own == network.own_entries({key: tuple(shape) for key, shape in recorded.items()})
 
 
@@ -53,7 +50,7 @@ def test_recorded_names_build_what_was_recorded(name, variant):
     ],
 )
 def test_recorded_names_stand_for_their_settings(name, variant, settings):
-    network = made(name, variant)
+    network = blueprint(name, {"variant": variant})
 
     assert network.variant in list_networks()[name]
     for key, value in settings.items():
@@ -61,7 +58,9 @@ def test_recorded_names_stand_for_their_settings(name, variant, settings):
 
 
 def test_settings_given_beside_a_recorded_name_count():
-    assert made("s2m2", "s_neg", allow_negative=False).allow_negative is False
+    network = blueprint("s2m2", {"variant": "s_neg", "allow_negative": False})
+
+    assert network.allow_negative is False
 
 
 @pytest.mark.parametrize(

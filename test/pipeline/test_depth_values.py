@@ -1,6 +1,7 @@
 """What depth, disparity and confidence say, value by value."""
 
 import numpy as np
+import pytest
 from fakes import FixedEngine, TrueEngine, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import depths, process, seeing
@@ -33,20 +34,23 @@ def test_rendered_truth_comes_out_as_depth(yard):
     assert np.isposinf(result.depth[~in_range]).all()
 
 
-def test_far_is_plus_inf_near_is_minus_inf_unsure_is_nan():
+@pytest.fixture
+def ranged():
+    """Too near, in range, too far and infinitely far side by side; the upper rows are unsure."""
     camera = make_camera()
     depth = depths(camera, 0.3, 2.0, 20.0, np.inf)
     confidence = np.ones_like(depth)
     confidence[:24] = 0
+    return process(seeing(camera, depth, confidence), camera, min_depth=0.5, max_depth=10.0)
 
-    result = process(seeing(camera, depth, confidence), camera, min_depth=0.5, max_depth=10.0)
 
-    near, fine, far, infinite = np.split(result.depth[24:], 4, axis=1)
+def test_far_is_plus_inf_near_is_minus_inf_unsure_is_nan(ranged):
+    near, fine, far, infinite = np.split(ranged.depth[24:], 4, axis=1)
     assert np.isneginf(near).all()
     assert_allclose(fine, 2.0, atol=1e-3)
     assert np.isposinf(far).all()
     assert np.isposinf(infinite).all()
-    assert np.isnan(result.depth[:24]).all()
+    assert np.isnan(ranged.depth[:24]).all()
 
 
 def test_limits_themselves_are_in_range():
@@ -58,18 +62,11 @@ def test_limits_themselves_are_in_range():
     assert np.isfinite(depth).all()
 
 
-def test_depth_mm_is_zero_without_a_measurement_in_range():
-    camera = make_camera()
-    depth = depths(camera, 0.3, 2.0, 20.0, np.inf)
-    confidence = np.ones_like(depth)
-    confidence[:24] = 0
-
-    result = process(seeing(camera, depth, confidence), camera, min_depth=0.5, max_depth=10.0)
-
-    expected = np.zeros(depth.shape, np.uint16)
+def test_depth_mm_is_zero_without_a_measurement_in_range(ranged):
+    expected = np.zeros(ranged.depth.shape, np.uint16)
     expected[24:, 16:32] = 2000
-    assert result.depth_mm.dtype == np.uint16
-    assert_array_equal(result.depth_mm, expected)
+    assert ranged.depth_mm.dtype == np.uint16
+    assert_array_equal(ranged.depth_mm, expected)
 
 
 def test_millimetres_are_rounded_to_the_nearest():

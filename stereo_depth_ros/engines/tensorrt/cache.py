@@ -24,10 +24,11 @@ from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.builder import REVISION
 from stereo_depth_ros.engines.tensorrt.device import Device, board
-from stereo_depth_ros.engines.tensorrt.graph import Graph, digest
+from stereo_depth_ros.engines.tensorrt.graph import Graph
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.self_test import SelfTest
 from stereo_depth_ros.engines.tensorrt.versions import MODULES, Runtime
+from stereo_depth_ros.file_hash import sha256_of
 
 _PLAN, _SIDECAR, _PART, _TIMINGS, _REFERENCE = ".engine", ".json", ".part", ".timings", ".npz"
 _POLL_S = 0.2
@@ -133,7 +134,7 @@ def why_useless(file: EngineFile | EngineDamaged, machine: Mapping[str, Any]) ->
         return f"failed its self-test: {file.self_test}"
     changes = differences(file.sidecar["key"], machine)
     graph = Path(file.sidecar["graph"]["file"])
-    if graph.is_file() and digest(graph) != file.sidecar["key"]["graph"]:
+    if graph.is_file() and sha256_of(graph) != file.sidecar["key"]["graph"]:
         changes.append(f"{graph} has changed since")
     return "; ".join(changes)
 
@@ -189,7 +190,7 @@ def read_engine(path: Path) -> EngineFile:
     if file.proven is False and not path.exists():
         return file  # refused, its numbers kept so that it is not built again
     try:
-        size, found = path.stat().st_size, digest(path)
+        size, found = path.stat().st_size, sha256_of(path)
     except OSError as error:
         raise EngineDamaged(f"{path} cannot be read: {error.strerror}") from error
     if size != sidecar["plan"]["bytes"]:
@@ -283,7 +284,7 @@ class EngineCache:
                 "height": graph.height,
                 "width": graph.width,
             },
-            "plan": {"sha256": digest(part), "bytes": part.stat().st_size},
+            "plan": {"sha256": sha256_of(part), "bytes": part.stat().st_size},
             "build": {**build, "time": time.strftime("%Y-%m-%d %H:%M:%S")},
             "self_test": None,
         }

@@ -5,7 +5,6 @@ Weights are skipped, so that a file of any size takes milliseconds per thousand 
 
 from __future__ import annotations
 
-import hashlib
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
+from stereo_depth_ros.file_hash import sha256_of
 
 MIXED_SUFFIX = ".mixed.onnx"
 
@@ -56,16 +56,7 @@ class Graph:
     @cached_property
     def sha256(self) -> str:
         """Of the file, read when first asked for."""
-        return digest(self.path)
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of the file at ``path`` in hexadecimal."""
-    found = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+        return sha256_of(self.path)
 
 
 def read_graph(path: Path) -> Graph:

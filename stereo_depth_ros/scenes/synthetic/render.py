@@ -53,14 +53,12 @@ def render(
     windows = [_windows(scenes, height, width, origin) for origin in (0.0, 1.0)]
     scenes = scenes.to(torch.device(device))
     surfaces = _Table(scenes)
-    hits = [
-        _cast(scenes, _view(scenes, height, width, origin), window)
-        for origin, window in zip((0.0, 1.0), windows, strict=True)
-    ]
-    images = []
-    for origin, window, hit in zip((0.0, 1.0), windows, hits, strict=True):
+    hits, images = [], []
+    for origin, window in zip((0.0, 1.0), windows, strict=True):
         view = _view(scenes, height, width, origin)
+        hit = _cast(scenes, view, window)
         image = _shade(scenes, surfaces, bank, view, hit)
+        hits.append(hit)
         images.append(_with_smooth_silhouettes(image, hit.surface, scenes, view, window))
     left, right = hits
     return RenderedBatch(
