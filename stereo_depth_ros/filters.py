@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+_BLACK, _STAINED_BLACK = 2, 8
+"""Grey levels of black, and of black that JPEG has stained."""
+
 
 def confident(confidence: np.ndarray, threshold: float) -> np.ndarray:
     """Keep pixels of ``confidence`` (H, W) above ``threshold``; 0 itself always means unknown."""
@@ -75,22 +78,54 @@ def inside_polygon(polygon: Sequence[float], height: int, width: int) -> np.ndar
     return mask.astype(bool)
 
 
+def not_black_border(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Keep what shows something: all but the uniform black that frames both views.
+
+    ``left`` and ``right`` are (H, W, 3) uint8. Rectification and cropping leave such borders,
+    straight or curved; compression stains them near their edges.
+    """
+    height, width = left.shape[:2]
+    dark = _darker(left, right, _STAINED_BLACK)
+    frame = np.zeros((height, width), bool)
+    frame[[0, -1]] = frame[:, [0, -1]] = True
+    if not dark[frame].any():
+        return np.ones((height, width), bool)
+    count, regions = cv2.connectedComponents(dark, connectivity=4)
+    size = np.bincount(regions.ravel(), minlength=count)
+    black = np.bincount(regions[_darker(left, right, _BLACK) > 0], minlength=count)
+    border = np.zeros(count, bool)
+    border[regions[frame]] = True
+    border &= 2 * black > size
+    border[0] = False
+    return ~border[regions]
+
+
+def _darker(left: np.ndarray, right: np.ndarray, level: int) -> np.ndarray:
+    """Return 255 where every channel of both images is at most ``level``, else 0, (H, W) uint8."""
+    dark = [cv2.inRange(image, (0, 0, 0), (level,) * 3) for image in (left, right)]
+    return cv2.bitwise_and(*dark)
+
+
 def blend_over_time(
     disparity: np.ndarray,
     image: np.ndarray,
-    previous_disparity: np.ndarray,
-    previous_image: np.ndarray,
+    valid: np.ndarray,
+    previous: tuple[np.ndarray, np.ndarray, np.ndarray],
     gain: float,
     max_change: float = 8.0,
     max_step: float = 1.0,
 ) -> np.ndarray:
     """Smooth flicker where nothing moved: previous + ``gain`` * (new - previous).
 
-    Only pixels whose grey level (``image``, (H, W) uint8) changed by at most ``max_change`` and
-    whose disparity changed by at most ``max_step`` px are blended; others take the new value at
-    once. A blended pixel lags by about ``1 / gain - 1`` frames.
+    ``image`` is grey, (H, W) uint8, ``valid`` (H, W) bool says where the disparity is no guess,
+    and ``previous`` holds all three of the frame before. Only pixels valid in both frames, whose
+    grey level changed by at most ``max_change`` and whose disparity by at most ``max_step`` px,
+    are blended; others take the new value at once. A blended pixel lags by about ``1 / gain - 1``
+    frames.
     """
+    previous_disparity, previous_image, previous_valid = previous
     still = cv2.absdiff(image, previous_image) <= max_change
+    still &= valid & previous_valid
     still &= np.abs(disparity - previous_disparity) <= max_step
     blended = previous_disparity + np.float32(gain) * (disparity - previous_disparity)
     return np.where(still, blended, disparity)

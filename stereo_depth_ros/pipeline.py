@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import enum
-import time
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from math import ceil
 
 import cv2
@@ -16,63 +12,40 @@ from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
 from stereo_depth_ros.fit import Fit, resized_nearest
+from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.rectification import RectificationMap
+from stereo_depth_ros.same_view import Views, compare_views
 from stereo_depth_ros.settings import Settings
-
-
-class Output(enum.Enum):
-    """What a pipeline can make of a frame."""
-
-    DEPTH = "depth"
-    DEPTH_MM = "depth_mm"
-    DISPARITY = "disparity"
-    CONFIDENCE = "confidence"
-    POINTS = "points"
-    FREE_SPACE = "free_space"
+from stereo_depth_ros.stage_times import timed
+from stereo_depth_ros.stereo_result import Output, StereoResult, make_outputs
 
 
 class FrameError(ValueError):
     """A frame that cannot be processed; the text names the cause and the cure."""
 
 
-@dataclass
-class StereoResult:
-    """What came of one pair. Arrays are (H, W) of the output size unless said otherwise.
+class StereoPipeline:
+    """Runs one engine on frames of any size; ``settings`` may be replaced between frames.
 
-    ``camera`` is the geometry of these images and ``max_disparity`` the largest disparity in px
-    that was considered, less the principal-point offset. ``matched`` (float32, px, finite) and
-    ``certainty`` (float32, 0..1) are the engine's answer, ``known`` (bool) what the filters left of
-    it. Of the rest, what was not asked for is None: ``depth`` float32 m (REP 117: NaN unknown,
-    +Inf too far, -Inf too near), ``depth_mm`` uint16 (0 unknown or out of limits), ``disparity``
-    float32 px less the principal-point offset (-1 unknown), ``confidence`` float32 (NaN unknown),
-    ``points`` (H, W, 4) float32 x y z in m and packed 0x00RRGGBB, NaN where there is none,
-    ``free_space`` (N, 3) float32 m. ``settings`` are those it was made with; ``seconds`` is the
-    time that each stage took.
+    With a ``monitor`` nothing is made of pairs that can only give wrong depth.
     """
 
-    camera: StereoCamera
-    settings: Settings
-    max_disparity: float
-    image: np.ndarray
-    matched: np.ndarray
-    certainty: np.ndarray
-    known: np.ndarray
-    depth: np.ndarray | None = None
-    depth_mm: np.ndarray | None = None
-    disparity: np.ndarray | None = None
-    confidence: np.ndarray | None = None
-    points: np.ndarray | None = None
-    free_space: np.ndarray | None = None
-    seconds: dict[str, float] = field(default_factory=dict)
-
-
-class StereoPipeline:
-    """Runs one engine on frames of any size; ``settings`` may be replaced between frames."""
-
-    def __init__(self, engine: Engine, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings | None = None,
+        monitor: PairMonitor | None = None,
+    ) -> None:
         self.engine = engine
         self.settings = settings or Settings()
-        self._previous: tuple[np.ndarray, np.ndarray] | None = None
+        self.monitor = monitor
+        self._previous: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self._stream: object = None
+        self._restarts = 0
+
+    def restart(self) -> None:
+        """Let the next frame be the first of a new stream; may be called from any thread."""
+        self._restarts += 1
 
     def process(
         self,
@@ -89,27 +62,33 @@ class StereoPipeline:
         Raises
         ------
         FrameError
-            When the sizes of images and camera differ.
+            When the sizes of images and camera differ, or the monitor refuses the pair.
         EngineError
             When the engine fails.
         """
         _check_sizes(left, right, camera)
         seconds: dict[str, float] = {}
         settings = self.settings
+        self._forget_other_streams(camera)
+        with timed(seconds, "compare"):
+            # Before rectification, which makes two different views of one image.
+            views = compare_views(left, right)
         if rectify is not None:
-            with _timed(seconds, "rectify"):
+            with timed(seconds, "rectify"):
                 left, right = rectify[0](left), rectify[1](right)
+        if self.monitor is not None:
+            self._refuse_wrong_pairs(self.monitor, views, left, right, camera, seconds)
         spec = self.engine.spec
         verge, fit = self._plan(camera)
         at_input = settings.output_resolution == "input"
-        with _timed(seconds, "fit"):
+        with timed(seconds, "fit"):
             small_left = fit.shrink(_extended(left, verge, 0))
             left_input = fit.pad(small_left)
             right_input = fit.pad(fit.shrink(_extended(right, 0, verge)))
-        with _timed(seconds, "inference"):
+        with timed(seconds, "inference"):
             disparity, confidence = self.engine.infer(left_input, right_input)
             back = self._right_view(left_input, right_input) if settings.lr_check else None
-        with _timed(seconds, "filters"):
+        with timed(seconds, "filters"):
             disparity, confidence = fit.crop(disparity), fit.crop(confidence)
             known = filters.confident(confidence, settings.confidence_threshold)
             known &= np.isfinite(disparity)
@@ -125,15 +104,18 @@ class StereoPipeline:
                 image = small_left[:, margin:]
             disparity = disparity[:, margin:] - np.float32(verge * scale)
             confidence, known = confidence[:, margin:], known[:, margin:]
+            output_camera = self.output_camera(camera, settings)
+            evidence = filters.not_black_border(left, right)
             if rectify is not None:
-                inside = rectify[0].inside
-                known = known & (
-                    inside if at_input else resized_nearest(inside, *known.shape[::-1])
-                )
-            disparity = self._over_time(disparity, image, settings.temporal_gain)
-            known = _filtered(disparity, known, settings)
+                evidence &= rectify[0].inside
+            if not at_input:
+                evidence = resized_nearest(evidence, *known.shape[::-1])
+            if views in (Views.SAME, Views.INDISTINCT):
+                # Where nothing shows parallax, none is no proof of distance.
+                evidence &= output_camera.depth(disparity) <= settings.max_depth
+            confidence, known = np.where(evidence, confidence, np.float32(0)), known & evidence
+            disparity, known = self._filter(disparity, known, image, settings)
         search = (spec.max_disparity or fit.inner_width / 3) * scale / fit.scale
-        output_camera = self.output_camera(camera, settings)
         result = StereoResult(
             camera=output_camera,
             settings=settings,
@@ -144,8 +126,32 @@ class StereoPipeline:
             known=known,
             seconds=seconds,
         )
-        _make(result, wanted)
+        make_outputs(result, wanted)
         return result
+
+    def _forget_other_streams(self, camera: StereoCamera) -> None:
+        """Forget earlier frames unless they came through the same camera, engine and run."""
+        stream = (camera, self.engine.spec, self._restarts)
+        if stream != self._stream:
+            self._stream, self._previous = stream, None
+            if self.monitor is not None:
+                self.monitor.forget()
+
+    def _refuse_wrong_pairs(
+        self,
+        monitor: PairMonitor,
+        views: Views,
+        left: np.ndarray,
+        right: np.ndarray,
+        camera: StereoCamera,
+        seconds: dict[str, float],
+    ) -> None:
+        if monitor.is_due:
+            with timed(seconds, "pair check"):
+                monitor.check(left, right, camera.offset)
+        refusal = monitor.judge(views).refusal
+        if refusal is not None:
+            raise FrameError(refusal)
 
     def output_camera(self, camera: StereoCamera, settings: Settings) -> StereoCamera:
         """Return the geometry of the outputs for a pair of ``camera``."""
@@ -172,77 +178,33 @@ class StereoPipeline:
         )
         return mirrored[:, ::-1]
 
-    def _over_time(self, disparity: np.ndarray, image: np.ndarray, gain: float) -> np.ndarray:
-        if gain >= 1.0:
+    def _filter(
+        self, disparity: np.ndarray, valid: np.ndarray, image: np.ndarray, settings: Settings
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the disparity smoothed over time, and what the filters leave of ``valid``."""
+        if settings.temporal_gain >= 1.0:
             self._previous = None
-            return disparity
+            return disparity, _filter_valid(disparity, valid, settings)
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         if self._previous is not None and self._previous[0].shape == disparity.shape:
-            disparity = filters.blend_over_time(disparity, grey, *self._previous, gain=gain)
-        self._previous = disparity, grey
-        return disparity
-
-
-def _filtered(disparity: np.ndarray, known: np.ndarray, settings: Settings) -> np.ndarray:
-    if settings.edge_filter > 0:
-        left = np.where(known, disparity, np.float32(np.nan))
-        known = known & filters.not_flying(left, settings.edge_filter)
-    if settings.speckle_size > 0:
-        left = np.where(known, disparity, np.float32(np.nan))
-        known = known & filters.not_speckle(left, settings.speckle_size, settings.speckle_step)
-    if settings.roi:
-        known = known & filters.inside_polygon(settings.roi, *disparity.shape)
-    return known
-
-
-def _make(result: StereoResult, wanted: Collection[Output]) -> None:
-    seconds, unknown = result.seconds, ~result.known
-    if set(wanted) - {Output.DISPARITY, Output.CONFIDENCE}:
-        _make_metric(result, wanted)
-    if Output.DISPARITY in wanted:
-        with _timed(seconds, "disparity"):
-            disparity = result.matched - np.float32(result.camera.offset)
-            np.maximum(disparity, 0.0, out=disparity)
-            disparity[unknown] = -1.0
-            result.disparity = disparity
-    if Output.CONFIDENCE in wanted:
-        with _timed(seconds, "confidence"):
-            confidence = result.certainty.copy()
-            confidence[unknown] = np.nan
-            result.confidence = confidence
-
-
-def _make_metric(result: StereoResult, wanted: Collection[Output]) -> None:
-    seconds, settings = result.seconds, result.settings
-    with _timed(seconds, "depth"):
-        depth = result.camera.depth(result.matched)
-        depth[depth < settings.min_depth] = -np.inf
-        depth[depth > settings.max_depth] = np.inf
-        depth[~result.known] = np.nan
-    if Output.DEPTH in wanted:
-        result.depth = depth
-    if Output.DEPTH_MM in wanted:
-        with _timed(seconds, "depth_mm"):
-            result.depth_mm = to_millimetres(depth)
-    if Output.POINTS in wanted:
-        with _timed(seconds, "points"):
-            result.points = _cloud(depth, result, settings.points_stride)
-    if Output.FREE_SPACE in wanted:
-        with _timed(seconds, "free_space"):
-            result.free_space = _free_space(
-                depth, result.camera, settings.clearing_range, settings.points_stride
+            disparity = filters.blend_over_time(
+                disparity, grey, valid, self._previous, settings.temporal_gain
             )
+        valid = _filter_valid(disparity, valid, settings)
+        self._previous = disparity, grey, valid
+        return disparity, valid
 
 
-def to_millimetres(depth: np.ndarray) -> np.ndarray:
-    """Return ``depth`` (metres, float32, REP 117) as uint16 millimetres; 0 is no measurement.
-
-    What is unknown, out of limits or beyond 65.535 m is 0.
-    """
-    millimetres = np.rint(depth * np.float32(1000.0))
-    with np.errstate(invalid="ignore"):
-        fits = (millimetres >= 0) & (millimetres <= 65535)
-    return np.where(fits, millimetres, 0).astype(np.uint16)
+def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) -> np.ndarray:
+    if settings.edge_filter > 0:
+        left = np.where(valid, disparity, np.float32(np.nan))
+        valid = valid & filters.not_flying(left, settings.edge_filter)
+    if settings.speckle_size > 0:
+        left = np.where(valid, disparity, np.float32(np.nan))
+        valid = valid & filters.not_speckle(left, settings.speckle_size, settings.speckle_step)
+    if settings.roi:
+        valid = valid & filters.inside_polygon(settings.roi, *disparity.shape)
+    return valid
 
 
 def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
@@ -261,33 +223,3 @@ def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:
         return image
     # Black matches nothing; repeated columns would match each other.
     return cv2.copyMakeBorder(image, 0, 0, left, right, cv2.BORDER_CONSTANT)
-
-
-def _cloud(depth: np.ndarray, result: StereoResult, stride: int) -> np.ndarray:
-    depth = depth[::stride, ::stride]
-    depth = np.where(np.isfinite(depth), depth, np.float32(np.nan))
-    # RViz and PCL read the colour as one number 0x00RRGGBB: bytes B, G, R, 0 on little-endian.
-    colour = cv2.cvtColor(result.image[::stride, ::stride].copy(), cv2.COLOR_RGB2BGRA)
-    packed = np.bitwise_and(colour.view(np.uint32), 0x00FFFFFF).view(np.float32)
-    # Merging whole planes is several times faster than filling every fourth number.
-    return cv2.merge([*result.camera.planes(depth, stride), packed])
-
-
-def _free_space(
-    depth: np.ndarray, camera: StereoCamera, clearing_range: float, stride: int
-) -> np.ndarray:
-    too_far = np.isposinf(depth[::stride, ::stride])
-    ray_x, ray_y = camera.rays
-    rows, columns = np.nonzero(too_far)
-    points = np.empty((rows.size, 3), np.float32)
-    points[:, 0] = ray_x[0, ::stride][columns]
-    points[:, 1] = ray_y[::stride, 0][rows]
-    points[:, 2] = 1.0
-    return points * np.float32(clearing_range)
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - start

@@ -1,4 +1,4 @@
-"""Rectification of raw image pairs, and a health check of pairs that claim to be rectified."""
+"""Rectification of raw image pairs."""
 
 from __future__ import annotations
 
@@ -84,56 +84,3 @@ def _windowed(matrix: np.ndarray, calibration: Calibration) -> np.ndarray:
         ]
     )
     return window @ matrix
-
-
-@dataclass(frozen=True)
-class VerticalDisparity:
-    """Row mismatch of a pair in px over ``matches`` points.
-
-    ``median`` is y_right - y_left, positive where the right image lies lower.
-    """
-
-    rms: float
-    median: float
-    matches: int
-
-
-def vertical_disparity(
-    left: np.ndarray, right: np.ndarray, disparity: np.ndarray, max_matches: int = 200
-) -> VerticalDisparity | None:
-    """Measure how far corresponding points lie from a common row.
-
-    Corners of ``left`` (H, W, 3) uint8 are tracked into ``right`` (same) from where the matched
-    ``disparity`` (float32, px of its own size, which may be another) predicts them; a track must
-    lead back to its start. Returns None where fewer than 20 survive, as on blank walls.
-    """
-    height, width = left.shape[:2]
-    if disparity.shape != (height, width):
-        scale = np.float32(width / disparity.shape[1])
-        disparity = scale * cv2.resize(
-            disparity, (width, height), interpolation=cv2.INTER_NEAREST_EXACT
-        )
-    grey_left = cv2.cvtColor(left, cv2.COLOR_RGB2GRAY)
-    grey_right = cv2.cvtColor(right, cv2.COLOR_RGB2GRAY)
-    corners = cv2.goodFeaturesToTrack(grey_left, max_matches, 0.02, 12)
-    if corners is None:
-        return None
-    start = corners.reshape(-1, 2).astype(np.float32)
-    columns, rows = np.rint(start).astype(int).T
-    predicted = start.copy()
-    predicted[:, 0] -= disparity[rows, columns]
-    usable = np.isfinite(predicted[:, 0]) & (predicted[:, 0] >= 0)
-    start, predicted = start[usable], predicted[usable]
-    if len(start) < 20:
-        return None
-    lk = {"winSize": (15, 15), "maxLevel": 2, "flags": cv2.OPTFLOW_USE_INITIAL_FLOW}
-    found, ok, _ = cv2.calcOpticalFlowPyrLK(grey_left, grey_right, start, predicted.copy(), **lk)
-    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(grey_right, grey_left, found, start.copy(), **lk)
-    good = (ok & ok_back).ravel().astype(bool) & (np.abs(back - start).max(axis=1) < 0.5)
-    if good.sum() < 20:
-        return None
-    dy = (found - start)[good, 1]
-    # A few wrong tracks would dominate a mean square, so only the central nine tenths count.
-    centre = float(np.median(dy))
-    kept = dy[np.abs(dy - centre) <= np.quantile(np.abs(dy - centre), 0.9)]
-    return VerticalDisparity(float(np.sqrt(np.mean(kept**2))), centre, int(good.sum()))

@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -181,12 +182,16 @@ def test_triangle_keeps_one_side_of_its_diagonal():
     assert_array_equal(kept, np.tri(8, dtype=bool))
 
 
-def blended(new, new_grey, old, old_grey, **options):
+def blended(new, new_grey, old, old_grey, valid=True, old_valid=True, **options):
     return filters.blend_over_time(
         f32([new]),
         np.array([new_grey], np.uint8),
-        f32([old]),
-        np.array([old_grey], np.uint8),
+        np.broadcast_to(valid, (1, len(new))),
+        (
+            f32([old]),
+            np.array([old_grey], np.uint8),
+            np.broadcast_to(old_valid, (1, len(old))),
+        ),
         **options,
     )[0]
 
@@ -215,7 +220,85 @@ def test_gain_one_is_the_new_frame():
     assert blended([4.5, 9.0], [9, 9], [4.0, 4.0], [9, 9], gain=1.0) == pytest.approx([4.5, 9.0])
 
 
+def test_guess_of_either_frame_takes_no_part():
+    values = blended(
+        [4.5] * 4,
+        [9] * 4,
+        [4.0] * 4,
+        [9] * 4,
+        valid=[True, True, False, False],
+        old_valid=[True, False, True, False],
+        gain=0.5,
+    )
+
+    assert values == pytest.approx([4.25, 4.5, 4.5, 4.5])
+
+
+def framed(level=0):
+    """Two views, 60 x 80, that a border of ``level`` frames: 10 px left, 6 px below."""
+    views = np.random.default_rng(0).integers(20, 256, (2, 60, 80, 3), dtype=np.uint8)
+    views[:, :, :10] = views[:, -6:] = level
+    return views
+
+
+FRAME = np.zeros((60, 80), bool)
+FRAME[:, :10] = FRAME[-6:] = True
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_border_that_is_black_in_both_views_is_dropped(level):
+    assert_array_equal(filters.not_black_border(*framed(level)), ~FRAME)
+
+
+def test_border_that_one_view_lacks_is_kept():
+    left, right = framed()
+    right[FRAME] = 90
+
+    assert filters.not_black_border(left, right).all()
+    assert filters.not_black_border(right, left).all()
+
+
+def test_dark_border_that_is_not_black_is_kept():
+    assert filters.not_black_border(*framed(5)).all()
+
+
+def test_black_thing_inside_the_image_is_kept():
+    left, right = framed()
+    for view in (left, right):
+        view[20:40, 30:60] = 0
+
+    assert_array_equal(filters.not_black_border(left, right), ~FRAME)
+
+
+def test_curved_border_as_rectification_leaves_it_is_dropped():
+    left, right = framed()
+    y, x = np.mgrid[:60, :80]
+    outside = np.hypot(x - 40, (y - 30) * 1.3) > 41
+    for view in (left, right):
+        view[FRAME] = 100
+        view[outside] = 0
+
+    assert outside.sum() > 300
+    assert_array_equal(filters.not_black_border(left, right), ~outside)
+
+
+def test_border_stained_by_jpeg_is_dropped_but_for_its_edge():
+    random = np.random.default_rng(0)
+    view = random.integers(60, 200, (60, 80, 3), dtype=np.uint8)
+    view = cv2.GaussianBlur(view, (0, 0), 2.0)
+    view[:, :28] = 0
+    stained = cv2.imdecode(cv2.imencode(".jpg", view)[1], 1)
+    assert stained[:, :28].max() > 2
+
+    shown = filters.not_black_border(stained, stained)
+
+    assert not shown[:, :16].any()
+    assert shown[:, :28].mean() < 0.3
+    assert shown[:, 28:].all()
+
+
 GREY = np.full((12, 16), 90, np.uint8)
+ALL = np.ones((12, 16), bool)
 
 
 @pytest.mark.parametrize(
@@ -226,11 +309,19 @@ GREY = np.full((12, 16), 90, np.uint8)
         (lambda d: filters.not_flying(d, 1.0), [speckled()]),
         (lambda d: filters.not_speckle(d, 6, 1.0), [speckled()]),
         (
-            lambda d, g, pd, pg: filters.blend_over_time(d, g, pd, pg, 0.5),
-            [speckled(), GREY, speckled() + 0.5, GREY + 3],
+            lambda d, g, v, *previous: filters.blend_over_time(d, g, v, previous, 0.5),
+            [speckled(), GREY, ALL, speckled() + 0.5, GREY + 3, ALL],
         ),
+        (filters.not_black_border, list(framed())),
     ],
-    ids=["confident", "left_right_consistent", "not_flying", "not_speckle", "blend_over_time"],
+    ids=[
+        "confident",
+        "left_right_consistent",
+        "not_flying",
+        "not_speckle",
+        "blend_over_time",
+        "not_black_border",
+    ],
 )
 def test_filters_alter_no_input(apply, arrays):
     before = [a.copy() for a in arrays]

@@ -5,9 +5,7 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
-from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.rectification import rectification_map, vertical_disparity
-from stereo_depth_ros.scenes.planar import plane_scene, render
+from stereo_depth_ros.rectification import rectification_map
 
 WIDTH, HEIGHT = 160, 120
 K = np.array([[101.5, 0, 78.0], [0, 102.5, 61.0], [0, 0, 1]])
@@ -191,70 +189,3 @@ def test_roi_with_binning_is_rectified_as_its_part_of_the_binned_image():
     error = difference(part, full[5:50, 10:70])[8:-8, 8:-8]
     assert error.max() <= 4
     assert error.mean() < 0.3
-
-
-# Health of pairs that claim to be rectified
-
-
-@pytest.fixture(scope="module")
-def wall_pair():
-    camera = StereoCamera(240, 180, 200.0, 200.0, 119.5, 89.5, 119.5, 0.1)
-    return render(plane_scene(2.0), camera)
-
-
-def test_rectified_pair_has_no_vertical_disparity(wall_pair):
-    found = vertical_disparity(wall_pair.left, wall_pair.right, wall_pair.disparity)
-    assert found.rms < 0.1
-    assert abs(found.median) < 0.05
-    assert found.matches >= 20
-
-
-@pytest.mark.parametrize("rows", [2, -2])
-def test_vertical_disparity_is_positive_where_the_right_image_lies_lower(wall_pair, rows):
-    shifted = np.roll(wall_pair.right, rows, axis=0)
-    found = vertical_disparity(wall_pair.left, shifted, wall_pair.disparity)
-    assert found.median == pytest.approx(rows, abs=0.1)
-    assert found.rms == pytest.approx(2.0, abs=0.2)
-
-
-def test_rotation_about_the_axis_shows_in_the_rms_and_not_in_the_median(wall_pair):
-    turn = cv2.getRotationMatrix2D((119.5, 89.5), 1.5, 1.0)
-    turned = cv2.warpAffine(wall_pair.right, turn, (240, 180), borderMode=cv2.BORDER_REFLECT)
-    found = vertical_disparity(wall_pair.left, turned, wall_pair.disparity)
-    assert found.rms > 1.0
-    assert abs(found.median) < found.rms
-
-
-def test_vertical_disparity_is_found_although_the_disparity_is_some_pixels_off(wall_pair):
-    shifted = np.roll(wall_pair.right, 2, axis=0)
-    found = vertical_disparity(wall_pair.left, shifted, wall_pair.disparity + np.float32(3.0))
-    assert found.median == pytest.approx(2.0, abs=0.1)
-
-
-def test_points_too_far_apart_to_track_are_found_where_the_disparity_predicts_them():
-    # 70 px, which is no part of the 200 px after which the wall's texture repeats
-    camera = StereoCamera(320, 180, 200.0, 200.0, 159.5, 89.5, 159.5, 0.14)
-    pair = render(plane_scene(0.4), camera)
-    assert pair.disparity.min() > 69
-    found = vertical_disparity(pair.left, np.roll(pair.right, 2, axis=0), pair.disparity)
-    assert found.median == pytest.approx(2.0, abs=0.1)
-
-
-def test_blank_pair_has_no_vertical_disparity_to_measure():
-    blank = np.full((120, 160, 3), 128, np.uint8)
-    assert vertical_disparity(blank, blank, np.zeros((120, 160), np.float32)) is None
-
-
-def test_unknown_disparity_gives_nothing_to_measure(wall_pair):
-    unknown = np.full(wall_pair.disparity.shape, np.nan, np.float32)
-    assert vertical_disparity(wall_pair.left, wall_pair.right, unknown) is None
-
-
-def test_unrelated_images_give_nothing_to_measure(wall_pair):
-    blank = np.full_like(wall_pair.right, 128)
-    assert vertical_disparity(wall_pair.left, blank, wall_pair.disparity) is None
-
-
-def test_matches_are_limited(wall_pair):
-    found = vertical_disparity(wall_pair.left, wall_pair.right, wall_pair.disparity, max_matches=30)
-    assert 20 <= found.matches <= 30

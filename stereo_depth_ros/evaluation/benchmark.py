@@ -16,7 +16,7 @@ from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
 from stereo_depth_ros.pipeline import Output, StereoPipeline
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
-_BEFORE = ("rectify", "fit")
+_BEFORE = ("compare", "rectify", "fit")
 _WARM_UP = 3
 
 

@@ -7,16 +7,13 @@ import time
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.engines.tensorrt import BuildProgress
-from stereo_depth_ros.rectification import VerticalDisparity
+from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN, Report
 from stereo_depth_ros.ros.inputs import Synchronizer
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.watchdog import TopicState
 
 _ERROR_STAYS_S = 10.0
-
-MAX_VERTICAL_PX = 1.0
-"""Vertical disparity RMS above which a rectification counts as bad."""
 
 
 def input_report(
@@ -108,10 +105,8 @@ def engine_report(
     return Report("engine", OK, str(spec), values)
 
 
-def calibration_report(
-    camera: StereoCamera | None, error: str | None, vertical: VerticalDisparity | None
-) -> Report:
-    """Report the geometry in use, and whether rows still correspond."""
+def calibration_report(camera: StereoCamera | None, error: str | None, pair: PairState) -> Report:
+    """Report the geometry in use, and whether the pairs are what it says."""
     if error is not None:
         return Report("calibration", ERROR, error, {})
     if camera is None:
@@ -122,16 +117,17 @@ def calibration_report(
         "principal-point offset (px)": camera.offset,
         "image size": f"{camera.width} x {camera.height}",
     }
-    findings = list(camera.warnings)
-    if vertical is not None:
+    if pair.views is not None:
+        values["views"] = pair.views.value
+    if pair.check is not None:
         values |= {
-            "vertical disparity RMS (px)": vertical.rms,
-            "vertical disparity median (px)": vertical.median,
-            "vertical disparity matches": vertical.matches,
+            "vertical disparity RMS (px)": pair.check.row_rms,
+            "vertical disparity median (px)": pair.check.row_median,
+            "vertical disparity matches": pair.check.matches,
+            "matches below infinity (%)": 100 * pair.check.below,
+            "contrast right / left": pair.check.gain,
         }
-        if vertical.rms > MAX_VERTICAL_PX:
-            findings.append(
-                f"rows of the two views differ by {vertical.rms:.1f} px RMS: the rectification is "
-                "off; recalibrate the pair"
-            )
+    if pair.refusal is not None:
+        return Report("calibration", ERROR, pair.refusal, values)
+    findings = [*camera.warnings, *pair.findings]
     return Report("calibration", WARN if findings else OK, "; ".join(findings) or "ok", values)

@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from stereo_depth_ros.engines.loader import EngineLoader
+from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import parameters
 from stereo_depth_ros.ros.core_log import CoreLog
@@ -101,7 +102,7 @@ class StereoDepthNode(LifecycleNode):
         )
         self._processor = FrameProcessor(
             self,
-            StereoPipeline(self._loader.engine, parameters.settings_from(values)),
+            StereoPipeline(self._loader.engine, parameters.settings_from(values), PairMonitor()),
             self._outputs,
             geometry,
             self._statistics,
@@ -204,6 +205,8 @@ class StereoDepthNode(LifecycleNode):
             self._stop_hearing()
         elif not self._inputs.is_open:
             self._reporter.expect()
+            if self._processor is not None:
+                self._processor.pipeline.restart()
             self._inputs.open()
 
     def _on_frame(self, frame: Frame) -> None:

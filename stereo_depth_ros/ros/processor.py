@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 
-import numpy as np
 import rclpy
 from rclpy.lifecycle import LifecycleNode
 from rclpy.time import Time
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult
-from stereo_depth_ros.rectification import VerticalDisparity, vertical_disparity
+from stereo_depth_ros.pair_monitor import PairState
+from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair
 from stereo_depth_ros.ros.inputs import Frame
@@ -20,14 +20,12 @@ from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.throttled_log import ThrottledLog
 
-_VERTICAL_CHECK_S = 5.0
-
 
 class FrameProcessor:
     """Decodes, matches and publishes one frame after another; nothing that it meets stops it.
 
-    ``calibration_error`` is why the newest camera_info gives no depth, ``vertical`` the last check
-    of the rectification, ``camera_frame`` the frame_id of the left camera; each None at first.
+    ``calibration_error`` is why the newest camera_info gives no depth, ``camera_frame`` the
+    frame_id of the left camera; both None at first.
     """
 
     def __init__(
@@ -45,15 +43,20 @@ class FrameProcessor:
         self._geometry = geometry
         self._statistics = statistics
         self._log = log
-        self._vertical_checked = 0.0
+        self._logged: set[str] = set()
         self.calibration_error: str | None = None
-        self.vertical: VerticalDisparity | None = None
         self.camera_frame: str | None = None
 
     @property
     def camera(self) -> StereoCamera | None:
         """The geometry in use."""
         return self._geometry.camera
+
+    @property
+    def pair(self) -> PairState:
+        """What the pairs of late say of the rig."""
+        monitor = self.pipeline.monitor
+        return PairState() if monitor is None else monitor.state
 
     def __call__(self, frame: Frame) -> None:
         """Process one frame; what goes wrong is counted and logged."""
@@ -93,8 +96,7 @@ class FrameProcessor:
         self._statistics.record_published(
             seconds, age.nanoseconds * 1e-9, float(result.certainty.mean())
         )
-        if time.monotonic() - self._vertical_checked > _VERTICAL_CHECK_S:
-            self._check_rows(left, right, maps, result)
+        self._log_findings()
 
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
         before = self._geometry.camera
@@ -102,18 +104,18 @@ class FrameProcessor:
         self.calibration_error = None
         if camera is not before:
             self.camera_frame = frame.left.header.frame_id
-            self.vertical, self._vertical_checked = None, 0.0
+            self._logged.clear()
             for warning in camera.warnings:
                 self._log.warning(warning)
         return camera, maps
 
-    def _check_rows(
-        self, left: np.ndarray, right: np.ndarray, maps: Maps | None, result: StereoResult
-    ) -> None:
-        self._vertical_checked = time.monotonic()
-        if maps is not None:
-            left, right = maps[0](left), maps[1](right)
-        self.vertical = vertical_disparity(left, right, result.matched)
+    def _log_findings(self) -> None:
+        """Log what the pairs say against the rig, each finding once per geometry."""
+        for finding in self.pair.findings:
+            kind = re.sub(r"[\d.]+", "", finding)
+            if kind not in self._logged:
+                self._logged.add(kind)
+                self._log.warning(finding)
 
     def _failed(self, text: str) -> None:
         if not rclpy.ok(context=self._node.context):

@@ -6,7 +6,8 @@ from fakes import FixedEngine, TrueEngine, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import depths, process, seeing
 
-from stereo_depth_ros.pipeline import Output, StereoPipeline, to_millimetres
+from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.stereo_result import to_millimetres
 
 
 def test_plane_at_two_metres_is_two_metres_everywhere():

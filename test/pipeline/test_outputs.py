@@ -28,13 +28,13 @@ def test_only_the_wanted_output_is_made(output):
 def test_nothing_metric_is_computed_for_disparity_alone():
     result = process(FixedEngine(5.0), make_camera(), {Output.DISPARITY})
 
-    assert set(result.seconds) == {"fit", "inference", "filters", "disparity"}
+    assert set(result.seconds) == {"compare", "fit", "inference", "filters", "disparity"}
 
 
 def test_every_stage_is_timed():
     result = process(FixedEngine(5.0), make_camera(), ALL)
 
-    stages = {"fit", "inference", "filters"} | {o.value for o in Output}
+    stages = {"compare", "fit", "inference", "filters"} | {o.value for o in Output}
     assert set(result.seconds) == stages
     assert all(0 <= s < 5 for s in result.seconds.values())
 

@@ -1,5 +1,7 @@
 """The filter over time."""
 
+from dataclasses import replace
+
 import numpy as np
 from fakes import EncodedEngine, encode, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
@@ -8,13 +10,16 @@ from stereo_depth_ros.pipeline import Output, StereoPipeline
 from stereo_depth_ros.settings import Settings
 
 
-def frames(settings, *lefts, camera=None):
-    """Process encoded left images in turn; returns the last result."""
-    camera = camera or make_camera()
+def process(pipeline, left, camera=None):
+    """Process an encoded left image beside a grey right one; returns the disparity."""
+    right = np.full_like(left, 50)
+    return pipeline.process(left, right, camera or make_camera(), {Output.DISPARITY}).disparity
+
+
+def frames(settings, *lefts):
+    """Process encoded left images in turn; returns the last disparity."""
     pipeline = StereoPipeline(EncodedEngine(), settings)
-    for left in lefts:
-        result = pipeline.process(left, left, camera, {Output.DISPARITY})
-    return result.disparity
+    return [process(pipeline, left) for left in lefts][-1]
 
 
 def test_still_scene_is_smoothed_over_time():
@@ -85,3 +90,60 @@ def test_temporal_filter_forgets_while_it_is_off():
     result = pipeline.process(new, new, camera, set())
 
     assert_array_equal(result.matched, np.full((48, 64), 4.5))
+
+
+def test_guess_is_not_blended_into_what_is_known():
+    # So low a confidence that both frames are of nearly one grey
+    guess, known = encode(np.full((48, 64), 10.0), 0.0), encode(np.full((48, 64), 10.75), 0.016)
+
+    disparity = frames(Settings(temporal_gain=0.1), guess, known)
+
+    assert_array_equal(disparity, np.full((48, 64), 10.75))
+
+
+def test_what_the_filters_removed_is_not_blended_into_later_frames():
+    before, after = np.full((48, 64), 10.0), np.full((48, 64), 10.0)
+    before[20, 30], after[20, 30] = 12.0, 12.5
+    after[18:23, 28:33] = 12.5
+    pipeline = StereoPipeline(EncodedEngine(), Settings(temporal_gain=0.5, edge_filter=1.0))
+
+    first = process(pipeline, encode(before))
+    second = process(pipeline, encode(after))
+
+    assert first[20, 30] == -1
+    assert second[20, 30] == 12.5
+
+
+def test_known_depth_survives_a_guess_between_two_frames():
+    known, guess = encode(np.full((48, 64), 4.0)), encode(np.full((48, 64), 4.5), 0.0)
+
+    disparity = frames(Settings(temporal_gain=0.5), known, guess, known)
+
+    assert_array_equal(disparity, np.full((48, 64), 4.0))
+
+
+def forgets(change, camera=None):
+    """Whether a frame after ``change`` is as the first, between two frames that would blend."""
+    pipeline = StereoPipeline(EncodedEngine(), Settings(temporal_gain=0.5))
+    process(pipeline, encode(np.full((48, 64), 4.0)))
+    change(pipeline)
+    disparity = process(pipeline, encode(np.full((48, 64), 4.5)), camera)
+    assert np.ptp(disparity) == 0
+    return disparity[0, 0] == 4.5
+
+
+def test_memory_ends_with_the_engine():
+    def swap(pipeline):
+        pipeline.engine.spec = replace(pipeline.engine.spec, provenance="another")
+
+    assert forgets(swap)
+    assert not forgets(lambda pipeline: None)
+
+
+def test_memory_ends_with_the_geometry():
+    assert forgets(lambda pipeline: None, camera=make_camera(focal=104.0))
+    assert not forgets(lambda pipeline: None, camera=make_camera())
+
+
+def test_memory_ends_with_the_stream():
+    assert forgets(lambda pipeline: pipeline.restart())

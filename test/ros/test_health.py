@@ -10,12 +10,14 @@ from fakes import make_camera
 
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.engines.tensorrt import BuildProgress
-from stereo_depth_ros.rectification import VerticalDisparity
+from stereo_depth_ros.pair_check import PairCheck
+from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.ros import health
 from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 from stereo_depth_ros.ros.watchdog import TopicState
+from stereo_depth_ros.same_view import Views
 
 MS = 1_000_000
 TOPICS = (
@@ -192,7 +194,7 @@ def test_an_engine_that_is_not_the_wanted_one_is_a_warning_and_none_an_error():
 
 def test_calibration_reports_the_geometry():
     camera = make_camera(64, 48, offset=2.5)
-    report = health.calibration_report(camera, None, None)
+    report = health.calibration_report(camera, None, PairState())
     assert (report.subject, report.level, report.message) == ("calibration", OK, "ok")
     assert report.values == {
         "baseline (m)": camera.baseline,
@@ -203,28 +205,48 @@ def test_calibration_reports_the_geometry():
 
 
 def test_a_calibration_error_is_an_error():
-    report = health.calibration_report(make_camera(), "P[0] = 0", None)
+    report = health.calibration_report(make_camera(), "P[0] = 0", PairState())
     assert (report.level, report.message) == (ERROR, "P[0] = 0")
 
 
 def test_no_camera_info_yet_is_no_fault():
-    report = health.calibration_report(None, None, None)
+    report = health.calibration_report(None, None, PairState())
     assert (report.level, report.message) == (OK, "no camera_info yet")
 
 
 def test_warnings_of_the_calibration_are_warnings():
     camera = replace(make_camera(), warnings=("the sign is wrong", "cy differs"))
-    report = health.calibration_report(camera, None, None)
+    report = health.calibration_report(camera, None, PairState())
     assert (report.level, report.message) == (WARN, "the sign is wrong; cy differs")
 
 
-@pytest.mark.parametrize(("rms", "level"), [(0.3, OK), (1.0, OK), (1.01, WARN), (4.2, WARN)])
-def test_rows_that_differ_by_more_than_a_pixel_are_a_warning(rms, level):
-    vertical = VerticalDisparity(rms, -0.1, 150)
-    report = health.calibration_report(make_camera(), None, vertical)
-    assert report.level == level
-    assert report.values["vertical disparity RMS (px)"] == rms
-    assert report.values["vertical disparity median (px)"] == -0.1
-    assert report.values["vertical disparity matches"] == 150
-    if level == WARN:
-        assert f"{rms:.1f} px" in report.message and "recalibrate" in report.message
+CHECK = PairCheck(150, 0.3, -0.1, 0.02, 0.7)
+
+
+def test_what_the_pairs_say_is_reported():
+    pair = PairState(Views.DIFFERENT, CHECK)
+    report = health.calibration_report(make_camera(), None, pair)
+    assert (report.level, report.message) == (OK, "ok")
+    expected = {
+        "views": "different",
+        "vertical disparity RMS (px)": 0.3,
+        "vertical disparity median (px)": -0.1,
+        "vertical disparity matches": 150,
+        "matches below infinity (%)": 2.0,
+        "contrast right / left": 0.7,
+    }
+    assert {key: report.values[key] for key in expected} == expected
+
+
+def test_findings_about_the_pairs_are_warnings_beside_those_of_the_calibration():
+    camera = replace(make_camera(), warnings=("cy differs",))
+    pair = PairState(Views.DIFFERENT, CHECK, findings=("the rows differ",))
+    report = health.calibration_report(camera, None, pair)
+    assert (report.level, report.message) == (WARN, "cy differs; the rows differ")
+
+
+def test_refused_pairs_are_an_error():
+    pair = PairState(Views.SAME, None, "one camera twice", ("no parallax",))
+    report = health.calibration_report(make_camera(), None, pair)
+    assert (report.level, report.message) == (ERROR, "one camera twice")
+    assert report.values["views"] == "the same"

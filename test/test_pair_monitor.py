@@ -1,0 +1,117 @@
+"""When pairs are checked, refused and accepted again."""
+
+import numpy as np
+import pytest
+
+from stereo_depth_ros.pair_check import SWAPPED
+from stereo_depth_ros.pair_monitor import (
+    CHECK_S,
+    MAX_SAME_S,
+    NO_PARALLAX,
+    RECHECK_S,
+    SAME_VIEW,
+    PairMonitor,
+    PairState,
+    describe_pair,
+)
+from stereo_depth_ros.same_view import Views
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def monitor(clock):
+    return PairMonitor(clock)
+
+
+def test_first_pair_is_checked_and_the_next_after_some_seconds(monitor, clock, yard):
+    assert monitor.is_due
+
+    monitor.check(yard.pair.left, yard.pair.right, 0.0)
+
+    assert not monitor.is_due
+    clock.now += CHECK_S
+    assert monitor.is_due
+    state = monitor.judge(Views.DIFFERENT)
+    assert (state.refusal, state.findings) == (None, ())
+    assert state.check.matches > 100
+
+
+def test_swapped_pairs_are_refused_until_a_check_finds_them_mended(monitor, clock, yard):
+    monitor.check(yard.pair.right, yard.pair.left, 0.0)
+    assert monitor.judge(Views.DIFFERENT).refusal == SWAPPED
+    # Between two checks as well
+    assert monitor.judge(Views.DIFFERENT).refusal == SWAPPED
+    assert not monitor.is_due
+
+    clock.now += RECHECK_S
+    assert monitor.is_due
+    monitor.check(yard.pair.left, yard.pair.right, 0.0)
+
+    assert monitor.judge(Views.DIFFERENT).refusal is None
+    clock.now += RECHECK_S
+    assert not monitor.is_due
+
+
+def test_pairs_that_say_nothing_lift_a_refusal(monitor, yard):
+    blank = np.zeros_like(yard.pair.left)
+    monitor.check(yard.pair.right, yard.pair.left, 0.0)
+    monitor.check(blank, blank, 0.0)
+
+    assert monitor.judge(Views.BLANK) == PairState(Views.BLANK)
+
+
+def test_one_view_is_refused_from_the_first_frame_to_the_first_second_view(monitor):
+    for _ in range(3):
+        assert monitor.judge(Views.SAME).refusal == SAME_VIEW
+    assert monitor.judge(Views.DIFFERENT).refusal is None
+
+
+def test_rig_that_has_shown_parallax_may_show_none_for_a_while(monitor, clock):
+    monitor.judge(Views.DIFFERENT)
+    clock.now += MAX_SAME_S
+
+    state = monitor.judge(Views.SAME)
+    assert (state.refusal, state.findings) == (None, (NO_PARALLAX,))
+
+    clock.now += 0.1
+    assert monitor.judge(Views.SAME).refusal == SAME_VIEW
+
+
+@pytest.mark.parametrize("views", [Views.BLANK, Views.INDISTINCT])
+def test_dark_room_is_not_refused(monitor, clock, views):
+    assert monitor.judge(views).refusal is None
+    clock.now += 60.0
+    assert monitor.judge(views) == PairState(views)
+
+
+def test_forgotten_rig_is_checked_anew(monitor, yard):
+    monitor.judge(Views.DIFFERENT)
+    monitor.check(yard.pair.right, yard.pair.left, 0.0)
+
+    monitor.forget()
+
+    assert monitor.is_due
+    assert monitor.state == PairState()
+    assert monitor.judge(Views.SAME).refusal == SAME_VIEW
+
+
+def test_single_pair_is_described_in_one_line_a_fault(yard):
+    left, right = yard.pair.left, yard.pair.right
+
+    assert describe_pair(left, right, 0.0) == []
+    assert describe_pair(left, left, 0.0) == [SAME_VIEW]
+    assert describe_pair(right, left, 0.0) == [SWAPPED]
+    (line,) = describe_pair(left, np.roll(right, 6, axis=0), 0.0)
+    assert line.startswith("rows of the two views differ by 6.0 px RMS")
