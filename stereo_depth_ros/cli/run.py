@@ -18,6 +18,7 @@ from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.calibration_file import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import add_engine_options, engine_from
+from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
 from stereo_depth_ros.settings import Settings
 
@@ -60,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.calib} is for {camera.width} x {camera.height} images, not "
             f"{width} x {height}"
         )
-    for warning in camera.warnings:
+    for warning in [*camera.warnings, *describe_pair(left, right, camera.offset)]:
         print(f"warning: {warning}")
     engine = engine_from(arguments)
     print(f"engine: {engine.spec}")
