@@ -19,6 +19,9 @@ MODES = {"3way": cv2.STEREO_SGBM_MODE_SGBM_3WAY, "hh": cv2.STEREO_SGBM_MODE_HH}
 _BLOCK = 5
 _COARSE = 4
 _LEAST_CONFIDENCE = 0.1
+_CLEAR_TEXTURE = 4.0
+_EQUAL_GAIN, _EQUAL_LEVEL = 0.05, 6.0
+"""Contrasts that differ by less, and greys by fewer levels, count as one exposure."""
 
 
 class SgbmEngine:
@@ -60,6 +63,7 @@ class SgbmEngine:
                 f"{self.spec.name}: the images are {left.shape[1]} x {left.shape[0]}; at least "
                 f"{_BLOCK} x {_BLOCK} px are needed to match"
             )
+        left, right = _equalize(left, right)
         largest = self._max_disparity or left.shape[1] / 3
         search = (0.0, largest) if self._max_disparity else _search_range(left, right)
         matched = _match(left, right, search, self._mode)
@@ -72,6 +76,73 @@ class SgbmEngine:
 
     def close(self) -> None:
         """Nothing is held between pairs."""
+
+
+def _equalize(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the views at the exposure of the one with more contrast; matching compares greys."""
+    greys = _reduce(left), _reduce(right)
+    guess = _exposure(*greys)
+    if _is_equal(*guess):
+        return left, right
+    # Whole views differ by what they show as well, so matched pixels have the last word.
+    shown = [_matched_greys(*greys, exposure) for exposure in (guess, (1.0, 0.0))]
+    exposure = _exposure(*max(shown, key=lambda levels: levels[0].size))
+    if _is_equal(*exposure):
+        return left, right
+    return _apply(exposure, left, right)
+
+
+def _exposure(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Return the gain and the level that turn the left view's greys into the right's.
+
+    Both are arrays of any shape; what counts is how their greys are distributed.
+    """
+    if left.size == 0:
+        return 1.0, 0.0
+    share = np.linspace(0.05, 0.95, 19)
+    low, high = np.quantile(left, share), np.quantile(right, share)
+    # Greys cut off at white tell nothing.
+    clear = (low < 250) & (high < 250)
+    if clear.sum() < 2 or min(np.ptp(low[clear]), np.ptp(high[clear])) < 4:
+        return 1.0, 0.0
+    gain = high[clear].std() / low[clear].std()
+    return float(gain), float(high[clear].mean() - gain * low[clear].mean())
+
+
+def _is_equal(gain: float, level: float) -> bool:
+    # By how much a mid grey differs, rather than black, which few pixels are.
+    return abs(gain - 1) < _EQUAL_GAIN and abs((gain - 1) * 128 + level) < _EQUAL_LEVEL
+
+
+def _apply(
+    exposure: tuple[float, float], left: np.ndarray, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    gain, level = exposure
+    # Raising the weaker contrast loses nothing; lowering the stronger would.
+    if gain < 1:
+        return left, cv2.addWeighted(right, 1 / gain, right, 0.0, -level / gain)
+    return cv2.addWeighted(left, gain, left, 0.0, level), right
+
+
+def _matched_greys(
+    left: np.ndarray, right: np.ndarray, exposure: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the greys (N,) of the same points in both views, matched at that exposure."""
+    views = _apply(exposure, left, right)
+    disparity = _match(*views, (0, left.shape[1] / 3), MODES["3way"])
+    # Blank surfaces match anything.
+    textured = _texture(views[0].astype(np.float32)) > _CLEAR_TEXTURE
+    rows, columns = np.nonzero(np.isfinite(disparity) & textured)
+    partners = np.rint(columns - disparity[rows, columns]).astype(int)
+    inside = partners >= 0
+    rows, columns, partners = rows[inside], columns[inside], partners[inside]
+    return left[rows, columns], right[rows, partners]
+
+
+def _reduce(image: np.ndarray) -> np.ndarray:
+    """Return the image grey, at a quarter of its size."""
+    size = [max(1, side // _COARSE) for side in image.shape[1::-1]]
+    return cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
 
 
 def _match(
@@ -105,19 +176,18 @@ def _match(
 
 def _search_range(left: np.ndarray, right: np.ndarray) -> tuple[float, float]:
     """Least and largest disparity of the pair in px, from a match at a quarter of its size."""
-    height, width = left.shape[:2]
-    size = (max(1, width // _COARSE), max(1, height // _COARSE))
-    small_left, small_right = (
-        cv2.resize(cv2.cvtColor(view, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-        for view in (left, right)
-    )
-    matched = _match(small_left, small_right, (0, size[0] / 3), MODES["3way"])
+    width = left.shape[1]
+    small_left, small_right = _reduce(left), _reduce(right)
+    small_width = small_left.shape[1]
+    matched = _match(small_left, small_right, (0, small_width / 3), MODES["3way"])
     # Blank surfaces match anything, often far to the left, so only textured pixels vote; and
     # since mismatches are few and large, the outer half percent of those does not.
-    votes = matched[np.isfinite(matched) & (_texture(small_left.astype(np.float32)) > 4.0)]
+    votes = matched[
+        np.isfinite(matched) & (_texture(small_left.astype(np.float32)) > _CLEAR_TEXTURE)
+    ]
     if votes.size == 0:
         return 0.0, width / 8
-    least, largest = np.percentile(votes, (0.5, 99.5)) * (width / size[0])
+    least, largest = np.percentile(votes, (0.5, 99.5)) * (width / small_width)
     return max(0.0, least - 8), largest + 8
 
 

@@ -54,6 +54,49 @@ def test_every_pixel_has_a_finite_disparity_and_a_confidence(yard, mode):
     assert 0.5 < confidence.max() <= 1
 
 
+def exposed(image, gain, level=0.0):
+    return np.clip(np.rint(image * gain + level), 0, 255).astype(np.uint8)
+
+
+def valid_and_errors(yard, left, right, **options):
+    """Share of valid pixels, and the errors in px of those that both views see."""
+    disparity, confidence = SgbmEngine(**options).infer(left, right)
+    valid = confidence > 0
+    seen = valid & yard.pair.visible & np.isfinite(yard.pair.depth)
+    return valid.mean(), np.abs(disparity - yard.pair.disparity)[seen]
+
+
+@pytest.mark.parametrize(
+    ("gain", "level"), [(0.8, 0), (0.7, 0), (0.5, 0), (0.7, 40), (1.0, -25), (1.3, -30)]
+)
+@pytest.mark.parametrize("options", [{}, {"max_disparity": 64}], ids=["adaptive", "fixed"])
+def test_unequal_exposure_costs_nothing(yard, gain, level, options):
+    left, right = yard.pair.left, yard.pair.right
+    equal, equal_error = valid_and_errors(yard, left, right, **options)
+
+    for views in ((left, exposed(right, gain, level)), (exposed(left, gain, level), right)):
+        valid, error = valid_and_errors(yard, *views, **options)
+
+        assert valid > 0.95 * equal
+        assert np.median(error) < np.median(equal_error) + 0.02
+        assert (error > 2).mean() < (equal_error > 2).mean() + 0.03
+
+
+def test_views_that_show_different_things_at_one_exposure_stay_as_they_are(yard):
+    left, right = yard.pair.left.copy(), yard.pair.right
+    # So bright a thing before the left camera alone that the views as wholes differ.
+    left[:, :100] = 235
+    _, alone = SgbmEngine(max_disparity=64).infer(left[:, 100:].copy(), right[:, 100:].copy())
+
+    disparity, confidence = SgbmEngine(max_disparity=64).infer(left, right)
+
+    common = confidence[:, 160:] > 0
+    assert common.sum() > 0.97 * (alone[:, 60:] > 0).sum()
+    seen = common & yard.pair.visible[:, 160:] & np.isfinite(yard.pair.depth[:, 160:])
+    error = np.abs(disparity - yard.pair.disparity)[:, 160:][seen]
+    assert np.median(error) < 0.25
+
+
 def test_open_sky_is_unknown_and_no_phantom_obstacle(yard):
     _, confidence = SgbmEngine().infer(yard.pair.left, yard.pair.right)
 
