@@ -278,7 +278,7 @@ def test_depth_follows_from_the_fields_of_disparity(disparity, result):
 
 def test_depth_follows_from_disparity_with_a_principal_point_offset():
     camera = make_camera(WIDTH, HEIGHT, offset=3.0)
-    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     truth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
     engine = TrueEngine(camera.disparity(truth))
     result = StereoPipeline(engine).process(image, image, camera, {Output.DISPARITY})
@@ -338,7 +338,7 @@ def test_the_cloud_has_fields_x_y_z_rgb(cloud):
 
 @pytest.mark.parametrize("stride", [1, 2, 5])
 def test_rviz_finds_as_many_bytes_as_points(result, stride):
-    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     settings = Settings(points_stride=stride)
     pipeline = StereoPipeline(TrueEngine(result.matched), settings)
     points = pipeline.process(image, image, result.camera, {Output.POINTS}).points
