@@ -22,18 +22,12 @@ def compressed_header(data: bytes, form: str) -> Header:
     Raises
     ------
     ImageError
-        When it is no compressed image, or one of more than `MAX_PIXELS`.
+        When it is no compressed image.
     """
     try:
-        header = read_header(data)
+        return read_header(data)
     except ImageError as error:
         raise _refusal(data, form, error) from error
-    if header.width * header.height > MAX_PIXELS:
-        raise ImageError(
-            f"{header.kind} of {header.width} x {header.height} px; at most {MAX_PIXELS >> 20} "
-            "million px are decoded"
-        )
-    return header
 
 
 def decompress(data: bytes, form: str) -> Samples:
@@ -45,9 +39,15 @@ def decompress(data: bytes, form: str) -> Samples:
     Raises
     ------
     ImageError
-        When it does not decompress, is not whole, or not of 8 or 16 bits.
+        When it does not decompress, is not whole, of more than `MAX_PIXELS`, or not of 8 or 16
+        bits.
     """
     header = compressed_header(data, form)
+    if header.width * header.height > MAX_PIXELS:
+        raise ImageError(
+            f"{header.kind} of {header.width} x {header.height} px; at most {MAX_PIXELS >> 20} "
+            "million px are decoded"
+        )
     try:
         check_complete(header, data)
         return decode(data, form.split(";")[0].strip(), cv2.IMREAD_IGNORE_ORIENTATION)

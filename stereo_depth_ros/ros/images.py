@@ -23,7 +23,7 @@ def image_size(message: Image | CompressedImage, side: str) -> tuple[int, int]:
     Raises
     ------
     FrameError
-        For a compressed image that does not tell its size, or one too large to decode.
+        For a compressed image that does not tell its size.
     """
     if isinstance(message, Image):
         return message.width, message.height
