@@ -25,9 +25,12 @@ def compressed_header(data: bytes, form: str) -> Header:
         When it is no compressed image.
     """
     try:
-        return read_header(data)
+        header = read_header(data)
+        if header is None:
+            raise ImageError("it is neither PNG, JPEG, TIFF nor WebP")
     except ImageError as error:
         raise _refusal(data, form, error) from error
+    return header
 
 
 def decompress(data: bytes, form: str) -> Samples:
@@ -49,7 +52,6 @@ def decompress(data: bytes, form: str) -> Samples:
             "million px are decoded"
         )
     try:
-        check_complete(header, data)
         return decode(data, form.split(";")[0].strip(), cv2.IMREAD_IGNORE_ORIENTATION)
     except ImageError as error:
         raise _refusal(data, form, error) from error
@@ -65,6 +67,9 @@ def decode(data: bytes, encoding: str = "", flags: int = 0) -> Samples:
     ImageError
         When OpenCV does not read it, part of it is damaged, or it is not of 8 or 16 bits.
     """
+    header = read_header(data)
+    if header is not None:
+        check_complete(header, data)
     flags |= cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH
     with collect_complaints() as complaints:
         try:
@@ -78,7 +83,7 @@ def decode(data: bytes, encoding: str = "", flags: int = 0) -> Samples:
     if part:
         raise ImageError(f"it is damaged ({part})")
     if image.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"it holds {image.dtype} values; save it with 8 or 16 bits, as PNG")
+        raise ImageError(f"it holds {image.dtype} values; save it as PNG of 8 or 16 bits")
     if image.ndim == 3:
         return Samples(image, cv2.COLOR_BGR2RGB)
     return Samples(image, BAYER.get(encoding, cv2.COLOR_GRAY2RGB))

@@ -24,13 +24,13 @@ class Header:
     height: int
 
 
-def read_header(data: bytes) -> Header:
-    """Return what ``data`` says of itself.
+def read_header(data: bytes) -> Header | None:
+    """Return what ``data`` says of itself, None where it is none of the four formats.
 
     Raises
     ------
     ImageError
-        When it is none of the four formats, or its header is damaged.
+        When the header is damaged.
     """
     for kind, (is_kind, read_size) in _READERS.items():
         if is_kind(data):
@@ -41,11 +41,11 @@ def read_header(data: bytes) -> Header:
             if width < 1 or height < 1:
                 raise ImageError(f"the {kind} header is damaged")
             return Header(kind, width, height)
-    raise ImageError("it is neither PNG, JPEG, TIFF nor WebP")
+    return None
 
 
 def check_complete(header: Header, data: bytes) -> None:
-    """Compare checksums and end marks of PNG and JPEG, which not every decoder does.
+    """Check checksums and end marks of PNG and JPEG, which not every decoder does.
 
     Raises
     ------

@@ -91,7 +91,7 @@ def test_an_orientation_tag_does_not_turn_the_image():
 
 def test_floats_are_refused():
     data = packed(np.ones((8, 8), np.float32), ".tiff")
-    with pytest.raises(ImageError, match="float32 values; save it with 8 or 16 bits"):
+    with pytest.raises(ImageError, match="float32 values; save it as PNG of 8 or 16 bits"):
         decompress(data, "32FC1; tiff compressed ")
 
 
@@ -125,6 +125,13 @@ def test_an_image_that_is_cut_off_is_refused_by_its_end(no_decoder, extension):
     data = packed(scene(), extension)[:-8]
     with pytest.raises(ImageError, match="is cut off"):
         decompress(data, "jpeg")
+
+
+@pytest.mark.parametrize("data", [b"", bytes(100), b"BM" + bytes(60)])
+def test_other_bytes_are_refused(no_decoder, data):
+    reason = "it is neither PNG, JPEG, TIFF nor WebP; subscribe to a topic of JPEG or PNG"
+    with pytest.raises(ImageError, match=f"{len(data)} bytes of format 'x' do not .*: {reason}"):
+        decompress(data, "x")
 
 
 def test_foreign_text_in_errors_is_bounded():

@@ -100,9 +100,8 @@ def test_an_altered_byte_of_a_png_is_told():
 
 
 @pytest.mark.parametrize("data", [b"", b"\x07" * 100, b"BM" + bytes(60), b"P6\n2 2\n255\n"])
-def test_other_bytes_are_refused(data):
-    with pytest.raises(ImageError, match="neither PNG, JPEG, TIFF nor WebP"):
-        read_header(data)
+def test_other_formats_have_no_header(data):
+    assert read_header(data) is None
 
 
 @pytest.mark.parametrize("extension", KINDS)
@@ -112,9 +111,9 @@ def test_no_beginning_of_a_file_ends_in_another_error(extension):
         try:
             header = read_header(data[:length])
         except ImageError as error:
-            assert "header is damaged" in str(error) or "neither" in str(error)
+            assert "header is damaged" in str(error)
         else:
-            assert (header.width, header.height) == (70, 33)
+            assert header is None or (header.width, header.height) == (70, 33)
 
 
 @pytest.mark.parametrize("filler", [b"\xff", b"\xff\x01", b"\xff\xe0\0\0"])
