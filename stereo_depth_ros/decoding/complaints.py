@@ -21,6 +21,8 @@ _OF_DECODERS = (
     "libpng error: ",
     "libpng warning: ",
 )
+# OpenCV 4.5 prints exceptions besides, of several lines up to an empty one.
+_EXCEPTION = "imdecode_('"
 _OF_DAMAGE = (
     "Corrupt JPEG data: premature end",
     "Corrupt JPEG data: bad Huffman code",
@@ -55,12 +57,21 @@ def collect_complaints() -> Iterator[list[str]]:
             os.close(stderr)
             written = os.pread(memory, _MAX_BYTES, 0)
             os.close(memory)
-            for line in written.splitlines(keepends=True):
-                text = line.decode(errors="replace").rstrip()
-                if text.startswith(_OF_DECODERS):
-                    complaints.append(text)
-                else:
-                    os.write(2, line)
+            os.write(2, _sort_out(written, complaints))
+
+
+def _sort_out(written: bytes, complaints: list[str]) -> bytes:
+    """Append the lines of decoders to ``complaints``, and return the others."""
+    others = []
+    is_exception = False
+    for line in written.splitlines(keepends=True):
+        text = line.decode(errors="replace").rstrip()
+        is_exception = text.startswith(_EXCEPTION) or (is_exception and bool(text))
+        if text.startswith(_OF_DECODERS):
+            complaints.append(text)
+        elif text and not is_exception:
+            others.append(line)
+    return b"".join(others)
 
 
 def damage(complaints: list[str]) -> str | None:

@@ -184,6 +184,12 @@ def test_what_others_write_to_stderr_meanwhile_is_not_lost(capfd):
     assert capfd.readouterr().err == "[INFO] another thread\nand more"
 
 
+def test_exceptions_that_opencv_prints_are_kept_off_stderr(capfd):
+    with collect_complaints():
+        os.write(2, b"before\nimdecode_(''): can't read header: error\n> where\n\nafter\n")
+    assert capfd.readouterr().err == "before\nafter\n"
+
+
 def test_stderr_is_back_after_an_error(capfd):
     with pytest.raises(RuntimeError), collect_complaints():
         raise RuntimeError
