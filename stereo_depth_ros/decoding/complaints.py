@@ -44,11 +44,15 @@ def collect_complaints() -> Iterator[list[str]]:
     """
     complaints: list[str] = []
     with _LOCK, _silent_opencv():
-        try:
-            stderr, memory = os.dup(2), os.memfd_create("stderr")
-        except (OSError, AttributeError):  # closed, or not Linux
+        if not hasattr(os, "memfd_create"):  # not Linux
             yield complaints
             return
+        try:
+            stderr = os.dup(2)
+        except OSError:  # closed, so that nothing arrives there
+            yield complaints
+            return
+        memory = os.memfd_create("stderr")
         os.dup2(memory, 2)
         try:
             yield complaints
