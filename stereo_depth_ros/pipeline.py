@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -93,7 +93,7 @@ class StereoPipeline:
         EngineError
             When the engine fails.
         """
-        _check_sizes(left, right, camera)
+        _check_shapes(left, right, camera)
         seconds: dict[str, float] = {}
         settings = self.settings
         if rectify is not None:
@@ -245,15 +245,26 @@ def to_millimetres(depth: np.ndarray) -> np.ndarray:
     return np.where(fits, millimetres, 0).astype(np.uint16)
 
 
-def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
-    expected = (camera.height, camera.width, 3)
-    for name, image in (("left", left), ("right", right)):
-        if image.shape != expected:
-            raise FrameError(
-                f"{name} image is {' x '.join(map(str, image.shape[1::-1] + image.shape[2:]))} but "
-                f"camera_info says {camera.width} x {camera.height} (x 3 channels); the driver "
-                "must publish the camera_info of the resolution it sends"
-            )
+def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
+    """Compare the size (width, height) of the image of one ``side`` with that of ``camera``.
+
+    Raises
+    ------
+    FrameError
+        When they differ.
+    """
+    if tuple(size) != (camera.width, camera.height):
+        raise FrameError(
+            f"{side} image is {' x '.join(map(str, size))} but camera_info says {camera.width} x "
+            f"{camera.height}; the driver must publish the camera_info of the resolution it sends"
+        )
+
+
+def _check_shapes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
+    for side, image in (("left", left), ("right", right)):
+        check_size(side, image.shape[1::-1], camera)
+        if image.shape[2:] != (3,):
+            raise FrameError(f"{side} image has the shape {image.shape}; it must be H x W x 3")
 
 
 def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:

@@ -258,3 +258,14 @@ def test_unrelated_images_give_nothing_to_measure(wall_pair):
 def test_matches_are_limited(wall_pair):
     found = vertical_disparity(wall_pair.left, wall_pair.right, wall_pair.disparity, max_matches=30)
     assert 20 <= found.matches <= 30
+
+
+def test_lack_of_memory_is_not_blamed_on_the_coefficients(monkeypatch):
+    def allocate(*arguments):
+        error = cv2.error("Failed to allocate 14400000000 bytes")
+        error.code = -4
+        raise error
+
+    monkeypatch.setattr(cv2, "initUndistortRectifyMap", allocate)
+    with pytest.raises(CalibrationError, match="no memory for the rectification of 160 x 120"):
+        rectification_map(raw("plumb_bob", PINHOLE["plumb_bob"]))
