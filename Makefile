@@ -1,19 +1,33 @@
 # make demo       set up and run the node on a simulated camera (or on LEFT= RIGHT= CALIB=)
 # make test       set up and run the checks that take minutes
 # make test-all   and those that take longer
+# make lock       write constraints.txt anew: the newest releases that setup.py allows
+# NEWEST=1        with any of the first three: those releases instead of constraints.txt
 PYTHON ?= python3
+ifeq ($(NEWEST),1)
+VENV := .venv-newest
+LOCK :=
+else
 VENV := .venv
+LOCK := --constraint constraints.txt
+endif
 BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet $(LOCK)
 READY := $(VENV)/.ready
 TRAINING_READY := $(VENV)/.training_ready
 # What NVIDIA's bindings of each TensorRT hold; the tests compare it with what is used of them.
 BINDINGS := $(VENV)/tensorrt_bindings
 
-.PHONY: demo test test-all clean
+.PHONY: demo test test-all lock clean
+
+# Read by the shell, since make would split a path at its spaces.
+export LEFT RIGHT CALIB
 
 demo: $(READY)
-	$(BIN)/stereo-depth demo -o demo_out $(if $(LEFT),--left $(LEFT)) $(if $(RIGHT),--right $(RIGHT)) $(if $(CALIB),--calib $(CALIB)) $(ARGS)
+	$(BIN)/stereo-depth demo -o demo_out $${LEFT:+--left "$$LEFT"} $${RIGHT:+--right "$$RIGHT"} \
+		$${CALIB:+--calib "$$CALIB"} $(ARGS)
 
+# Tests that run nodes wait more than they work, hence more processes than cores.
 test: $(TRAINING_READY)
 	$(BIN)/ruff check stereo_depth_ros launch test setup.py
 	$(BIN)/mypy
@@ -23,16 +37,24 @@ test: $(TRAINING_READY)
 test-all: override ARGS += -m ""
 test-all: test
 
-$(READY): setup.py
+$(READY): setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy]"
+	$(INSTALL) --upgrade pip setuptools
+	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy]"
 	touch $@
 
 $(TRAINING_READY): $(READY)
-	$(BIN)/python -m pip install --quiet --editable ".[ros-jazzy,training,test,tensorrt-rtx]"
+	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy,training,test,tensorrt-rtx]"
 	$(BIN)/python test/engines/tensorrt/bindings.py $(BINDINGS)
 	touch $@
 
+lock:
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv
+	printf 'pip\nsetuptools\n' | .venv-lock/bin/uv pip compile - setup.py --upgrade --universal \
+		--python-version 3.11 --extra ros-jazzy --extra training --extra test \
+		--extra tensorrt-rtx --no-annotate --custom-compile-command "make lock" \
+		--output-file constraints.txt
+
 clean:
-	rm -rf $(VENV) demo_out build install log *.egg-info
+	rm -rf .venv .venv-newest .venv-lock demo_out build install log *.egg-info

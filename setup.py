@@ -16,11 +16,11 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     python_requires=">=3.10",
     install_requires=[
-        "numpy>=1.21",
-        "opencv-python-headless>=4.5.4",
-        "PyYAML>=5.4",
-        "onnxruntime>=1.15",
-        "tqdm>=4.57",
+        "numpy>=1.21,<3",
+        "opencv-python-headless>=4.5.4,<6",
+        "PyYAML>=5.4,<7",
+        "onnxruntime>=1.15,<2",
+        "tqdm>=4.57,<5",
     ],
     extras_require={
         "ros-jazzy": [
@@ -32,18 +32,18 @@ setup(
             "ros-jazzy-lifecycle-msgs",
         ],
         "training": [
-            "torch>=2.2",
-            "onnx>=1.15",
-            "safetensors>=0.4",
-            "huggingface_hub>=0.23",
-            "tensorboard>=2.10",
+            "torch>=2.2,<3",
+            "onnx>=1.15,<2",
+            "safetensors>=0.4,<1",
+            "huggingface_hub>=0.23,<3",
+            "tensorboard>=2.10,<3",
         ],
-        "tensorrt": ["tensorrt>=8.5", "pycuda>=2022.2"],
+        "tensorrt": ["tensorrt>=8.5,<12", "pycuda>=2022.2"],
         # Where pycuda, which is compiled on installation, cannot be.
-        "cuda-python": ["cuda-python>=12.9.1"],
+        "cuda-python": ["cuda-python>=12.9.1,<14"],
         # For the tests: it builds engines without a GPU, and is this small for PCs alone.
         "tensorrt-rtx": ["tensorrt-rtx==1.4.0.76; platform_machine == 'x86_64'"],
-        "test": ["pytest>=7", "ruff>=0.6", "mypy>=1.10", "types-PyYAML"],
+        "test": ["pytest>=7", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.10", "types-PyYAML"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

@@ -1,4 +1,4 @@
-"""Pictures of disparity, depth and confidence for people, and point clouds as files."""
+"""Image files, pictures of disparity, depth and confidence for people, and clouds as files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+
+from stereo_depth_ros.decoding.compressed import decode
+from stereo_depth_ros.decoding.levels import to_rgb
+from stereo_depth_ros.decoding.samples import ImageError, Samples
 
 
 def colour_disparity(
@@ -60,14 +64,32 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises
     ------
     FileNotFoundError, ValueError
-        When the file is missing, or is no image that OpenCV reads.
+        When the file is missing, or is no image of 8 or 16 bits that OpenCV reads.
     """
+    return to_rgb([_read_samples(path)])[0]
+
+
+def read_pair(left: str | Path, right: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return two image files as `read_image` does, those of 16 bits on one scale.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As `read_image`.
+    """
+    left_rgb, right_rgb = to_rgb([_read_samples(left), _read_samples(right)])
+    return left_rgb, right_rgb
+
+
+def _read_samples(path: str | Path) -> Samples:
     if not Path(path).is_file():
         raise FileNotFoundError(f"image {path} does not exist")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise ValueError(f"{path} is not an image that OpenCV can read (PNG, JPEG, PPM, …)")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        return decode(Path(path).read_bytes())
+    except ImageError as error:
+        raise ValueError(
+            f"{path} is not an image that can be read (PNG, JPEG, PPM, …): {error}"
+        ) from error
 
 
 def write_image(path: Path, image: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from math import ceil
 
 import cv2
@@ -66,7 +66,7 @@ class StereoPipeline:
         EngineError
             When the engine fails.
         """
-        _check_sizes(left, right, camera)
+        _check_shapes(left, right, camera)
         seconds: dict[str, float] = {}
         settings = self.settings
         self._forget_other_streams(camera)
@@ -207,15 +207,26 @@ def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) 
     return valid
 
 
-def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
-    expected = (camera.height, camera.width, 3)
-    for name, image in (("left", left), ("right", right)):
-        if image.shape != expected:
-            raise FrameError(
-                f"{name} image is {' x '.join(map(str, image.shape[1::-1] + image.shape[2:]))} but "
-                f"camera_info says {camera.width} x {camera.height} (x 3 channels); the driver "
-                "must publish the camera_info of the resolution it sends"
-            )
+def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
+    """Compare the size (width, height) of the image of one ``side`` with that of ``camera``.
+
+    Raises
+    ------
+    FrameError
+        When they differ.
+    """
+    if tuple(size) != (camera.width, camera.height):
+        raise FrameError(
+            f"{side} image is {' x '.join(map(str, size))} but camera_info says {camera.width} x "
+            f"{camera.height}; the driver must publish the camera_info of the resolution it sends"
+        )
+
+
+def _check_shapes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
+    for side, image in (("left", left), ("right", right)):
+        check_size(side, image.shape[1::-1], camera)
+        if image.shape[2:] != (3,):
+            raise FrameError(f"{side} image has the shape {image.shape}; it must be H x W x 3")
 
 
 def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:

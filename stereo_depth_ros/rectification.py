@@ -12,6 +12,8 @@ from stereo_depth_ros.calibration import Calibration, CalibrationError
 
 _PINHOLE_MODELS = ("plumb_bob", "rational_polynomial", "")
 _FISHEYE_MODELS = ("equidistant", "fisheye")
+_NO_MEMORY = -4
+"""OpenCV's StsNoMem, which its Python module does not name in every version."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,11 @@ def rectification_map(calibration: Calibration) -> RectificationMap:
     try:
         maps = known[calibration.distortion_model](k, d, calibration.r, p, size)
     except cv2.error as error:
+        if error.code == _NO_MEMORY:
+            raise CalibrationError(
+                f"{calibration.source}: no memory for the rectification of {size[0]} x {size[1]} "
+                "images; bin them at the driver, or rectify them upstream and set rectify to never"
+            ) from error
         raise CalibrationError(
             f"{calibration.source}: {d.size} coefficients D do not fit distortion model "
             f"'{calibration.distortion_model}', or R is no rotation; recalibrate the camera"

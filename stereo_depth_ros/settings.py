@@ -7,6 +7,43 @@ from math import isfinite
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """What parameters and options say of a number: its meaning and its inclusive ``limits``."""
+
+    description: str
+    limits: tuple[float, float]
+
+
+QUANTITIES = {
+    "max_disparity": Quantity(
+        "Search range in px, for models that can change it; 0: chosen by the model", (0, 2048)
+    ),
+    "min_depth": Quantity("Nearer is -Inf (REP 117), in m", (0.001, 1e4)),
+    "max_depth": Quantity("Farther is +Inf (REP 117), in m", (0.001, 1e4)),
+    "confidence_threshold": Quantity(
+        "Pixels of at most this confidence become unknown", (0.0, 1.0)
+    ),
+    "lr_tolerance": Quantity("Tolerance of lr_check in px", (0.0, 100.0)),
+    "edge_filter": Quantity(
+        "Remove flying pixels: largest disparity step in px on one surface; 0: off", (0.0, 100.0)
+    ),
+    "speckle_size": Quantity("Remove regions of at most so many pixels; 0: off", (0, 1000000)),
+    "speckle_step": Quantity("Disparity step in px that separates regions", (0.0625, 100.0)),
+    "temporal_gain": Quantity(
+        "Weight of the newest frame where nothing moves; 1: off. Lags by 1 / gain - 1 frames",
+        (0.01, 1.0),
+    ),
+    "points_stride": Quantity("Every n-th row and column becomes a point of the clouds", (1, 64)),
+    "clearing_range": Quantity(
+        "Depth in m at which points/free_space puts what is out of range", (0.1, 1e4)
+    ),
+}
+"""Of the numbers in `Settings`, and of max_disparity; stated once for node and command line."""
+
+LR_CHECK = "Left-right check; doubles the inference time"
+
+
+@dataclass(frozen=True)
 class Settings:
     """Limits and filters; by default only the depth limits act.
 

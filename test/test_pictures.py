@@ -113,13 +113,47 @@ def test_grey_file_is_read_as_rgb(tmp_path):
 
 
 def test_sixteen_bit_file_is_read_as_eight_bits(tmp_path):
-    deep = (np.arange(48, dtype=np.uint16) * 257).reshape(6, 8)
+    deep = (np.arange(208, 256, dtype=np.uint16) * 257).reshape(6, 8)
     cv2.imwrite(str(tmp_path / "deep.png"), deep)
 
     image = pictures.read_image(tmp_path / "deep.png")
 
     assert image.dtype == np.uint8
-    assert_array_equal(image[..., 0], np.arange(48).reshape(6, 8))
+    assert_array_equal(image[..., 0], np.arange(208, 256).reshape(6, 8))
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_pair_of_few_bits_keeps_all_grey_levels_on_one_scale(tmp_path, bits):
+    left = np.linspace(0, 2**bits - 1, 60 * 80).astype(np.uint16).reshape(60, 80)
+    right = left // 4
+    cv2.imwrite(str(tmp_path / "left.png"), left)
+    cv2.imwrite(str(tmp_path / "right.png"), right)
+
+    images = pictures.read_pair(tmp_path / "left.png", tmp_path / "right.png")
+
+    assert_array_equal(images[0][..., 0], left >> (bits - 8))
+    assert_array_equal(images[1][..., 0], right >> (bits - 8))
+
+
+def test_file_of_floats_says_what_to_save(tmp_path):
+    cv2.imwrite(str(tmp_path / "float.tiff"), np.ones((6, 8), np.float32))
+
+    with pytest.raises(
+        ValueError, match=r"float\.tiff .* float32 values; save it as PNG of 8 or 16"
+    ):
+        pictures.read_image(tmp_path / "float.tiff")
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg"])
+def test_file_that_is_cut_off_is_named_once(tmp_path, capfd, extension):
+    file = tmp_path / f"half.{extension}"
+    cv2.imwrite(str(file), np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    with pytest.raises(ValueError, match=rf"half\.{extension} .*: the \w+ is cut off"):
+        pictures.read_image(file)
+
+    assert capfd.readouterr().err == ""
 
 
 def test_missing_image_is_named(tmp_path):

@@ -189,3 +189,14 @@ def test_roi_with_binning_is_rectified_as_its_part_of_the_binned_image():
     error = difference(part, full[5:50, 10:70])[8:-8, 8:-8]
     assert error.max() <= 4
     assert error.mean() < 0.3
+
+
+def test_lack_of_memory_is_not_blamed_on_the_coefficients(monkeypatch):
+    def allocate(*arguments):
+        error = cv2.error("Failed to allocate 14400000000 bytes")
+        error.code = -4
+        raise error
+
+    monkeypatch.setattr(cv2, "initUndistortRectifyMap", allocate)
+    with pytest.raises(CalibrationError, match="no memory for the rectification of 160 x 120"):
+        rectification_map(raw("plumb_bob", PINHOLE["plumb_bob"]))

@@ -50,7 +50,7 @@ TRAINING_LAYERS = ("networks", "checkpoints", "export", "training", "scenes.synt
 
 
 def core_files():
-    folders = [PACKAGE, *(PACKAGE / name for name in ("scenes", "evaluation", "cli"))]
+    folders = [PACKAGE, *(PACKAGE / name for name in ("decoding", "scenes", "evaluation", "cli"))]
     files = [file for folder in folders for file in folder.glob("*.py")]
     return sorted([*files, *(PACKAGE / "engines").rglob("*.py")])
 

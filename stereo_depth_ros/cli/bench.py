@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.cli.options import DEFAULT_MODEL, BuildBar, ros_layer, size
+from stereo_depth_ros.cli.options import DEFAULT_MODEL, BuildBar, check_output_file, ros_layer, size
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables."""
+    check_output_file(arguments.json)
     if arguments.rounds < 1:
         raise ValueError(f"--rounds is {arguments.rounds}; it must be 1 or more")
     models = arguments.model or [DEFAULT_MODEL]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stereo_depth_ros.cli.options import BuildBar
+from stereo_depth_ros.cli.options import BuildBar, check_output_file
 from stereo_depth_ros.engines import BACKENDS, Caller, open_engine
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the models and print the tables."""
+    check_output_file(arguments.json)
+    check_output_file(arguments.html)
     samples = read_dataset(arguments.data, arguments.layout)
     with BuildBar() as bar:
         caller = Caller(report=bar.show)

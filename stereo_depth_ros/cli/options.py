@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 from tqdm import tqdm
 
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildProgress
+from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
 
 DEFAULT_MODEL = "sgbm"
 
@@ -23,13 +27,99 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="a name in models/ or the path of an exported .onnx file (default: %(default)s)",
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    _add_quantity(parser, "--max-disparity", "max_disparity", 0, "PX")
+
+
+_SETTINGS = (
+    ("--min-depth", "min_depth", "M"),
+    ("--max-depth", "max_depth", "M"),
+    ("--confidence", "confidence_threshold", "C"),
+    ("--edge-filter", "edge_filter", "PX"),
+    ("--speckle", "speckle_size", "PIXELS"),
+)
+
+
+def add_settings_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the depth limits and filters, with the meanings that the node's parameters have."""
+    for option, setting, metavar in _SETTINGS:
+        _add_quantity(parser, option, setting, getattr(Settings, setting), metavar)
+    parser.add_argument("--lr-check", action="store_true", help=LR_CHECK)
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Return the settings that the options of `add_settings_options` name.
+
+    Raises
+    ------
+    ValueError
+        When they contradict each other.
+    """
+    values = {setting: getattr(arguments, setting) for _, setting, _ in _SETTINGS}
+    return Settings(**values, lr_check=arguments.lr_check)
+
+
+def _add_quantity(
+    parser: argparse.ArgumentParser, option: str, name: str, default: float, metavar: str
+) -> None:
+    quantity = QUANTITIES[name]
+    low, high = quantity.limits
     parser.add_argument(
-        "--max-disparity",
-        type=int,
-        default=0,
-        metavar="PX",
-        help="search range, for models that can change it (default: chosen by the model)",
+        option,
+        dest=name,
+        type=_number(type(default), low, high),
+        default=default,
+        metavar=metavar,
+        help=f"{quantity.description} ({low:g} to {high:g}, default: %(default)s)",
     )
+
+
+def _number(kind: type, low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = float("nan")
+        if not low <= value <= high:
+            number = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {number} from {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def check_output_file(path: Path | None) -> None:
+    """Check, before the work, that the file ``path`` can be written after it; None is no file.
+
+    Raises
+    ------
+    OSError
+        When its folder is missing or not writable, or it is a folder.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path} cannot be written: make the folder {path.parent} first")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise PermissionError(f"{path} cannot be written: no permission")
+
+
+def check_output_folder(path: Path) -> None:
+    """Check, before the work, that files can be written into the folder ``path``, made if need be.
+
+    Raises
+    ------
+    OSError
+        When it is a file, lies below one, or is not writable.
+    """
+    existing = path
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file, not a folder; choose another name")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise PermissionError(f"{path} cannot be written: no permission in {existing}")
 
 
 def ros_layer(module: str) -> ModuleType:

@@ -1,9 +1,9 @@
 """Match one rectified pair from files.
 
 Writes into DIR: disparity.npy (float32, px, a value for every pixel) and confidence.npy (float32,
-0..1, 0 where the disparity is only a guess), both at the size of the input, and a PNG of each;
-with a calibration also depth.npy (float32, m along Z: NaN unknown, +Inf too far, -Inf too near),
-depth.png and points.ply (m, left optical frame).
+0..1, 0 where the disparity is only a guess or a filter removes it), both at the size of the input,
+and a PNG of each; with a calibration also depth.npy (float32, m along Z: NaN unknown, +Inf too far,
+-Inf too near), depth.png and points.ply (m, left optical frame).
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from stereo_depth_ros import pictures
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.calibration_file import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.cli.options import add_engine_options, engine_from
+from stereo_depth_ros.cli.options import (
+    add_engine_options,
+    add_settings_options,
+    check_output_folder,
+    engine_from,
+    settings_from,
+)
 from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
-from stereo_depth_ros.settings import Settings
 
 HELP = "match one pair of image files"
 
@@ -31,24 +36,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("right", metavar="RIGHT", help="right image, rectified")
     add_engine_options(parser)
     parser.add_argument("--calib", metavar="FILE", help=f"calibration of the pair:\n{FORMATS}")
-    parser.add_argument(
-        "--min-depth", type=float, default=Settings.min_depth, metavar="M", help="nearer is -Inf"
-    )
-    parser.add_argument(
-        "--max-depth", type=float, default=Settings.max_depth, metavar="M", help="farther is +Inf"
-    )
+    add_settings_options(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Match the pair and write the files."""
-    left, right = pictures.read_image(arguments.left), pictures.read_image(arguments.right)
+    check_output_folder(arguments.output)
+    settings = settings_from(arguments)
+    left, right = pictures.read_pair(arguments.left, arguments.right)
     if left.shape != right.shape:
         raise FrameError(
             f"{arguments.left} is {left.shape[1]} x {left.shape[0]} and {arguments.right} "
             f"{right.shape[1]} x {right.shape[0]}: a rectified pair has one size"
         )
     height, width = left.shape[:2]
+    if arguments.max_disparity > width:
+        raise ValueError(
+            f"--max-disparity {arguments.max_disparity} is more than the images' width of {width} "
+            "px; 0 lets the model choose"
+        )
     if arguments.calib:
         wanted = {Output.DEPTH}
         calibrations = read_calibration(arguments.calib, width, height)
@@ -65,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}")
     engine = engine_from(arguments)
     print(f"engine: {engine.spec}")
-    settings = Settings(min_depth=arguments.min_depth, max_depth=arguments.max_depth)
     result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
     engine.close()
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -74,10 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(folder: Path, result: StereoResult) -> None:
+    confidence = np.where(result.known, result.certainty, np.float32(0))
     np.save(folder / "disparity.npy", result.matched)
-    np.save(folder / "confidence.npy", result.certainty)
+    np.save(folder / "confidence.npy", confidence)
     pictures.write_image(folder / "disparity.png", pictures.colour_disparity(result.matched))
-    pictures.write_image(folder / "confidence.png", pictures.colour_confidence(result.certainty))
+    pictures.write_image(folder / "confidence.png", pictures.colour_confidence(confidence))
     print(
         f"disparity: median {np.median(result.matched):.2f} px, known "
         f"{100 * result.known.mean():.1f} %, inference {1e3 * result.seconds['inference']:.0f} ms"

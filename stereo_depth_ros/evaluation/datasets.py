@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from stereo_depth_ros.filters import left_right_consistent
-from stereo_depth_ros.pictures import read_image
+from stereo_depth_ros.pictures import read_pair
 
 
 class DatasetError(ValueError):
@@ -34,7 +34,7 @@ class Sample:
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """Return both images, (H, W, 3) uint8 RGB."""
-        return read_image(self.left), read_image(self.right)
+        return read_pair(self.left, self.right)
 
 
 def read_pfm(path: Path) -> np.ndarray:

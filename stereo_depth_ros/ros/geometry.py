@@ -9,10 +9,12 @@ from sensor_msgs.msg import CameraInfo
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.pipeline import check_size
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 from stereo_depth_ros.ros.messages import calibration_from
 
 Maps = tuple[RectificationMap, RectificationMap]
+Sizes = tuple[tuple[int, int], tuple[int, int]]
 
 
 class PairGeometry:
@@ -40,14 +42,19 @@ class PairGeometry:
         self._value: tuple[StereoCamera, Maps | None] | None = None
 
     def of(
-        self, left: CameraInfo | None, right: CameraInfo | None
+        self, left: CameraInfo | None, right: CameraInfo | None, sizes: Sizes | None = None
     ) -> tuple[StereoCamera, Maps | None]:
         """Return the geometry, and the maps where images must be rectified.
+
+        ``sizes``, (width, height) of the left and the right image, are compared before any map is
+        made, which takes memory in proportion to what camera_info says.
 
         Raises
         ------
         CalibrationError
             When one is missing, or the two do not describe a calibrated pair.
+        FrameError
+            When the images have another size.
         """
         if left is None or right is None:
             topic = self._topics[0 if left is None else 1]
@@ -58,8 +65,9 @@ class PairGeometry:
         key = (_numbers(left), _numbers(right))
         if self._value is None or key != self._key:
             self._value = None
-            self._value = self._computed(left, right)
+            self._value = self._computed(left, right, sizes)
             self._key = key
+        _check_sizes(sizes, self._value[0])
         return self._value
 
     @property
@@ -67,7 +75,9 @@ class PairGeometry:
         """The geometry last computed."""
         return self._value[0] if self._value else None
 
-    def _computed(self, left: CameraInfo, right: CameraInfo) -> tuple[StereoCamera, Maps | None]:
+    def _computed(
+        self, left: CameraInfo, right: CameraInfo, sizes: Sizes | None
+    ) -> tuple[StereoCamera, Maps | None]:
         pair = [
             calibration_from(message, topic)
             for message, topic in zip((left, right), self._topics, strict=True)
@@ -79,6 +89,7 @@ class PairGeometry:
         )
         maps = None
         if self._must_rectify(pair):
+            _check_sizes(sizes, camera)
             maps = (rectification_map(pair[0]), rectification_map(pair[1]))
         return camera, maps
 
@@ -86,6 +97,12 @@ class PairGeometry:
         if self._rectify == "auto":
             return self._raw and not all(calibration.is_rectified for calibration in pair)
         return self._rectify == "always"
+
+
+def _check_sizes(sizes: Sizes | None, camera: StereoCamera) -> None:
+    if sizes is not None:
+        check_size("left", sizes[0], camera)
+        check_size("right", sizes[1], camera)
 
 
 def _numbers(info: CameraInfo) -> tuple[object, ...]:

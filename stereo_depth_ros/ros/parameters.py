@@ -13,7 +13,7 @@ from rclpy.node import Node
 from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
-from stereo_depth_ros.settings import Settings
+from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
 
 Value = bool | int | float | str
 
@@ -60,6 +60,14 @@ class Parameter:
 
 
 _D = Settings()
+
+
+def _quantity(setting: str, name: str = "") -> Parameter:
+    """Return the row of a number in `Settings`, which acts live."""
+    quantity = QUANTITIES[setting]
+    default = getattr(_D, setting)
+    return Parameter(name or setting, default, quantity.description, quantity.limits, live=True)
+
 
 PARAMETERS = (
     Parameter("autostart", True, "Configure and activate at start-up, without a lifecycle manager"),
@@ -122,8 +130,8 @@ PARAMETERS = (
     Parameter(
         "max_disparity",
         0,
-        "Search range in px, for models that can change it; 0: chosen by the model",
-        (0, 2048),
+        QUANTITIES["max_disparity"].description,
+        QUANTITIES["max_disparity"].limits,
     ),
     Parameter(
         "image_transport", "raw", "How images arrive on the network", choices=("raw", "compressed")
@@ -170,69 +178,23 @@ PARAMETERS = (
         choices=("input", "model"),
         live=True,
     ),
-    Parameter("min_depth", _D.min_depth, "Nearer is -Inf (REP 117), in m", (0.001, 1e4), live=True),
-    Parameter(
-        "max_depth", _D.max_depth, "Farther is +Inf (REP 117), in m", (0.001, 1e4), live=True
-    ),
-    Parameter(
-        "confidence_threshold",
-        _D.confidence_threshold,
-        "Pixels of at most this confidence become unknown",
-        (0.0, 1.0),
-        live=True,
-    ),
-    Parameter("lr_check", _D.lr_check, "Left-right check; doubles the inference time", live=True),
-    Parameter(
-        "lr_tolerance", _D.lr_tolerance, "Tolerance of lr_check in px", (0.0, 100.0), live=True
-    ),
-    Parameter(
-        "edge_filter",
-        _D.edge_filter,
-        "Remove flying pixels: largest disparity step in px on one surface; 0: off",
-        (0.0, 100.0),
-        live=True,
-    ),
-    Parameter(
-        "speckle.size",
-        _D.speckle_size,
-        "Remove regions of at most so many pixels; 0: off",
-        (0, 1000000),
-        live=True,
-    ),
-    Parameter(
-        "speckle.step",
-        _D.speckle_step,
-        "Disparity step in px that separates regions",
-        (0.0625, 100.0),
-        live=True,
-    ),
+    _quantity("min_depth"),
+    _quantity("max_depth"),
+    _quantity("confidence_threshold"),
+    Parameter("lr_check", _D.lr_check, LR_CHECK, live=True),
+    _quantity("lr_tolerance"),
+    _quantity("edge_filter"),
+    _quantity("speckle_size", "speckle.size"),
+    _quantity("speckle_step", "speckle.step"),
     Parameter(
         "roi",
         "",
         "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]'; outside is unknown",
         live=True,
     ),
-    Parameter(
-        "temporal_gain",
-        _D.temporal_gain,
-        "Weight of the newest frame where nothing moves; 1: off. Lags by 1 / gain - 1 frames",
-        (0.01, 1.0),
-        live=True,
-    ),
-    Parameter(
-        "points.stride",
-        _D.points_stride,
-        "Every n-th row and column becomes a point of the clouds",
-        (1, 64),
-        live=True,
-    ),
-    Parameter(
-        "clearing_range",
-        _D.clearing_range,
-        "Depth in m at which points/free_space puts what is out of range",
-        (0.1, 1e4),
-        live=True,
-    ),
+    _quantity("temporal_gain"),
+    _quantity("points_stride", "points.stride"),
+    _quantity("clearing_range"),
 )
 
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}

@@ -11,10 +11,11 @@ from rclpy.time import Time
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
-from stereo_depth_ros.ros.images import decode_pair
+from stereo_depth_ros.ros.images import decode_pair, image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.statistics import Statistics
@@ -43,6 +44,7 @@ class FrameProcessor:
         self._geometry = geometry
         self._statistics = statistics
         self._log = log
+        self._levels = Levels()
         self._logged: set[str] = set()
         self.calibration_error: str | None = None
         self.camera_frame: str | None = None
@@ -82,7 +84,7 @@ class FrameProcessor:
             self._statistics.last_error = None
             return
         began = time.perf_counter()
-        left, right = decode_pair(frame.left, frame.right)
+        left, right = decode_pair(frame.left, frame.right, self._levels)
         decoded = time.perf_counter()
         result = pipeline.process(left, right, camera, wanted, maps)
         processed = time.perf_counter()
@@ -100,10 +102,12 @@ class FrameProcessor:
 
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
         before = self._geometry.camera
-        camera, maps = self._geometry.of(frame.left_info, frame.right_info)
+        sizes = image_size(frame.left, "left"), image_size(frame.right, "right")
+        camera, maps = self._geometry.of(frame.left_info, frame.right_info, sizes)
         self.calibration_error = None
         if camera is not before:
             self.camera_frame = frame.left.header.frame_id
+            self._levels.reset()
             self._logged.clear()
             for warning in camera.warnings:
                 self._log.warning(warning)

@@ -22,7 +22,7 @@ from std_msgs.msg import Header
 from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.calibration_file import read_calibration
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.pictures import read_image
+from stereo_depth_ros.pictures import read_pair
 from stereo_depth_ros.ros.images import ENCODINGS, encode
 from stereo_depth_ros.ros.messages import as_bytes, map_message
 from stereo_depth_ros.ros.spin import run
@@ -128,7 +128,7 @@ class SceneCamera(Node):
         return _Shot(pair.left, pair.right, calibrations, pair.depth)
 
     def _from_files(self) -> _Shot:
-        left, right = read_image(self._value("left_file")), read_image(self._value("right_file"))
+        left, right = read_pair(self._value("left_file"), self._value("right_file"))
         if left.shape != right.shape:
             raise ValueError("left_file and right_file differ in size; a rectified pair does not")
         height, width = left.shape[:2]

@@ -34,6 +34,14 @@ def test_models_are_timed_side_by_side(tmp_path, capsys):
         assert f"- {key}: {figures['machine'][key]}" in printed
 
 
+def test_figures_that_cannot_be_written_are_refused_before_the_work(tmp_path, capsys):
+    file = tmp_path / "absent" / "figures.json"
+    assert main(["bench", "--rounds", "1", "--size", "48x64", "--json", str(file)]) == 1
+    printed = capsys.readouterr()
+    assert f"make the folder {tmp_path / 'absent'} first" in printed.err
+    assert printed.out == ""
+
+
 def test_a_graph_is_timed_on_every_backend_that_is_named(tmp_path):
     graph, file = save_graph(tmp_path / "net.onnx", 64, 48), tmp_path / "figures.json"
     arguments = ["--backend", "auto", "--backend", "onnxruntime", "--size", "48x64"]

@@ -71,3 +71,18 @@ def test_a_truth_of_another_size_is_refused(dataset, capsys):
     np.save(dataset / "yard" / "disp.npy", np.ones((3, 4), np.float32))
     assert main(["evaluate", "--data", str(dataset), "--layout", "plain"]) == 1
     assert "one size" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_result_that_cannot_be_written_is_refused_before_the_work(
+    dataset, tmp_path, capsys, monkeypatch, option
+):
+    def work(*arguments):
+        raise AssertionError("worked first")
+
+    monkeypatch.setattr("stereo_depth_ros.cli.evaluate.read_dataset", work)
+    arguments = ["evaluate", "--data", str(dataset), "--layout", "plain", option]
+    assert main([*arguments, str(tmp_path / "absent" / "result")]) == 1
+    assert f"make the folder {tmp_path / 'absent'} first" in capsys.readouterr().err
+    assert main([*arguments, str(tmp_path)]) == 1
+    assert "is a folder; name a file in it" in capsys.readouterr().err

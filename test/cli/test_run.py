@@ -8,6 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from stereo_depth_ros import pictures
 from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.settings import QUANTITIES, Settings
 
 MATCHES = {"disparity.npy", "disparity.png", "confidence.npy", "confidence.png"}
 METRIC = {"depth.npy", "depth.png", "points.ply"}
@@ -153,6 +156,58 @@ def test_search_range_is_an_option(files, out):
     assert np.load(out / "disparity.npy").max() <= 16
 
 
+def test_confidence_threshold_is_an_option(files, out):
+    left, right, calib = files
+
+    main(["run", left, right, "--calib", calib, "-o", str(out / "all")])
+    main(["run", left, right, "--calib", calib, "--confidence", "0.6", "-o", str(out / "sure")])
+
+    before, after = (np.load(out / name / "confidence.npy") for name in ("all", "sure"))
+    assert ((before > 0) & (before <= 0.6)).mean() > 0.05
+    assert_array_equal(after, np.where(before > np.float32(0.6), before, 0))
+    assert_array_equal(np.isnan(np.load(out / "sure" / "depth.npy")), after == 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        (["--edge-filter", "1.5"], {"edge_filter": 1.5}),
+        (["--speckle", "400"], {"speckle_size": 400}),
+        (["--lr-check"], {"lr_check": True}),
+    ],
+)
+def test_filters_are_those_of_the_node(files, out, yard, option, setting):
+    left, right, calib = files
+
+    main(["run", left, right, "--calib", calib, *option, "-o", str(out)])
+
+    pipeline = StereoPipeline(open_engine("sgbm"), Settings(**setting))
+    pair = yard.pair.left, yard.pair.right
+    expected = pipeline.process(*pair, yard.camera, {Output.DEPTH})
+    unfiltered = StereoPipeline(open_engine("sgbm")).process(*pair, yard.camera, ())
+    assert expected.known.sum() < unfiltered.known.sum()
+    assert_array_equal(np.isnan(np.load(out / "depth.npy")), ~expected.known)
+    assert_array_equal(np.load(out / "confidence.npy") > 0, expected.known)
+
+
+@pytest.mark.parametrize("bits", [10, 12])
+def test_deep_files_match_as_well_as_those_of_8_bits(tmp_path, yard, bits):
+    grey = [cv2.cvtColor(v, cv2.COLOR_RGB2GRAY) for v in (yard.pair.left, yard.pair.right)]
+    noise = np.random.default_rng(0)
+    for name, view in zip(("left", "right"), grey, strict=True):
+        deep = view.astype(np.uint16) << (bits - 8)
+        deep += noise.integers(0, 1 << (bits - 8), view.shape, np.uint16)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), view)
+        cv2.imwrite(str(tmp_path / f"{name}_deep.png"), deep)
+
+    for suffix in ("", "_deep"):
+        pair = [str(tmp_path / f"{side}{suffix}.png") for side in ("left", "right")]
+        assert main(["run", *pair, "-o", str(tmp_path / f"out{suffix}")]) == 0
+
+    for name in ("disparity.npy", "confidence.npy"):
+        assert_array_equal(np.load(tmp_path / "out" / name), np.load(tmp_path / "out_deep" / name))
+
+
 def test_principal_point_offset_of_the_calibration_counts(files, out, tmp_path, yard):
     left, right, _ = files
     camera = yard.camera
@@ -254,6 +309,63 @@ def test_unknown_model_is_one_line(files, out, capsys):
     text = one_line(failure(capsys, *files[:2], "--model", "sgmb", "-o", out))
 
     assert "'sgmb' is not known; installed are" in text
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--max-disparity", "100000"),
+        ("--max-disparity", "-1"),
+        ("--max-disparity", "1.5"),
+        ("--confidence", "1.5"),
+        ("--confidence", "nan"),
+        ("--edge-filter", "-1"),
+        ("--speckle", "1000001"),
+        ("--max-depth", "inf"),
+    ],
+)
+def test_number_beyond_the_limits_of_the_node_is_refused(files, out, option, value, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["run", *files[:2], f"{option}={value}", "-o", str(out)])
+
+    assert exit_.value.code == 2
+    assert re.search(rf"{option}: '{value}' is not a .*number from", capsys.readouterr().err)
+    assert not out.exists()
+
+
+def test_limits_of_the_options_are_those_of_the_parameters():
+    parameters = pytest.importorskip("stereo_depth_ros.ros.parameters")
+    names = {"speckle_size": "speckle.size"}
+    table = {p.name: p for p in parameters.PARAMETERS}
+    for setting in ("max_disparity", "min_depth", "confidence_threshold", "speckle_size"):
+        row, quantity = table[names.get(setting, setting)], QUANTITIES[setting]
+        assert (row.limits, row.description) == (quantity.limits, quantity.description)
+
+
+def test_search_range_beyond_the_width_is_one_line(files, out, capsys):
+    text = one_line(failure(capsys, *files[:2], "--max-disparity", 321, "-o", out))
+
+    assert "--max-disparity 321 is more than the images' width of 320 px" in text
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_output_that_is_a_file_is_refused_before_the_work(files, tmp_path, capsys, below):
+    file = tmp_path / "taken"
+    file.write_text("mine")
+
+    text = one_line(failure(capsys, *files[:2], "-o", file / "deeper" if below else file))
+
+    assert "taken is a file, not a folder" in text
+    assert "engine" not in capsys.readouterr().out
+    assert file.read_text() == "mine"
+
+
+def test_file_of_floats_is_one_line(files, out, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "float.tiff"), np.ones((240, 320), np.float32))
+
+    text = one_line(failure(capsys, tmp_path / "float.tiff", files[1], "-o", out))
+
+    assert "save it as PNG of 8 or 16 bits" in text
 
 
 def test_depth_limits_out_of_order_are_one_line(files, out, capsys):

@@ -190,3 +190,11 @@ def test_black_borders_of_both_views_have_no_depth(pair, resolution):
     assert np.isnan(result.depth[border]).all()
     assert (result.certainty[border] == 0).all()
     assert np.isfinite(result.depth[~border]).all()
+
+
+def test_pair_of_nothing_but_black_has_no_depth():
+    black = np.zeros((360, 480, 3), np.uint8)
+
+    result = StereoPipeline(FixedEngine(5.0)).process(black, black, CAMERA, {Output.DEPTH})
+
+    assert np.isnan(result.depth).all()

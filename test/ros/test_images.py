@@ -10,14 +10,17 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
 
 from sensor_msgs.msg import CompressedImage, Image
 
+from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.pipeline import FrameError
-from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode
+from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode, image_size
 from stereo_depth_ros.ros.messages import as_bytes, image_message
 
-COLOUR = ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3")
+COLOUR = ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "rgb16", "bgr16")
 GREY = ("mono8", "8UC1", "mono16", "16UC1")
 WORDS = ("mono16", "16UC1")
+DEEP_COLOUR = ("rgb16", "bgr16")
 BAYER = ("bayer_rggb8", "bayer_bggr8", "bayer_gbrg8", "bayer_grbg8")
+DEEP_BAYER = ("bayer_rggb16", "bayer_bggr16", "bayer_gbrg16", "bayer_grbg16")
 YUV = ("yuv422", "uyvy", "yuv422_yuy2", "yuyv")
 PURE = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 SKIN = (203, 152, 107)
@@ -54,7 +57,7 @@ def compressed(image: np.ndarray, extension: str) -> CompressedImage:
 
 
 def test_every_known_encoding_is_tested_here():
-    assert set(ENCODINGS) == {*COLOUR, *GREY, *BAYER, *YUV}
+    assert set(ENCODINGS) == {*COLOUR, *GREY, *BAYER, *DEEP_BAYER, *YUV}
 
 
 # -- values --------------------------------------------------------------------------------------
@@ -73,6 +76,8 @@ def test_colour_comes_back_exactly(encoding):
         ("8UC3", (30, 20, 10)),
         ("rgba8", (10, 20, 30, 255)),
         ("bgra8", (30, 20, 10, 255)),
+        ("rgb16", (0, 10, 0, 20, 0, 30)),
+        ("bgr16", (0, 30, 0, 20, 0, 10)),
     ],
 )
 def test_colour_lies_in_the_message_in_the_order_of_its_name(encoding, first_pixel):
@@ -83,13 +88,13 @@ def test_colour_lies_in_the_message_in_the_order_of_its_name(encoding, first_pix
 @pytest.mark.parametrize("encoding", GREY)
 @pytest.mark.parametrize("level", [0, 1, 77, 255])
 def test_grey_comes_back_exactly_in_all_three_channels(encoding, level):
-    # White in a corner fixes the range that 16-bit images are brought to.
+    # White in a row fixes the range that 16-bit images are brought to.
     image = patch((level, level, level))
-    image[0, 0] = 255
+    image[0] = 255
     assert np.array_equal(decoded(encode(image, encoding)), image)
 
 
-@pytest.mark.parametrize("encoding", BAYER)
+@pytest.mark.parametrize("encoding", BAYER + DEEP_BAYER)
 @pytest.mark.parametrize("colour", PURE.values(), ids=PURE)
 def test_a_pure_colour_comes_back_from_a_bayer_mosaic(encoding, colour):
     assert np.array_equal(decoded(encode(patch(colour), encoding)), patch(colour))
@@ -109,7 +114,7 @@ def test_a_bayer_mosaic_begins_as_its_name_says(encoding, first_rows):
     assert np.reshape(message.data, (4, 4))[:2, :2].tolist() == first_rows
 
 
-@pytest.mark.parametrize("encoding", BAYER)
+@pytest.mark.parametrize("encoding", BAYER + DEEP_BAYER)
 def test_a_bayer_image_keeps_its_place(encoding):
     image = patch((0, 0, 0), 16, 20)
     image[8:, 10:] = 255
@@ -197,6 +202,23 @@ def test_big_endian_words_are_read_as_such(encoding):
 
 def test_a_black_16_bit_pair_stays_black():
     assert decoded(words(np.zeros((4, 6), np.uint16))).max() == 0
+
+
+@pytest.mark.parametrize("bits", [10, 12, 16])
+def test_a_png_of_16_bits_is_decoded_as_the_raw_image_is(bits):
+    values = np.linspace(0, 2**bits - 1, 48 * 64).astype(np.uint16).reshape(48, 64)
+    data = as_bytes(cv2.imencode(".png", values)[1])
+    png = CompressedImage(format="mono16; png compressed ", data=data)
+    assert np.array_equal(decoded(png), decoded(words(values)))
+    assert len(np.unique(decoded(png))) == 256
+
+
+def test_levels_are_kept_from_pair_to_pair():
+    levels = Levels()
+    bright, dim = (words(np.full((4, 6), value, np.uint16)) for value in (4000, 1000))
+    decode_pair(bright, bright, levels)
+    assert decode_pair(dim, dim, levels)[0].max() == 1000 >> 4
+    assert decode_pair(dim, dim)[0].max() == 1000 >> 2
 
 
 # -- rows ----------------------------------------------------------------------------------------
@@ -349,6 +371,21 @@ def test_a_compressed_image_without_data_does_not_decompress():
     assert "0 bytes of format 'png'" in broken("left", CompressedImage(format="png"))
 
 
+def test_the_colour_of_a_mosaic_in_a_grey_jpeg_is_kept():
+    mosaic = np.frombuffer(encode(patch(SKIN, 16, 16), "bayer_rggb8").data, np.uint8)
+    data = cv2.imencode(".jpg", mosaic.reshape(16, 16), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+    message = CompressedImage(format="bayer_rggb8; jpeg compressed ", data=as_bytes(data))
+    assert np.abs(decoded(message).astype(int) - SKIN).max() <= 6
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_size_is_known_before_decoding(side):
+    assert image_size(encode(gradient(), "bgr8"), side) == (14, 9)
+    assert image_size(compressed(gradient(), ".png"), side) == (14, 9)
+    with pytest.raises(FrameError, match=rf"^{side} image: 3 bytes of format 'jpeg' do not"):
+        image_size(CompressedImage(format="jpeg", data=as_bytes(np.zeros(3, np.uint8))), side)
+
+
 def test_one_side_may_be_compressed_and_the_other_not():
     left, right = decode_pair(compressed(gradient(), ".png"), encode(gradient(), "bgr8"))
     assert np.array_equal(left, right)
@@ -363,7 +400,8 @@ def test_one_side_may_be_compressed_and_the_other_not():
         (("rgb8", "bgr8", "8UC3"), 3),
         (("rgba8", "bgra8"), 4),
         (("mono8", "8UC1", *BAYER), 1),
-        ((*WORDS, *YUV), 2),
+        ((*WORDS, *YUV, *DEEP_BAYER), 2),
+        (DEEP_COLOUR, 6),
     ],
 )
 def test_encoded_messages_have_consistent_sizes(encodings, pixel_bytes):
