@@ -23,6 +23,7 @@ from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.reporter import Reporter
 from stereo_depth_ros.ros.spin import run
+from stereo_depth_ros.ros.state_requests import StateRequests
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.tf_baseline import TfBaseline
@@ -44,6 +45,7 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
+        StateRequests(self, self._log)
         self._core_log = CoreLog(self.get_logger())
         self._reporter = Reporter(self, self._log)
         self._worker: LatestWorker[Frame] = LatestWorker(self._work, "stereo engine")

@@ -75,6 +75,62 @@ def test_every_transition_works_and_cleanup_frees_the_engine(processes, rigs, tm
     assert stop(process) == 0
 
 
+CONFIGURE = Transition.TRANSITION_CONFIGURE
+ACTIVATE = Transition.TRANSITION_ACTIVATE
+DEACTIVATE = Transition.TRANSITION_DEACTIVATE
+CLEANUP = Transition.TRANSITION_CLEANUP
+
+
+@pytest.mark.parametrize("autostart", [True, False])
+def test_a_manager_brings_up_and_takes_down_a_node_in_any_state(processes, rigs, autostart):
+    """As nav2's does, which sends numbers and looks at the state after each."""
+    namespace = f"/managed_{autostart}".lower()
+    process = processes(NODE, {"model": "sgbm", "autostart": autostart}, namespace)
+    rig = rigs(namespace)
+    assert rig.state() == ("active" if autostart else "unconfigured")
+    for identifier, goal in (
+        (CONFIGURE, "inactive"),
+        (CONFIGURE, "inactive"),
+        (ACTIVATE, "active"),
+        (ACTIVATE, "active"),
+    ):
+        assert rig.transition(identifier)
+        assert rig.state() == goal
+    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    for identifier, goal in (
+        (DEACTIVATE, "inactive"),
+        (CLEANUP, "unconfigured"),
+        (CLEANUP, "unconfigured"),
+        (Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, "finalized"),
+    ):
+        assert rig.transition(identifier)
+        assert rig.state() == goal
+    assert process.poll() is None
+
+
+def test_a_transition_that_the_state_does_not_allow_is_refused_in_one_line(
+    dds, rigs, encoded_model, tmp_path
+):
+    log = tmp_path / "log"
+    with running(NODE, {"model": encoded_model, "autostart": False}, "/refused", log=log):
+        rig = rigs("/refused")
+        refused = {ACTIVATE: "activate", DEACTIVATE: "deactivate", 99: "99", 10: "10", 0: "0"}
+        for identifier in refused:
+            assert not rig.transition(identifier)
+            assert rig.state() == "unconfigured"
+        assert rig.transition(CONFIGURE)
+        assert rig.transition(ACTIVATE)
+        for identifier in (CLEANUP, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, 99):
+            assert not rig.transition(identifier)
+            assert rig.state() == "active"
+        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        lines = [line for line in log.read_text().splitlines() if "refused" in line]
+        for name in refused.values():
+            assert sum(f"'{name}'" in line and "unconfigured" in line for line in lines) == 1
+        assert sum("'cleanup'" in line and "is active" in line for line in lines) == 1
+        assert "Traceback" not in log.read_text()
+
+
 def test_an_impossible_model_leaves_the_node_unconfigured_and_curable(processes, rigs, tmp_path):
     log = tmp_path / "log"
     processes(NODE, {"model": "no_such_model"}, "/cure", log=log)
