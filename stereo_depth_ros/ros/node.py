@@ -21,6 +21,7 @@ from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
+from stereo_depth_ros.ros.rate_limit import RateLimit
 from stereo_depth_ros.ros.reporter import Reporter
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.state_requests import StateRequests
@@ -56,12 +57,17 @@ class StereoDepthNode(LifecycleNode):
         self._processor: FrameProcessor | None = None
         self._active = False
         self._configure_error: str | None = None
-        self._next_due = float("-inf")
+        self._rate_limit = RateLimit()
         # Steady time, so that the node explains itself while /clock stands still or is absent.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_LOOK_S, self._look, clock=steady)
         self.create_timer(1.0, self._report, clock=steady)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
+        # Another callback may still refuse what this one allows, so that a change acts only once
+        # it is made; Humble knows no such moment.
+        self._applies_afterwards = hasattr(self, "add_post_set_parameters_callback")
+        self.add_on_set_parameters_callback(self._check_parameters)
+        if self._applies_afterwards:
+            self.add_post_set_parameters_callback(self._apply_parameters)
 
     # -- lifecycle ---------------------------------------------------------------------------
 
@@ -83,6 +89,7 @@ class StereoDepthNode(LifecycleNode):
         return super().on_configure(state)
 
     def _configure(self, values: dict[str, Any]) -> None:
+        settings = parameters.settings_from(values)
         self._statistics = Statistics()
         self._reporter.begin(self._statistics)
         self._loader = EngineLoader(self._worker.call)
@@ -103,16 +110,18 @@ class StereoDepthNode(LifecycleNode):
         )
         self._processor = FrameProcessor(
             self,
-            StereoPipeline(self._loader.engine, parameters.settings_from(values)),
+            StereoPipeline(self._loader.engine, settings),
             self._outputs,
             geometry,
             self._statistics,
             self._log,
         )
+        self._apply(values)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to publish."""
         self._active = True
+        self._rate_limit.restart()
         self._reporter.expect()
         return super().on_activate(state)
 
@@ -178,20 +187,23 @@ class StereoDepthNode(LifecycleNode):
 
     # -- parameters --------------------------------------------------------------------------
 
-    def _on_set_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
+    def _check_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
+        values = {change.name: change.value for change in changes}
         configured = self._processor is not None
-        for change in changes:
-            reason = parameters.problem(change.name, change.value, configured)
-            if reason:
-                return SetParametersResult(successful=False, reason=reason)
-        new = {change.name: change.value for change in changes}
-        try:
-            settings = parameters.settings_from({**parameters.current(self), **new})
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+        reason = parameters.refusal(parameters.current(self), values, configured)
+        if reason is None and not self._applies_afterwards:
+            self._apply_parameters(changes)
+        return SetParametersResult(successful=reason is None, reason=reason or "")
+
+    def _apply_parameters(self, changes: list[rclpy.Parameter]) -> None:
+        changed = {change.name: change.value for change in changes}
+        if changed.keys() & parameters.LIVE:
+            self._apply({**parameters.current(self), **changed})
+
+    def _apply(self, values: dict[str, Any]) -> None:
+        self._rate_limit.rate = values["max_rate"]
         if self._processor is not None:
-            self._processor.pipeline.settings = settings
-        return SetParametersResult(successful=True)
+            self._processor.pipeline.settings = parameters.settings_from(values)
 
     # -- frames ------------------------------------------------------------------------------
 
@@ -210,14 +222,9 @@ class StereoDepthNode(LifecycleNode):
 
     def _on_frame(self, frame: Frame) -> None:
         self._statistics.count("pairs")
-        rate = self.get_parameter("max_rate").value
-        now = time.monotonic()
-        if rate:
-            if now < self._next_due:
-                self._statistics.count("limited")
-                return
-            # Due by schedule, not by arrival, so that jitter does not cost frames.
-            self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
+        if not self._rate_limit.admits(time.monotonic()):
+            self._statistics.count("limited")
+            return
         if self._worker.submit(frame):
             self._statistics.count("replaced")
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import lru_cache
 from textwrap import fill
 from typing import Any
 
-import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.node import Node
 
 from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
+from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.settings import Settings
+
+MAX_TEXT = 4096
+"""Longest text that a parameter takes, in characters."""
+
+MAX_CORNERS = 100
+"""Most corners of a roi."""
 
 Value = bool | int | float | str
 
@@ -239,9 +248,21 @@ _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def declare(node: Node) -> None:
-    """Declare every parameter on ``node``."""
+    """Declare every parameter on ``node``.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter was given a value of another type.
+    rclpy.exceptions.ParameterException
+        Where a number is beyond its limits.
+    """
     for parameter in PARAMETERS:
-        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+        try:
+            node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+        except InvalidParameterTypeException:
+            given = node._parameter_overrides[parameter.name].value
+            raise ValueError(problem(parameter.name, given)) from None
 
 
 def current(node: Node) -> dict[str, Any]:
@@ -249,25 +270,71 @@ def current(node: Node) -> dict[str, Any]:
     return {p.name: node.get_parameter(p.name).value for p in PARAMETERS}
 
 
-def problem(name: str, value: Any, configured: bool) -> str | None:
-    """Return why ``name`` may not become ``value`` now, or None where it may."""
+LIVE = frozenset(parameter.name for parameter in PARAMETERS if parameter.live)
+"""Names of the parameters that act while the node runs."""
+
+
+def problem(name: str, value: Any) -> str | None:
+    """Return why ``name`` may never be ``value``, or None where it may."""
     parameter = _BY_NAME.get(name)
     if parameter is None:
         return None
-    if configured and not parameter.live:
-        return (
-            f"{name} is used when the node is configured; 'ros2 lifecycle set' it to deactivate "
-            "and cleanup first, then change it"
-        )
+    kind = type(parameter.default)
+    if type(value) is not kind:
+        return f"{name} is {shorten(repr(value), 100)}; {_cure_of_type(kind, value)}"
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return f"{name} is {len(value)} characters long; at most {MAX_TEXT} are allowed"
     if parameter.choices and value not in parameter.choices:
-        return f"{name} is '{value}'; it must be one of {parameter.constraint}"
+        return f"{name} is '{shorten(value, 100)}'; it must be one of {parameter.constraint}"
+    return None
+
+
+def _cure_of_type(kind: type, value: Any) -> str:
+    """Return what to write where a parameter of type ``kind`` was given ``value``."""
+    if value is None:
+        return "it cannot be deleted"
+    if kind is float and type(value) is int and abs(value) < 1e15:
+        return f"it takes a decimal number: write {float(value)}"
+    if kind is str and type(value) is not list:
+        return f"it takes text: write '\"{shorten(str(value), 100)}\"'"
+    return (
+        "it takes "
+        + {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a decimal number such as 1.5",
+            str: "text",
+        }[kind]
+    )
+
+
+def refusal(values: dict[str, Any], changes: dict[str, Any], configured: bool) -> str | None:
+    """Return why ``changes`` may not be made to the node's ``values`` now, or None.
+
+    A change to the value that a parameter has already is none.
+    """
+    own = {n: v for n, v in changes.items() if n in _BY_NAME and v != values[n]}
+    for name, value in own.items():
+        reason = problem(name, value)
+        if reason:
+            return reason
+        if configured and name not in LIVE:
+            return (
+                f"{name} is used when the node is configured; 'ros2 lifecycle set' it to "
+                "deactivate and cleanup first, then change it"
+            )
+    if own.keys() & LIVE:
+        try:
+            settings_from({**values, **own})
+        except ValueError as error:
+            return str(error)
     return None
 
 
 def check(values: dict[str, Any]) -> None:
     """Raise ValueError for the first of ``values`` that is not allowed."""
     for name, value in values.items():
-        reason = problem(name, value, configured=False)
+        reason = problem(name, value)
         if reason:
             raise ValueError(reason)
 
@@ -297,13 +364,21 @@ def settings_from(values: dict[str, Any]) -> Settings:
     )
 
 
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
+_CORNER = rf"\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]"
+_CORNERS = re.compile(rf"\s*(?:\[\s*(?:{_CORNER}\s*(?:,\s*{_CORNER}\s*)*)?\]\s*)?")
+
+
+@lru_cache(maxsize=1)
 def _polygon(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(n) for x, y in yaml.safe_load(text) or () for n in (x, y))
-    except (TypeError, ValueError, yaml.YAMLError) as error:
+    numbers = re.findall(_NUMBER, text) if _CORNERS.fullmatch(text) else None
+    if numbers is None:
         raise ValueError(
-            f"roi is '{text}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
-        ) from error
+            f"roi is '{shorten(text, 100)}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
+        )
+    if len(numbers) > 2 * MAX_CORNERS:
+        raise ValueError(f"roi has {len(numbers) // 2} corners; at most {MAX_CORNERS} are allowed")
+    return tuple(float(number) for number in numbers)
 
 
 def as_yaml() -> str:
