@@ -171,10 +171,12 @@ class StereoDepthNode(LifecycleNode):
         self._pause()
         close_engine = None
         if self._loader is not None:
-            self._loader.cancel(_STOP_S)
+            # Only a build has a process that must be gone; any other opening cannot be stopped.
+            self._loader.cancel(_STOP_S if self._loader.progress is not None else 0.0)
             close_engine = self._loader.engine.close
         if not self._worker.close(timeout=1.0, last=close_engine):
-            self.get_logger().warning("the engine is still busy; leaving without waiting for it")
+            # The node's log may have ended with the context.
+            print("the engine is still busy; leaving without waiting for it", file=sys.stderr)
         self._core_log.close()
         super().destroy_node()
 
@@ -248,16 +250,6 @@ def _synchronizer(values: dict[str, Any]) -> Synchronizer:
     return MessageFiltersSynchronizer(slop_ns if values["sync"] == "approximate" else 0, queue_size)
 
 
-def _started() -> StereoDepthNode:
-    node = StereoDepthNode()
-    node.start()
-    return node
-
-
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run(_started, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run(StereoDepthNode, args, StereoDepthNode.start)
