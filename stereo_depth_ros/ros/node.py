@@ -13,7 +13,7 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 
 from stereo_depth_ros.engines.loader import EngineLoader
 from stereo_depth_ros.pipeline import StereoPipeline
-from stereo_depth_ros.ros import parameters
+from stereo_depth_ros.ros import overrides, parameters
 from stereo_depth_ros.ros.core_log import CoreLog
 from stereo_depth_ros.ros.engine_choice import engine_choice
 from stereo_depth_ros.ros.geometry import PairGeometry
@@ -23,6 +23,7 @@ from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.rate_limit import RateLimit
 from stereo_depth_ros.ros.reporter import Reporter
+from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.state_requests import StateRequests
 from stereo_depth_ros.ros.statistics import Statistics
@@ -47,6 +48,7 @@ class StereoDepthNode(LifecycleNode):
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
         StateRequests(self, self._log)
+        self._warn_of_overrides()
         self._core_log = CoreLog(self.get_logger())
         self._reporter = Reporter(self, self._log)
         self._worker: LatestWorker[Frame] = LatestWorker(self._work, "stereo engine")
@@ -188,6 +190,17 @@ class StereoDepthNode(LifecycleNode):
             self.trigger_activate()
 
     # -- parameters --------------------------------------------------------------------------
+
+    def _warn_of_overrides(self) -> None:
+        given = self._parameter_overrides
+        known = [name for name in (*parameters.NAMES, *given) if self.has_parameter(name)]
+        lines, others = overrides.unknown_names(given, known)
+        name = self.get_fully_qualified_name()
+        for line in (*overrides.unused_files(sys.argv, name), *lines):
+            self.get_logger().warning(line)
+        if others:
+            text = shorten(", ".join(others), 200)
+            self.get_logger().info(f"parameters that this node does not know: {text}")
 
     def _check_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
         values = {change.name: change.value for change in changes}

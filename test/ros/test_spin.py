@@ -198,3 +198,27 @@ def test_a_wrong_argument_ends_in_one_line_of_cause_and_cure(tmp_path, arguments
     assert cause in own[1]
     assert cure in own[1]
     assert "/src/" not in own[1]
+
+
+def test_parameters_that_reach_nothing_are_named_and_those_that_do_are_not(dds, tmp_path):
+    (tmp_path / "other.yaml").write_text("stereo_depth_node: {ros__parameters: {max_depth: 7.0}}")
+    (tmp_path / "own.yaml").write_text("/**: {ros__parameters: {max_dept: 7.0, min_depth: 0.2}}")
+    log = tmp_path / "log"
+    files = [option for name in ("other", "own") for option in ("--params-file", f"{name}.yaml")]
+    with log.open("w") as output:
+        child = subprocess.Popen(
+            [sys.executable, "-m", *NODE.split(), "--ros-args", "-r", "__ns:=/typos", *files],
+            stdout=output,
+            stderr=output,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+        )
+    try:
+        wait_for(log, "engine: sgbm")
+    finally:
+        child.kill()
+    warnings = [line for line in log.read_text().splitlines() if "[WARN]" in line]
+    assert len(warnings) == 2
+    assert "other.yaml sets nothing here" in warnings[0]
+    assert "'/typos/stereo_depth_node:'" in warnings[0]
+    assert "max_dept is not known and ignored; did you mean max_depth?" in warnings[1]
