@@ -147,12 +147,18 @@ class Rig(Node):
             self._send[topic].publish(message)
         return now.to_msg()
 
-    def send_unstamped(self, image: Image, infos: tuple[CameraInfo, CameraInfo]) -> None:
-        """Send a pair as a driver does that never sets header.stamp."""
-        for side, calibration in zip(("left", "right"), infos, strict=True):
-            image.header.stamp = calibration.header.stamp = Time().to_msg()
+    def send_stamped(
+        self, left: Image, right: Image, infos: tuple[CameraInfo, CameraInfo], stamp: Any
+    ) -> None:
+        """Send one pair of which everything is stamped ``stamp``."""
+        for side, image, calibration in zip(("left", "right"), (left, right), infos, strict=True):
+            image.header.stamp = calibration.header.stamp = stamp
             self._send[f"{side}/camera_info"].publish(calibration)
             self._send[f"{side}/image_rect"].publish(image)
+
+    def send_unstamped(self, image: Image, infos: tuple[CameraInfo, CameraInfo]) -> None:
+        """Send a pair as a driver does that never sets header.stamp."""
+        self.send_stamped(image, image, infos, Time().to_msg())
 
     def show(
         self, left: np.ndarray, encoding: str = "rgb8", offset: float = 0.0, skew: float = 0.0
