@@ -62,6 +62,9 @@ class MessageFiltersSynchronizer:
 
     def add(self, side: int, stamp: int, message: Any) -> Pair[Any] | None:
         """Take one message of ``side`` stamped ``stamp`` ns; return the pair it completes."""
+        if stamp < 0:
+            self.stale += 1
+            return None
         if self._restarts.add(side, stamp):
             self.jumps += 1
             self.clear()

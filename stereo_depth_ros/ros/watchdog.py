@@ -108,7 +108,9 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
             "config/fastdds.xml"
         )
     if topic.silence > SILENCE_S:
-        return f"{topic.name} has stopped: no message for {SILENCE_S:.0f} s; check the camera or the bag"
+        return (
+            f"{topic.name} has stopped: nothing for {SILENCE_S:.0f} s; check the camera or the bag"
+        )
     return None
 
 

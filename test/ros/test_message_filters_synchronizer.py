@@ -91,3 +91,10 @@ def test_a_bag_of_600_ms_gives_pairs_in_every_round(exact, approximate, lost, sk
             if number >= lost:
                 pairs.append(feed(synchronizer, RIGHT, stamp + skew))
         assert sum(pair is not None for pair in pairs) >= 18 - lost
+
+
+def test_negative_stamps_are_stale_and_stop_nothing(exact):
+    for side in (LEFT, RIGHT):
+        assert feed(exact, side, -5 * PERIOD) is None
+    assert exact.stale == 2
+    assert feed_both(exact, 20) == [0] * 20

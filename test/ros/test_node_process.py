@@ -158,7 +158,7 @@ def test_a_signal_in_the_middle_of_work_ends_the_process_cleanly(dds, rigs, tmp_
         assert rig.until(lambda: rig.heard["depth/image_rect"], 20.0)
         began = time.monotonic()
         assert stop(node, how) == 0, log.read_text()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4.5
         assert stop(simulated, how) == 0
     assert "Traceback" not in log.read_text()
 
@@ -333,7 +333,7 @@ def test_silence_is_explained_by_its_cause(processes, rigs, encoded_model):
 
     # One rig after the other: each has to keep up with the diagnostics of all nodes.
     for name, (_, cause) in causes.items():
-        said = silent[name].until(partial(explained, name, cause), 20.0)
+        said = silent[name].until(partial(explained, name, cause), 60.0)
         assert said, f"{name}: {silent[name].says('outputs')}"
     assert "slop to 0.0105" in silent["apart"].says("outputs")
     assert silent["apart"].diagnostics["outputs"].level == b"\x01"
