@@ -19,6 +19,7 @@ from stereo_depth_ros.ros.engine_choice import engine_choice
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
+from stereo_depth_ros.ros.name_watch import NameWatch
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.rate_limit import RateLimit
@@ -47,7 +48,7 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
-        StateRequests(self, self._log)
+        StateRequests(self)
         self._warn_of_overrides()
         self._core_log = CoreLog(self.get_logger())
         self._reporter = Reporter(self, self._log)
@@ -60,6 +61,8 @@ class StereoDepthNode(LifecycleNode):
         self._active = False
         self._configure_error: str | None = None
         self._rate_limit = RateLimit()
+        self._frame_id: str | None = None
+        self._name_watch = NameWatch(self.get_fully_qualified_name())
         # Steady time, so that the node explains itself while /clock stands still or is absent.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_LOOK_S, self._look, clock=steady)
@@ -84,7 +87,7 @@ class StereoDepthNode(LifecycleNode):
             parameters.check(values)
             self._configure(values)
         except Exception as error:
-            self._configure_error = f"cannot configure: {error}"
+            self._configure_error = shorten(f"cannot configure: {error}")
             self.get_logger().error(self._configure_error)
             self._release()
             return TransitionCallbackReturn.FAILURE
@@ -237,11 +240,27 @@ class StereoDepthNode(LifecycleNode):
 
     def _on_frame(self, frame: Frame) -> None:
         self._statistics.count("pairs")
+        self._check_frame_id(frame.left.header.frame_id)
         if not self._rate_limit.admits(time.monotonic()):
             self._statistics.count("limited")
             return
         if self._worker.submit(frame):
             self._statistics.count("replaced")
+
+    def _check_frame_id(self, frame_id: str) -> None:
+        if frame_id == self._frame_id:
+            return
+        self._frame_id = frame_id
+        if not frame_id:
+            self._log.warning(
+                "the left images have no frame_id, so that nobody can place the outputs in space; "
+                "set it at the camera driver"
+            )
+        elif frame_id.startswith("/"):
+            self._log.warning(
+                f"the frame_id of the left images is {frame_id}: TF knows no leading slash, so "
+                "that nobody can place the outputs in space; remove it at the camera driver"
+            )
 
     def _work(self, frame: Frame) -> None:
         processor = self._processor
@@ -249,6 +268,10 @@ class StereoDepthNode(LifecycleNode):
             processor(frame)
 
     def _report(self) -> None:
+        names = self.get_node_names_and_namespaces()
+        namesake = self._name_watch.check(names, time.monotonic())
+        if namesake:
+            self._log.warning(namesake)
         inputs, outputs, processor = self._inputs, self._outputs, self._processor
         if inputs is None or outputs is None or processor is None or self._loader is None:
             self._reporter.report_unconfigured(self._configure_error)

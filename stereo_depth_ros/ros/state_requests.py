@@ -8,7 +8,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from stereo_depth_ros.ros.throttled_log import ThrottledLog
+from stereo_depth_ros.ros.shorten import shorten
 
 _GOALS = {
     Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
@@ -35,9 +35,8 @@ class StateRequests:
     after configure, that request deactivates an active node.
     """
 
-    def __init__(self, node: LifecycleNode, log: ThrottledLog) -> None:
+    def __init__(self, node: LifecycleNode) -> None:
         self._node = node
-        self._log = log
         for service in node.services:
             if service.srv_type is ChangeState:
                 self._change: _Answer = service.callback
@@ -46,7 +45,7 @@ class StateRequests:
     def _answer(
         self, request: ChangeState.Request, response: ChangeState.Response
     ) -> ChangeState.Response:
-        asked = request.transition
+        asked, log = request.transition, self._node.get_logger()
         machine = self._node._state_machine
         state, state_label = machine.current_state
         # As in rclpy, a label counts before the number.
@@ -59,12 +58,15 @@ class StateRequests:
         if _GOALS.get(number) == state:
             response.success = True
         elif number == Transition.TRANSITION_CONFIGURE and state == State.PRIMARY_STATE_ACTIVE:
-            self._log.info("a manager configures the node, which is active; it is deactivated")
+            self._node.get_logger().info(
+                "a manager configures the node, which is active; it is deactivated"
+            )
             response.success = self._node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
         else:
-            name = asked.label or next((n for n, i in _IDS.items() if i == number), str(number))
+            named = next((label for label, i in _IDS.items() if i == number), str(number))
+            name = shorten(asked.label, 100) or named
             allowed = ", ".join(label for _, label, *_ in machine.available_transitions)
-            self._log.warning(
+            log.warning(
                 f"lifecycle request '{name}' refused: the node is {state_label}, which allows "
                 f"{allowed or 'nothing'}"
             )

@@ -69,6 +69,7 @@ class Rig(Node):
         super().__init__("rig", namespace=namespace)
         self.heard: dict[str, list[Any]] = defaultdict(list)
         self.diagnostics: dict[str, Any] = {}
+        self.frame_id = FRAME
         self._mine = namespace.strip("/") + "/stereo_depth_node: "
         self._send = {
             topic: self.create_publisher(kind, topic, qos)
@@ -143,7 +144,7 @@ class Rig(Node):
             messages = {**calibrated, **messages}
         for topic, (message, stamp) in messages.items():
             message.header.stamp = stamp.to_msg()
-            message.header.frame_id = FRAME
+            message.header.frame_id = self.frame_id
             self._send[topic].publish(message)
         return now.to_msg()
 

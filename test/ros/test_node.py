@@ -277,6 +277,20 @@ def test_a_stamp_before_1970_is_published_and_counted(rig):
     assert int(rig.reports("inference")["failed"]) == before
 
 
+def test_foreign_text_is_cut_in_diagnostics(rig):
+    rig.hear("depth/image_rect")
+    message = image_message(plane(25.0), "rgb8")
+    message.encoding = "n" * 100_000
+    infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
+
+    def named() -> bool:
+        rig.send(message, image_message(plane(25.0), "rgb8"), infos)
+        return "nnn" in rig.says("inference")
+
+    assert rig.until(named)
+    assert len(rig.says("inference")) <= 1000
+
+
 def test_swapped_cameras_are_named(rig):
     rig.hear("depth/image_rect")
     image = image_message(plane(25.0), "rgb8")

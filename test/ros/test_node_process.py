@@ -258,6 +258,26 @@ def test_weights_that_forbid_commercial_use_are_named_once(processes, rigs, tmp_
     assert rigs("/terms").until(lambda: log.read_text().count(told) == 1)
 
 
+@pytest.mark.parametrize(
+    ("frame_id", "told"),
+    [("", "no frame_id"), ("/left", "frame_id of the left images is /left"), ("left", None)],
+    ids=["empty", "slash", "right"],
+)
+def test_a_frame_id_that_tf_does_not_know_is_named_once(
+    dds, rigs, encoded_model, tmp_path, frame_id, told
+):
+    log, namespace = tmp_path / "log", f"/frame_{frame_id.strip('/')}{len(frame_id)}"
+    with running(NODE, {"model": encoded_model}, namespace, log=log):
+        rig = rigs(namespace)
+        rig.frame_id = frame_id
+        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        assert rig.last("depth/image_rect").header.frame_id == frame_id
+        rig.show_until_heard(plane(25.0), "depth/image_rect")
+    warnings = [line for line in log.read_text().splitlines() if "frame_id" in line]
+    assert len(warnings) == (told is not None)
+    assert all(told in line and "camera driver" in line for line in warnings)
+
+
 @pytest.mark.parametrize("topic", ["left/image_rect.subscription", "points.publisher"])
 def test_a_wrong_qos_override_is_named_and_kills_nothing(dds, rigs, encoded_model, tmp_path, topic):
     log, namespace = tmp_path / "log", "/override_" + topic.split("/")[0].split(".")[0]
