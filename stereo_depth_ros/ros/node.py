@@ -16,6 +16,7 @@ from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import overrides, parameters
 from stereo_depth_ros.ros.core_log import CoreLog
 from stereo_depth_ros.ros.engine_choice import engine_choice
+from stereo_depth_ros.ros.frame_id import frame_id_problem
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
@@ -248,19 +249,11 @@ class StereoDepthNode(LifecycleNode):
             self._statistics.count("replaced")
 
     def _check_frame_id(self, frame_id: str) -> None:
-        if frame_id == self._frame_id:
-            return
-        self._frame_id = frame_id
-        if not frame_id:
-            self._log.warning(
-                "the left images have no frame_id, so that nobody can place the outputs in space; "
-                "set it at the camera driver"
-            )
-        elif frame_id.startswith("/"):
-            self._log.warning(
-                f"the frame_id of the left images is {frame_id}: TF knows no leading slash, so "
-                "that nobody can place the outputs in space; remove it at the camera driver"
-            )
+        if frame_id != self._frame_id:
+            self._frame_id = frame_id
+            problem = frame_id_problem(frame_id)
+            if problem:
+                self._log.warning(problem)
 
     def _work(self, frame: Frame) -> None:
         processor = self._processor

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import lru_cache
 from textwrap import fill
 from typing import Any
 
@@ -15,14 +13,12 @@ from rclpy.node import Node
 from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
+from stereo_depth_ros.ros.roi import parse_roi
 from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.settings import Settings
 
 MAX_TEXT = 4096
 """Longest text that a parameter takes, in characters."""
-
-MAX_CORNERS = 100
-"""Most corners of a roi."""
 
 Value = bool | int | float | str
 
@@ -218,7 +214,8 @@ PARAMETERS = (
     Parameter(
         "roi",
         "",
-        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]'; outside is unknown",
+        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]' of up to 100 corners; "
+        "outside is unknown",
         live=True,
     ),
     Parameter(
@@ -358,29 +355,12 @@ def settings_from(values: dict[str, Any]) -> Settings:
         edge_filter=values["edge_filter"],
         speckle_size=values["speckle.size"],
         speckle_step=values["speckle.step"],
-        roi=_polygon(values["roi"]),
+        roi=parse_roi(values["roi"]),
         temporal_gain=values["temporal_gain"],
         points_stride=values["points.stride"],
         clearing_range=values["clearing_range"],
         output_resolution=values["output_resolution"],
     )
-
-
-_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
-_CORNER = rf"\[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]"
-_CORNERS = re.compile(rf"\s*(?:\[\s*(?:{_CORNER}\s*(?:,\s*{_CORNER}\s*)*)?\]\s*)?")
-
-
-@lru_cache(maxsize=1)
-def _polygon(text: str) -> tuple[float, ...]:
-    numbers = re.findall(_NUMBER, text) if _CORNERS.fullmatch(text) else None
-    if numbers is None:
-        raise ValueError(
-            f"roi is '{shorten(text, 100)}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
-        )
-    if len(numbers) > 2 * MAX_CORNERS:
-        raise ValueError(f"roi has {len(numbers) // 2} corners; at most {MAX_CORNERS} are allowed")
-    return tuple(float(number) for number in numbers)
 
 
 def as_yaml() -> str:

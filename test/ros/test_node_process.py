@@ -218,9 +218,14 @@ def test_camera_info_that_is_sent_once_and_latched_is_heard(processes, rigs, enc
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
 
 
-def test_a_bag_of_600_ms_that_loops_gives_depth_in_every_round(processes, rigs, encoded_model):
-    processes(NODE, {"model": encoded_model}, "/bag")
-    rig = rigs("/bag")
+@pytest.mark.parametrize("sync", ["latest", "exact", "approximate"])
+def test_a_bag_of_600_ms_that_loops_gives_depth_in_every_round(
+    processes, rigs, encoded_model, sync
+):
+    if sync != "latest":
+        pytest.importorskip("message_filters", reason="needs ROS 2's message_filters")
+    processes(NODE, {"model": encoded_model, "sync": sync}, f"/bag_{sync}")
+    rig = rigs(f"/bag_{sync}")
     rig.show_until_heard(plane(25.0), "depth/image_rect")
     # As `ros2 bag play --loop` does: the same stamps anew.
     begin = rig.get_clock().now().nanoseconds
