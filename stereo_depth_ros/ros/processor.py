@@ -7,7 +7,6 @@ import time
 
 import rclpy
 from rclpy.lifecycle import LifecycleNode
-from rclpy.time import Time
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
@@ -18,6 +17,7 @@ from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair, image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
+from stereo_depth_ros.ros.stamps import stamp_ns
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.throttled_log import ThrottledLog
 
@@ -94,10 +94,9 @@ class FrameProcessor:
             **result.seconds,
             "publish": time.perf_counter() - processed,
         }
-        age = self._node.get_clock().now() - Time.from_msg(header.stamp)
-        self._statistics.record_published(
-            seconds, age.nanoseconds * 1e-9, float(result.certainty.mean())
-        )
+        # rclpy's Time takes no negative seconds.
+        age_ns = self._node.get_clock().now().nanoseconds - stamp_ns(frame.left)
+        self._statistics.record_published(seconds, age_ns * 1e-9, float(result.certainty.mean()))
         self._log_findings()
 
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:

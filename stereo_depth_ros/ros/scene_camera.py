@@ -7,7 +7,6 @@ the exact depth of the left view as truth/depth/image_rect (32FC1, m, +Inf for s
 from __future__ import annotations
 
 import random
-import sys
 from dataclasses import dataclass
 
 import cv2
@@ -195,7 +194,3 @@ def _info(calibration: Calibration) -> CameraInfo:
 def main(args: list[str] | None = None) -> int:
     """Run the camera until SIGINT or SIGTERM."""
     return run(SceneCamera, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
