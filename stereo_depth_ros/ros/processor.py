@@ -11,6 +11,7 @@ from rclpy.time import Time
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult
 from stereo_depth_ros.rectification import VerticalDisparity, vertical_disparity
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
@@ -27,7 +28,8 @@ class FrameProcessor:
     """Decodes, matches and publishes one frame after another; nothing that it meets stops it.
 
     ``calibration_error`` is why the newest camera_info gives no depth, ``vertical`` the last check
-    of the rectification, ``camera_frame`` the frame_id of the left camera; each None at first.
+    of the rectification, ``camera_frame`` the frame_id of the left camera, ``engine_lost`` why only
+    a new process can match again; each None at first.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class FrameProcessor:
         self.calibration_error: str | None = None
         self.vertical: VerticalDisparity | None = None
         self.camera_frame: str | None = None
+        self.engine_lost: EngineLostError | None = None
 
     @property
     def camera(self) -> StereoCamera | None:
@@ -64,6 +67,9 @@ class FrameProcessor:
             self.calibration_error = str(error)
             self._failed(str(error))
         except FrameError as error:
+            self._failed(str(error))
+        except EngineLostError as error:
+            self.engine_lost = error
             self._failed(str(error))
         except Exception as error:
             self._failed(f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -11,11 +12,14 @@ from rclpy.exceptions import ParameterException
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 
+from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.ros.allocator import keep_large_blocks
 
 
 def run(create: Callable[[], Node], args: list[str] | None = None) -> int:
     """Create a node and spin it until SIGINT or SIGTERM; return the exit status.
+
+    `os.EX_TEMPFAIL` says that its engine is lost and starting again may help.
 
     What a user can cause and cure (a parameter, a file) ends in one line instead of a traceback.
     """
@@ -30,6 +34,9 @@ def run(create: Callable[[], Node], args: list[str] | None = None) -> int:
         rclpy.spin(node)
     except ExternalShutdownException:
         pass
+    except EngineLostError as error:
+        node.get_logger().fatal(f"ending, as only a new process can match again: {error}")
+        return os.EX_TEMPFAIL
     except RuntimeError:
         # An executor that was about to wait finds the context gone and reports an RCLError.
         if rclpy.ok():
