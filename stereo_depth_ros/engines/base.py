@@ -31,7 +31,8 @@ class EngineSpec:
     is its search range in px at that size, None where it adapts to the image, up to a
     third of its width. ``device`` is "CPU" or names the GPU; ``precision`` and ``provenance`` are
     words for people, the latter saying which file or algorithm it runs and why it was chosen.
-    ``licence`` is that of the weights, ``commercial`` whether it allows such use.
+    ``licence`` is that of the weights, ``commercial`` whether it allows such use. ``degraded`` says
+    why it runs on the CPU although there is a GPU, empty where that was chosen.
     """
 
     name: str
@@ -44,6 +45,7 @@ class EngineSpec:
     provenance: str
     licence: str = ""
     commercial: bool = True
+    degraded: str = ""
 
     def __str__(self) -> str:
         size = "any size" if self.height is None else f"{self.width}x{self.height}"
