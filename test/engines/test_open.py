@@ -208,7 +208,7 @@ def test_reason_of_any_length_stays_readable(gpu, graph):
 def test_gpu_alone_is_refused_where_only_the_cpu_is_left(gpu, graph, model):
     gpu()
 
-    with pytest.raises(EngineError, match="the CPU alone|here: TensorRT: tensorrt"):
+    with pytest.raises(EngineError, match=r"the CPU alone|here: TensorRT: tensorrt"):
         open_engine(model or str(graph), caller=Caller(gpu_only=True))
 
 
