@@ -9,6 +9,7 @@ depth.png and points.ply (m, left optical frame).
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -62,11 +63,10 @@ def run(arguments: argparse.Namespace) -> int:
         )
     for warning in camera.warnings:
         print(f"warning: {warning}")
-    engine = engine_from(arguments)
-    print(f"engine: {engine.spec}")
     settings = Settings(min_depth=arguments.min_depth, max_depth=arguments.max_depth)
-    result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
-    engine.close()
+    with closing(engine_from(arguments)) as engine:
+        print(f"engine: {engine.spec}")
+        result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write(arguments.output, result)
     return 0
