@@ -9,6 +9,7 @@ and a PNG of each; with a calibration also depth.npy (float32, m along Z: NaN un
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
         )
     for warning in [*camera.warnings, *describe_pair(left, right, camera.offset)]:
         print(f"warning: {warning}")
-    engine = engine_from(arguments)
-    print(f"engine: {engine.spec}")
-    result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
-    engine.close()
+    with closing(engine_from(arguments)) as engine:
+        print(f"engine: {engine.spec}")
+        result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write(arguments.output, result)
     return 0

@@ -102,6 +102,10 @@ def engine_report(
         return Report("engine", WARN, "not loaded: the node is not configured", values)
     if error is not None:
         return Report("engine", WARN, f"{spec}, as what was wanted cannot be had: {error}", values)
+    if spec.degraded:
+        text = f"{spec.name} runs on the CPU although there is a GPU: {spec.degraded}"
+        text += "; set backend to onnxruntime where that is intended"
+        return Report("engine", WARN, text, values)
     return Report("engine", OK, str(spec), values)
 
 

@@ -228,7 +228,15 @@ class StereoDepthNode(LifecycleNode):
     # -- frames ------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Hear the images while, and only while, somebody hears the results."""
+        """Hear the images while, and only while, somebody hears the results.
+
+        Raises
+        ------
+        EngineLostError
+            When the engine is lost, to end the spinning.
+        """
+        if self._processor is not None and self._processor.engine_lost is not None:
+            raise self._processor.engine_lost
         if not self._active or self._inputs is None or self._outputs is None:
             return
         if self._loader is None or not self._loader.engine.is_ready:

@@ -88,7 +88,7 @@ PARAMETERS = (
         "models",
         "",
         "What latency_budget_ms chooses among, such as 'net_l, net_s, sgbm', the most accurate "
-        "first unless their cards tell",
+        "first unless all their cards tell the error on the same real pairs",
     ),
     Parameter(
         "backend",
@@ -118,7 +118,8 @@ PARAMETERS = (
     Parameter(
         "build_fallback",
         True,
-        "Run the model on ONNX Runtime while its TensorRT engine is being built",
+        "Run the model on ONNX Runtime while its TensorRT engine is being built, or sgbm where the "
+        "GPU shares the CPU's memory",
     ),
     Parameter(
         "cuda_backend",

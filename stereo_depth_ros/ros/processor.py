@@ -11,6 +11,7 @@ from rclpy.lifecycle import LifecycleNode
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.decoding.levels import Levels
+from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
@@ -26,7 +27,8 @@ class FrameProcessor:
     """Decodes, matches and publishes one frame after another; nothing that it meets stops it.
 
     ``calibration_error`` is why the newest camera_info gives no depth, ``camera_frame`` the
-    frame_id of the left camera; both None at first.
+    frame_id of the left camera, ``engine_lost`` why only a new process can match again; each None
+    at first.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FrameProcessor:
         self._logged: set[str] = set()
         self.calibration_error: str | None = None
         self.camera_frame: str | None = None
+        self.engine_lost: EngineLostError | None = None
 
     @property
     def camera(self) -> StereoCamera | None:
@@ -69,6 +72,9 @@ class FrameProcessor:
             self.calibration_error = str(error)
             self._failed(str(error))
         except FrameError as error:
+            self._failed(str(error))
+        except EngineLostError as error:
+            self.engine_lost = error
             self._failed(str(error))
         except Exception as error:
             self._failed(f"{type(error).__name__}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -14,6 +15,7 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation as ros
 from rclpy.node import Node
 
+from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.ros.allocator import keep_large_blocks
 from stereo_depth_ros.ros.shorten import shorten
 
@@ -46,6 +48,8 @@ def run(
     start: Callable[[NodeT], None] = lambda _: None,
 ) -> int:
     """Create a node, start it and spin it until SIGINT or SIGTERM; return the exit status.
+
+    `os.EX_TEMPFAIL` says that its engine is lost and starting again may help.
 
     What a user can cause and cure at the start (an argument, a parameter, a file) ends in one line
     instead of a traceback. What goes wrong later is raised.
@@ -80,9 +84,7 @@ def run(
             print(f"cannot start: {_explain(error)}", file=sys.stderr)
             return 1
         # Within rclpy, the interrupt may have been swallowed before ROS listened.
-        if not interrupts:
-            _spin(node)
-        return 0
+        return 0 if interrupts else _spin(node)
     finally:
         # Launch and the terminal both send SIGINT; the second must not interrupt the clean-up.
         for number in _SIGNALS:
@@ -92,15 +94,19 @@ def run(
         rclpy.try_shutdown()
 
 
-def _spin(node: Node) -> None:
+def _spin(node: Node) -> int:
     try:
         rclpy.spin(node)
     except ExternalShutdownException:
         pass
+    except EngineLostError as error:
+        node.get_logger().fatal(f"ending, as only a new process can match again: {error}")
+        return os.EX_TEMPFAIL
     except RuntimeError:
         # An executor that was about to wait finds the context gone and reports an RCLError.
         if rclpy.ok():
             raise
+    return 0
 
 
 def _explain(error: BaseException) -> str:

@@ -158,6 +158,21 @@ def test_the_engine_is_reported_with_all_that_it_says_of_itself():
     }
 
 
+def test_an_engine_on_the_cpu_although_there_is_a_gpu_is_a_warning_with_the_reason():
+    refused = "TensorRT: no memory. ONNX Runtime on the GPU: no provider"
+    spec = EngineSpec(
+        "net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx", degraded=refused
+    )
+    report = health.engine_report(spec)
+    assert report.level == WARN
+    assert report.message == (
+        f"net runs on the CPU although there is a GPU: {refused}; set backend to onnxruntime where "
+        "that is intended"
+    )
+    assert report.values["device"] == "CPU"
+    assert health.engine_report(replace(spec, degraded="")).level == OK
+
+
 def test_an_engine_that_is_not_loaded_is_a_warning():
     report = health.engine_report(None)
     assert report.level == WARN
