@@ -249,10 +249,15 @@ def _check_sizes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> N
     expected = (camera.height, camera.width, 3)
     for name, image in (("left", left), ("right", right)):
         if image.shape != expected:
+            cure = "the driver must publish the camera_info of the resolution it sends"
+            if camera.size_origin:
+                cure = (
+                    f"that is {camera.size_origin}: if width and height are those of the binned "
+                    "image already, binning_x and binning_y must be 1"
+                )
             raise FrameError(
                 f"{name} image is {' x '.join(map(str, image.shape[1::-1] + image.shape[2:]))} but "
-                f"camera_info says {camera.width} x {camera.height} (x 3 channels); the driver "
-                "must publish the camera_info of the resolution it sends"
+                f"camera_info says {camera.width} x {camera.height} (x 3 channels); {cure}"
             )
 
 

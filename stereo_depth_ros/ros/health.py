@@ -109,9 +109,12 @@ def engine_report(
 
 
 def calibration_report(
-    camera: StereoCamera | None, error: str | None, vertical: VerticalDisparity | None
+    camera: StereoCamera | None,
+    error: str | None,
+    vertical: VerticalDisparity | None,
+    rectification: str = "none",
 ) -> Report:
-    """Report the geometry in use, and whether rows still correspond."""
+    """Report the geometry in use, what rectifies the images, and whether rows correspond."""
     if error is not None:
         return Report("calibration", ERROR, error, {})
     if camera is None:
@@ -121,6 +124,7 @@ def calibration_report(
         "focal length (px)": camera.fx,
         "principal-point offset (px)": camera.offset,
         "image size": f"{camera.width} x {camera.height}",
+        "rectification": rectification,
     }
     findings = list(camera.warnings)
     if vertical is not None:

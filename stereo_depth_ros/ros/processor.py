@@ -55,6 +55,11 @@ class FrameProcessor:
         """The geometry in use."""
         return self._geometry.camera
 
+    @property
+    def rectification(self) -> str:
+        """What rectifies the images."""
+        return self._geometry.rectification
+
     def __call__(self, frame: Frame) -> None:
         """Process one frame; what goes wrong is counted and logged."""
         self._statistics.busy_since = time.monotonic()
@@ -105,6 +110,8 @@ class FrameProcessor:
             self.vertical, self._vertical_checked = None, 0.0
             for warning in camera.warnings:
                 self._log.warning(warning)
+            if maps is not None:
+                self._log.info(f"the images are rectified {self.rectification}")
         return camera, maps
 
     def _check_rows(

@@ -199,6 +199,7 @@ def test_calibration_reports_the_geometry():
         "focal length (px)": camera.fx,
         "principal-point offset (px)": 2.5,
         "image size": "64 x 48",
+        "rectification": "none",
     }
 
 
@@ -228,3 +229,10 @@ def test_rows_that_differ_by_more_than_a_pixel_are_a_warning(rms, level):
     assert report.values["vertical disparity matches"] == 150
     if level == WARN:
         assert f"{rms:.1f} px" in report.message and "recalibrate" in report.message
+
+
+def test_calibration_says_what_rectifies_the_images():
+    text = "by this node; set rectify:=never"
+    report = health.calibration_report(make_camera(), None, None, text)
+    # Raw images are no fault, so that the level stays.
+    assert (report.level, report.values["rectification"]) == (health.OK, text)
