@@ -76,13 +76,14 @@ def _off_centre(calibration: Calibration) -> str | None:
     # Of the sensor, not of the window: a ROI may lie anywhere on it.
     x = calibration.p[0, 2] / calibration.width
     y = calibration.p[1, 2] / calibration.height
-    # Another resolution moves both axes alike; verged cameras and cropped rows move one.
-    if min(abs(x - 0.5), abs(y - 0.5)) <= MAX_OFF_CENTRE or abs(x - y) > 0.5 * MAX_OFF_CENTRE:
+    # Another resolution scales both axes alike; verged cameras and cropped rows move one.
+    is_scaled = (x - 0.5) * (y - 0.5) > 0 and 0.7 <= x / y <= 1 / 0.7
+    if min(abs(x - 0.5), abs(y - 0.5)) <= MAX_OFF_CENTRE or not is_scaled:
         return None
     return (
         f"{calibration.source}: the principal point P[2], P[6] = {calibration.p[0, 2]:g}, "
         f"{calibration.p[1, 2]:g} lies at {100 * x:.0f} % and {100 * y:.0f} % of the "
         f"{calibration.width} x {calibration.height} image, far from its centre: P is probably of "
-        "another resolution, and depth is off by that factor. P, width and height must be those "
-        "before binning"
+        "another resolution, and depth is off by that factor; P, width and height must belong "
+        "together, all before binning"
     )

@@ -155,7 +155,9 @@ class StereoCamera:
         ``depth`` holds every ``stride``-th row and column of the image.
         """
         ray_x, ray_y = self.rays
-        return depth * ray_x[:, ::stride], depth * ray_y[::stride], depth
+        # The ray along the axis has x = 0, and 0 * Inf is NaN, as it should be.
+        with np.errstate(invalid="ignore"):
+            return depth * ray_x[:, ::stride], depth * ray_y[::stride], depth
 
     def points(self, depth: np.ndarray, stride: int = 1) -> np.ndarray:
         """Return `planes` as one (h, w, 3) array."""

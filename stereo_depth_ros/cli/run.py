@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from stereo_depth_ros import pictures
-from stereo_depth_ros.calibration import CalibrationError
-from stereo_depth_ros.calibration_file import FORMATS, read_calibration
+from stereo_depth_ros.calibration import Calibration, CalibrationError
+from stereo_depth_ros.calibration_files import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import add_engine_options, engine_from
 from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
+from stereo_depth_ros.rectification import RectificationMap, rectification_map
 from stereo_depth_ros.settings import Settings
 
 HELP = "match one pair of image files"
@@ -26,10 +27,22 @@ HELP = "match one pair of image files"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``run``."""
-    parser.add_argument("left", metavar="LEFT", help="left image, rectified")
-    parser.add_argument("right", metavar="RIGHT", help="right image, rectified")
+    parser.add_argument("left", metavar="LEFT", help="left image")
+    parser.add_argument("right", metavar="RIGHT", help="right image")
     add_engine_options(parser)
     parser.add_argument("--calib", metavar="FILE", help=f"calibration of the pair:\n{FORMATS}")
+    parser.add_argument(
+        "--baseline",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="distance between the cameras, where the calibration gives none in metres",
+    )
+    parser.add_argument(
+        "--rectify",
+        action="store_true",
+        help="LEFT and RIGHT are raw: rectify them by K, D and R; needless for formats marked raw",
+    )
     parser.add_argument(
         "--min-depth", type=float, default=Settings.min_depth, metavar="M", help="nearer is -Inf"
     )
@@ -47,29 +60,41 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.left} is {left.shape[1]} x {left.shape[0]} and {arguments.right} "
             f"{right.shape[1]} x {right.shape[0]}: a rectified pair has one size"
         )
+    if not arguments.calib and (arguments.baseline or arguments.rectify):
+        raise CalibrationError("--baseline and --rectify need --calib")
     height, width = left.shape[:2]
+    maps = None
     if arguments.calib:
         wanted = {Output.DEPTH}
         calibrations = read_calibration(arguments.calib, width, height)
-        camera = StereoCamera.from_calibrations(*calibrations)
+        camera = StereoCamera.from_calibrations(
+            *calibrations, baseline=arguments.baseline, option="--baseline"
+        )
+        maps = _rectification(calibrations, arguments)
     else:
         wanted = set()
         camera = StereoCamera.uncalibrated(width, height)
-    if (camera.width, camera.height) != (width, height):
-        raise CalibrationError(
-            f"{arguments.calib} is for {camera.width} x {camera.height} images, not "
-            f"{width} x {height}"
-        )
     for warning in camera.warnings:
         print(f"warning: {warning}")
     engine = engine_from(arguments)
     print(f"engine: {engine.spec}")
     settings = Settings(min_depth=arguments.min_depth, max_depth=arguments.max_depth)
-    result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
+    result = StereoPipeline(engine, settings).process(left, right, camera, wanted, maps)
     engine.close()
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write(arguments.output, result)
     return 0
+
+
+def _rectification(
+    pair: tuple[Calibration, Calibration], arguments: argparse.Namespace
+) -> tuple[RectificationMap, RectificationMap] | None:
+    if arguments.rectify or pair[0].is_raw:
+        print(f"rectifying the images by {arguments.calib}")
+        return rectification_map(pair[0]), rectification_map(pair[1])
+    if not all(calibration.is_rectified for calibration in pair):
+        print("the images are taken for rectified; where they are raw, add --rectify")
+    return None
 
 
 def _write(folder: Path, result: StereoResult) -> None:
