@@ -37,7 +37,7 @@ def by_accuracy(models: Sequence[str]) -> list[str]:
     errors = {model: found.get("epe") for model, found in measured.items()}
     if len(on) > 1 or not all(isinstance(error, (int, float)) for error in errors.values()):
         return list(models)
-    return sorted(models, key=lambda model: float(errors[model] or 0.0))
+    return sorted(models, key=lambda model: errors[model] or 0.0)
 
 
 def latency_ms(engine: Engine, run: Run = run_here) -> float:
