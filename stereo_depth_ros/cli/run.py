@@ -91,7 +91,8 @@ def _rectification(
 ) -> tuple[RectificationMap, RectificationMap] | None:
     if arguments.rectify or pair[0].is_raw:
         print(f"rectifying the images by {arguments.calib}")
-        return rectification_map(pair[0]), rectification_map(pair[1])
+        left, right = (rectification_map(one, "leave out --rectify") for one in pair)
+        return left, right
     if not all(calibration.is_rectified for calibration in pair):
         print("the images are taken for rectified; where they are raw, add --rectify")
     return None

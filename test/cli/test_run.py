@@ -331,6 +331,21 @@ def test_raw_images_are_rectified(raw, out, capsys, name):
     assert np.percentile(np.abs(finite - 2.0), 95) < 0.06
 
 
+def test_rectification_without_k_is_one_line_in_the_words_of_the_command_line(
+    raw, out, tmp_path, capsys
+):
+    for side in ("left", "right"):
+        path = tmp_path / f"{side}.yaml"
+        path.write_text(
+            re.sub(r"camera_matrix: .*", f"camera_matrix: {{data: {[0] * 9}}}", path.read_text())
+        )
+
+    text = one_line(failure(capsys, *raw["camera_info"], "-o", out))
+
+    assert "left.yaml: K[0] = 0" in text
+    assert "fill K, or leave out --rectify" in text
+
+
 def test_images_with_a_filled_d_are_taken_for_rectified_and_it_is_told(raw, out, capsys):
     assert main(["run", *raw["taken for rectified"], "-o", str(out)]) == 0
 
