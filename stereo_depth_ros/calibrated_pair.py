@@ -57,7 +57,7 @@ def check_pair(left: Calibration, right: Calibration) -> list[str]:
             f"{right.source}, {100 * abs(cx - cx_right) / width:.0f} % of the image width: one of "
             "them is probably wrong; recalibrate the pair"
         )
-    warnings += [text for text in map(_off_centre, (left, right)) if text][:1]
+    warnings += [text for text in map(_describe_off_centre, (left, right)) if text][:1]
     return warnings
 
 
@@ -72,7 +72,7 @@ def _check_direction(left: Calibration, right: Calibration) -> None:
         )
 
 
-def _off_centre(calibration: Calibration) -> str | None:
+def _describe_off_centre(calibration: Calibration) -> str | None:
     # Of the sensor, not of the window: a ROI may lie anywhere on it.
     x = calibration.p[0, 2] / calibration.width
     y = calibration.p[1, 2] / calibration.height

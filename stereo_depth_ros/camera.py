@@ -75,7 +75,7 @@ class StereoCamera:
             cx_right,
             length,
             (*warnings, *more),
-            _origin_of_size(left),
+            _describe_size(left),
         )
 
     @classmethod
@@ -164,7 +164,7 @@ class StereoCamera:
         return np.stack(self.planes(depth, stride), axis=-1)
 
 
-def _origin_of_size(calibration: Calibration) -> str:
+def _describe_size(calibration: Calibration) -> str:
     if calibration.bins == (1, 1):
         return ""
     _, _, width, height = calibration.window

@@ -16,6 +16,6 @@ def excerpt(text: object, limit: int = MAX_LENGTH) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
-def excerpt_of(value: object) -> str:
+def excerpt_repr(value: object) -> str:
     """Return how Python writes ``value``, cut at any depth; it is never written out whole."""
     return excerpt(_repr.repr(value))

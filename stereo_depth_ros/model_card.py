@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from stereo_depth_ros.excerpt import excerpt, excerpt_of
+from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.share import share_directory
 
@@ -112,7 +112,7 @@ def load_model_card(model: str) -> ModelCard:
 
 def _read_card(path: Path) -> ModelCard:
     try:
-        content = yaml.safe_load(_card_text(path))
+        content = yaml.safe_load(_read_text(path))
         _check_content(content)
         content["options"] = content.get("options") or {}
         file = content.pop("file", None)
@@ -132,7 +132,7 @@ def _read_card(path: Path) -> ModelCard:
         ) from error
 
 
-def _card_text(path: Path) -> str:
+def _read_text(path: Path) -> str:
     with path.open("rb") as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
@@ -149,7 +149,7 @@ def _check_content(content: Any) -> None:
         Naming the first that does not.
     """
     if not isinstance(content, dict):
-        raise ValueError(f"it holds {excerpt_of(content)}, not keys and values")
+        raise ValueError(f"it holds {excerpt_repr(content)}, not keys and values")
     unknown = sorted(map(str, set(content) - set(_KINDS)))
     if unknown:
         raise ValueError(f"unknown keys {excerpt(', '.join(unknown))}")
@@ -159,10 +159,10 @@ def _check_content(content: Any) -> None:
         kind, meaning = _KINDS[key]
         is_empty = value is None and key in ("file", "options")
         if not is_empty and not isinstance(value, kind):
-            raise ValueError(f"{key} is {excerpt_of(value)}, not {meaning}")
+            raise ValueError(f"{key} is {excerpt_repr(value)}, not {meaning}")
     for option in content.get("options") or {}:
         if not isinstance(option, str):
-            raise ValueError(f"options has {excerpt_of(option)}, not the name of an option")
+            raise ValueError(f"options has {excerpt_repr(option)}, not the name of an option")
     sha256 = content.get("sha256", "")
     if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise ValueError(f"sha256 is {excerpt_of(sha256)}, not 64 hexadecimal digits")
+        raise ValueError(f"sha256 is {excerpt_repr(sha256)}, not 64 hexadecimal digits")

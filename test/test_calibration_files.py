@@ -244,6 +244,11 @@ def test_file_of_no_known_format_is_named_on_one_line_with_the_known_formats(tmp
         pytest.param(
             KITTI_OBJECT.replace("721.5377", "0"), "P2 has the focal length 0", id="KITTI of zeros"
         ),
+        pytest.param(
+            f"T_BS: &a {[1] * 3000}\nP1: {{data: [{', '.join(['*a'] * 3000)}]}}\nP2: {{data: 1}}\n",
+            "P1 has more than 100 numbers",
+            id="one row three thousand times",
+        ),
         pytest.param("[LEFT_CAM_HD]\nfx\n", "parsing errors", id="ZED without a value"),
         pytest.param("cam0: {camera_model: omni}\ncam1: 3\n", "'omni'", id="Kalibr omni"),
         pytest.param("P1: {data: [1]}\nP2: {data: 3}\n", "P1 has 1 numbers", id="OpenCV"),

@@ -1,6 +1,6 @@
 import pytest
 
-from stereo_depth_ros.excerpt import MAX_LENGTH, excerpt, excerpt_of
+from stereo_depth_ros.excerpt import MAX_LENGTH, excerpt, excerpt_repr
 
 
 @pytest.mark.parametrize("text", ["short", "x" * MAX_LENGTH, ""])
@@ -18,9 +18,9 @@ def test_lines_become_one():
 
 
 def test_value_is_written_as_python_does():
-    assert excerpt_of({"a": [1, "b"]}) == "{'a': [1, 'b']}"
+    assert excerpt_repr({"a": [1, "b"]}) == "{'a': [1, 'b']}"
 
 
 @pytest.mark.parametrize("value", ["x" * 100_000, [[["x"] * 1000] * 1000] * 1000, 10**3000])
 def test_value_without_end_is_cut(value):
-    assert len(excerpt_of(value)) <= MAX_LENGTH
+    assert len(excerpt_repr(value)) <= MAX_LENGTH

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -148,6 +149,7 @@ def depthai(folder, chain="direct", model="radtan"):
         "direct": {1: (pose(), 2), 2: (np.eye(4), -1)},
         "left to right to colour": {1: (pose(), 2), 2: (to_colour @ np.linalg.inv(pose()), 0)},
         "both to colour": {1: (to_colour, 0), 2: (to_colour @ np.linalg.inv(pose()), 0)},
+        "apart": {1: (np.eye(4), -1), 2: (np.eye(4), -1)},
         "circle": {1: (pose(), 2), 2: (np.linalg.inv(pose()), 1)},
     }[chain]
     cameras = [[0, camera(LEFT_K, (0.0,) * 4, extrinsics(np.eye(4), -1))]]
@@ -213,15 +215,15 @@ def assert_is_the_rig(pair, d=RADTAN, model="plumb_bob"):
     expected = plan_rectification(
         *lenses("radtan" if model == "plumb_bob" else "equidistant"), ROTATION, TRANSLATION
     )
-    for calibration, k, coefficients, wanted in zip(
+    for calibration, k, coefficients, planned in zip(
         pair, (LEFT_K, RIGHT_K), d, expected, strict=True
     ):
         np.testing.assert_allclose(calibration.k, matrix(k))
         np.testing.assert_allclose(calibration.d[:4], coefficients)
         assert not any(calibration.d[4:])
         assert calibration.distortion_model == model
-        np.testing.assert_allclose(calibration.r, wanted.r, atol=1e-9)
-        np.testing.assert_allclose(calibration.p, wanted.p, atol=1e-6)
+        np.testing.assert_allclose(calibration.r, planned.r, atol=1e-9)
+        np.testing.assert_allclose(calibration.p, planned.p, atol=1e-6)
         assert calibration.is_raw
 
 
@@ -259,10 +261,10 @@ def test_zed_of_images_in_no_resolution_of_the_file_is_refused(tmp_path):
 def test_opencv_files_with_projections_take_rectified_images(tmp_path):
     pair = read_calibration(storage(tmp_path, 1000.0, files=2), *SIZE)
     expected = plan_rectification(*lenses(), ROTATION, TRANSLATION)
-    for calibration, wanted in zip(pair, expected, strict=True):
-        np.testing.assert_allclose(calibration.p, wanted.p, atol=1e-6)
-        np.testing.assert_allclose(calibration.r, wanted.r)
-        np.testing.assert_allclose(calibration.k, wanted.k)
+    for calibration, planned in zip(pair, expected, strict=True):
+        np.testing.assert_allclose(calibration.p, planned.p, atol=1e-6)
+        np.testing.assert_allclose(calibration.r, planned.r)
+        np.testing.assert_allclose(calibration.k, planned.k)
         assert (calibration.is_raw, calibration.is_rectified) == (False, False)
 
 
@@ -285,14 +287,35 @@ def test_exchanged_euroc_files_are_told(tmp_path):
         (lambda f: kalibr(f, camera_model="ds"), "camera_model of cam0 is 'ds'"),
         (lambda f: euroc(f, "fov"), "distortion model 'fov'"),
         (lambda f: depthai(f, "circle"), "lead in a circle"),
+        (lambda f: depthai(f, "apart"), "no extrinsics lead from socket 1 to socket 2"),
     ],
-    ids=["Kalibr", "EuRoC", "DepthAI"],
+    ids=["Kalibr", "EuRoC", "DepthAI in a circle", "DepthAI apart"],
 )
 def test_rig_that_cannot_be_used_is_told(tmp_path, make, cause):
     with pytest.raises(CalibrationError) as caught:
         read_calibration(make(tmp_path), *SIZE)
     assert cause in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("make", "number"),
+    [
+        (kalibr, ROTATION[0, 0]),
+        (euroc, -0.02),
+        (depthai, ROTATION[0, 0]),
+        (storage, TRANSLATION[0]),
+    ],
+    ids=["Kalibr", "EuRoC", "DepthAI", "OpenCV"],
+)
+def test_number_that_overflows_is_refused_without_a_warning(tmp_path, make, number):
+    path = make(tmp_path)
+    first = Path(path.split(",")[0])
+    assert str(float(number)) in first.read_text()
+    first.write_text(first.read_text().replace(str(float(number)), "1e300"))
+    with pytest.raises(CalibrationError):
+        StereoCamera.from_calibrations(*read_calibration(path, *SIZE))
 
 
 def test_raw_calibration_of_the_same_view_is_scaled(tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.calibration_files import (
     camera_info,
@@ -23,7 +25,7 @@ from stereo_depth_ros.calibration_files.document import (
     Document,
     Format,
     Pair,
-    open_document,
+    read_document,
     report_faults,
 )
 
@@ -62,9 +64,10 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
     names = [path]
     if "," in path and not Path(path).is_file():
         names = path.split(",", 1)
-    documents = [open_document(name) for name in names]
-    known = _format_of(documents, path)
-    with report_faults(path, known.name):
+    documents = [read_document(name) for name in names]
+    known = _find_format(documents, path)
+    # What overflows is no calibration, and is refused for what comes of it.
+    with report_faults(path, known.name), np.errstate(all="ignore"):
         left, right = known.read(documents, (width, height))
     fitted = _fit(left, width, height), _fit(right, width, height)
     if fitted[0].image_size != left.image_size:
@@ -75,7 +78,7 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
     return fitted
 
 
-def _format_of(documents: list[Document], path: str) -> Format:
+def _find_format(documents: list[Document], path: str) -> Format:
     matching = [f for f in _FORMATS if all(f.matches(document) for document in documents)]
     if not matching:
         raise CalibrationError(

@@ -11,9 +11,9 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
-    matrix,
-    number,
-    numbers,
+    parse_matrix,
+    parse_number,
+    parse_numbers,
     report_faults,
 )
 
@@ -39,10 +39,10 @@ def _is_echo(document: Document) -> bool:
 
 def _read_one(document: Document) -> Calibration:
     with report_faults(document.path, _NAME):
-        return _calibration(document)
+        return _make_calibration(document)
 
 
-def _calibration(document: Document) -> Calibration:
+def _make_calibration(document: Document) -> Calibration:
     content, names = document.content, _FILE
     if _is_echo(document):
         names = _ROS_1 if "P" in document else {}
@@ -51,16 +51,16 @@ def _calibration(document: Document) -> Calibration:
         return content[names.get(field, field)]
 
     def integer(value: Any, name: str) -> int:
-        return int(number(value, name))
+        return int(parse_number(value, name))
 
     roi = content.get("roi") or {}
     return Calibration(
         width=integer(get("width"), names.get("width", "width")),
         height=integer(get("height"), names.get("height", "height")),
-        k=matrix(get("k"), 3, 3, "K"),
-        p=matrix(get("p"), 3, 4, "P"),
-        r=matrix(get("r"), 3, 3, "R"),
-        d=tuple(numbers(get("d"), None, "D")),
+        k=parse_matrix(get("k"), 3, 3, "K"),
+        p=parse_matrix(get("p"), 3, 4, "P"),
+        r=parse_matrix(get("r"), 3, 3, "R"),
+        d=tuple(parse_numbers(get("d"), None, "D")),
         distortion_model=str(content.get("distortion_model") or "plumb_bob"),
         binning=(
             integer(content.get("binning_x", 0), "binning_x"),

@@ -16,10 +16,12 @@ import numpy as np
 import yaml
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
-from stereo_depth_ros.excerpt import excerpt, excerpt_of
+from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 
 MAX_BYTES = 1 << 18
 """Larger files are no calibrations; those of cameras with many sensors take a tenth of it."""
+
+_MAX_NUMBERS = 100
 
 _BOMS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -83,7 +85,7 @@ _Loader.add_constructor(
 )
 
 
-def open_document(path: str) -> Document:
+def read_document(path: str) -> Document:
     """Read a file in UTF-8 or, with a byte order mark, UTF-16.
 
     Raises
@@ -105,10 +107,10 @@ def open_document(path: str) -> Document:
         raise CalibrationError(f"{path} is a binary file, not a calibration")
     if len(data) > MAX_BYTES:
         raise CalibrationError(f"{path} is larger than {MAX_BYTES >> 10} kB, so no calibration")
-    return Document(path, text, _mapping(text))
+    return Document(path, text, _parse_mapping(text))
 
 
-def _mapping(text: str) -> dict[Any, Any]:
+def _parse_mapping(text: str) -> dict[Any, Any]:
     try:
         content = _parse(text)
     except _FAULTS:
@@ -128,7 +130,7 @@ def _parse(text: str) -> Any:
     return next(iter(yaml.load_all("\n".join(lines), _Loader)), None)
 
 
-def number(value: Any, name: str) -> float:
+def parse_number(value: Any, name: str) -> float:
     """Return a finite number that is written as one, in digits or as text.
 
     Raises
@@ -143,11 +145,11 @@ def number(value: Any, name: str) -> float:
     except (ArithmeticError, TypeError, ValueError):
         result = math.nan
     if not math.isfinite(result):
-        raise ValueError(f"{name} is {excerpt_of(value)}, not a number")
+        raise ValueError(f"{name} is {excerpt_repr(value)}, not a number")
     return result
 
 
-def numbers(value: Any, count: int | None, name: str) -> list[float]:
+def parse_numbers(value: Any, count: int | None, name: str) -> list[float]:
     """Return the numbers of a (nested) list, of a text, or of the ``data`` of a mapping.
 
     Raises
@@ -160,17 +162,25 @@ def numbers(value: Any, count: int | None, name: str) -> list[float]:
     if isinstance(value, str):
         value = value.split()
     if not isinstance(value, (list, tuple)):
-        raise ValueError(f"{name} is {excerpt_of(value)}, not a list of numbers")
+        raise ValueError(f"{name} is {excerpt_repr(value)}, not a list of numbers")
     if value and all(isinstance(row, (list, tuple)) for row in value):
+        # YAML can name one long row many times over.
+        if sum(map(len, value)) > _MAX_NUMBERS:
+            raise ValueError(f"{name} has more than {_MAX_NUMBERS} numbers")
         value = [entry for row in value for entry in row]
     if count is not None and len(value) != count:
         raise ValueError(f"{name} has {len(value)} numbers, not {count}")
-    return [number(entry, name) for entry in value]
+    return [parse_number(entry, name) for entry in value]
 
 
-def matrix(value: Any, rows: int, columns: int, name: str) -> np.ndarray:
+def parse_size(width: Any, height: Any) -> Size:
+    """Return whole pixels."""
+    return int(parse_number(width, "width")), int(parse_number(height, "height"))
+
+
+def parse_matrix(value: Any, rows: int, columns: int, name: str) -> np.ndarray:
     """Return numbers as a (rows, columns) float64 array."""
-    return np.array(numbers(value, rows * columns, name)).reshape(rows, columns)
+    return np.array(parse_numbers(value, rows * columns, name)).reshape(rows, columns)
 
 
 @contextmanager
@@ -192,13 +202,13 @@ def report_faults(path: str, name: str) -> Iterator[None]:
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, KeyError):
-        return f"lacks {excerpt_of(error.args[0])}"
+        return f"lacks {excerpt_repr(error.args[0])}"
     if isinstance(error, RecursionError):
         return "nested too deeply"
     return excerpt(error)
 
 
-def pinhole_pair(
+def make_pinhole_pair(
     path: str,
     size: Size,
     *,

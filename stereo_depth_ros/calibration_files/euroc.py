@@ -11,8 +11,9 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
-    matrix,
-    numbers,
+    parse_matrix,
+    parse_numbers,
+    parse_size,
     report_faults,
 )
 from stereo_depth_ros.calibration_files.raw_rig import Lens, plan_rectification
@@ -29,16 +30,16 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
 def _read_one(document: Document) -> tuple[Lens, np.ndarray]:
     """Return the lens, and what takes points from its frame to that of the body."""
     with report_faults(document.path, _NAME):
-        return _lens(document), matrix(document.content["T_BS"], 4, 4, "T_BS")
+        return _read_lens(document), parse_matrix(document.content["T_BS"], 4, 4, "T_BS")
 
 
-def _lens(document: Document) -> Lens:
+def _read_lens(document: Document) -> Lens:
     content = document.content
-    width, height = numbers(content["resolution"], 2, "resolution")
+
     return Lens.of(
-        (int(width), int(height)),
-        numbers(content["intrinsics"], 4, "intrinsics"),
-        numbers(content["distortion_coefficients"], None, "distortion_coefficients"),
+        parse_size(*parse_numbers(content["resolution"], 2, "resolution")),
+        parse_numbers(content["intrinsics"], 4, "intrinsics"),
+        parse_numbers(content["distortion_coefficients"], None, "distortion_coefficients"),
         str(content["distortion_model"]),
         document.path,
     )

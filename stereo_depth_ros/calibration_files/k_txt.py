@@ -10,19 +10,19 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
-    matrix,
-    number,
-    numbers,
-    pinhole_pair,
+    make_pinhole_pair,
+    parse_matrix,
+    parse_number,
+    parse_numbers,
 )
 
 _LOG = logging.getLogger(__name__)
 
 
 def _matches(document: Document) -> bool:
-    words = document.text.split()
+    entries = document.text.split()
     try:
-        values = numbers(words, None, "K")
+        values = parse_numbers(entries, None, "K")
     except ValueError:
         return False
     return len(values) in (9, 10) and values[6:9] == [0, 0, 1]
@@ -30,11 +30,11 @@ def _matches(document: Document) -> bool:
 
 def _read(documents: Sequence[Document], size: Size) -> Pair:
     (document,) = documents
-    words = document.text.split()
-    k = matrix(words[:9], 3, 3, "K")
+    entries = document.text.split()
+    k = parse_matrix(entries[:9], 3, 3, "K")
     _LOG.warning("%s gives no cx of the right view: taken as that of the left", document.path)
-    baseline = number(words[9], "the baseline") if len(words) > 9 else 0.0
-    return pinhole_pair(
+    baseline = parse_number(entries[9], "the baseline") if len(entries) > 9 else 0.0
+    return make_pinhole_pair(
         document.path,
         size,
         focal=k[0, 0],

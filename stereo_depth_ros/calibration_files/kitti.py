@@ -10,9 +10,10 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
-    matrix,
-    numbers,
-    pinhole_pair,
+    make_pinhole_pair,
+    parse_matrix,
+    parse_numbers,
+    parse_size,
 )
 
 _CAMERAS = (
@@ -29,14 +30,13 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     lines = (line.split(":", 1) for line in document.text.splitlines() if ":" in line)
     fields = {key.strip(): value for key, value in lines}
     left_key, right_key, size_key = next(keys for keys in _CAMERAS if keys[0] in fields)
-    left = matrix(fields[left_key], 3, 4, left_key)
-    right = matrix(fields[right_key], 3, 4, right_key)
+    left = parse_matrix(fields[left_key], 3, 4, left_key)
+    right = parse_matrix(fields[right_key], 3, 4, right_key)
     if size_key in fields:
-        width, height = numbers(fields[size_key], 2, size_key)
-        size = (int(width), int(height))
+        size = parse_size(*parse_numbers(fields[size_key], 2, size_key))
     if left[0, 0] <= 0:
         raise ValueError(f"{left_key} has the focal length {left[0, 0]:g} px")
-    return pinhole_pair(
+    return make_pinhole_pair(
         document.path,
         size,
         focal=left[0, 0],

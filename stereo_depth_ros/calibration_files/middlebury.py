@@ -12,9 +12,10 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
-    matrix,
-    number,
-    pinhole_pair,
+    make_pinhole_pair,
+    parse_matrix,
+    parse_number,
+    parse_size,
 )
 
 
@@ -24,19 +25,19 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     fields = {key.strip(): value.strip() for key, value in lines}
 
     def camera(key: str) -> np.ndarray:
-        return matrix(fields[key].strip("[]").replace(";", " "), 3, 3, key)
+        return parse_matrix(fields[key].strip("[]").replace(";", " "), 3, 3, key)
 
     left, right = camera("cam0"), camera("cam1")
     if "width" in fields and "height" in fields:
-        size = (int(number(fields["width"], "width")), int(number(fields["height"], "height")))
-    return pinhole_pair(
+        size = parse_size(fields["width"], fields["height"])
+    return make_pinhole_pair(
         document.path,
         size,
         focal=left[0, 0],
         cx=left[0, 2],
         cy=left[1, 2],
         cx_right=right[0, 2],
-        baseline=number(fields["baseline"], "baseline") / 1000.0,
+        baseline=parse_number(fields["baseline"], "baseline") / 1000.0,
     )
 
 

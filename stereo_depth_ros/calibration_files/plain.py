@@ -10,8 +10,9 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
-    number,
-    pinhole_pair,
+    make_pinhole_pair,
+    parse_number,
+    parse_size,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
 
     def first(keys: Sequence[str]) -> float | None:
         key = next((key for key in keys if content.get(key) is not None), None)
-        return None if key is None else number(content[key], key)
+        return None if key is None else parse_number(content[key], key)
 
     def given(key: str, default: float) -> float:
         value = first((key,))
@@ -39,9 +40,9 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     if focal is None:
         raise ValueError("focal_px is missing; metric depth needs it")
     if content.get("width") is not None and content.get("height") is not None:
-        size = (int(number(content["width"], "width")), int(number(content["height"], "height")))
+        size = parse_size(content["width"], content["height"])
     cx, cy = given("cx", (size[0] - 1) / 2), given("cy", (size[1] - 1) / 2)
-    return pinhole_pair(
+    return make_pinhole_pair(
         document.path,
         size,
         focal=focal,

@@ -73,18 +73,18 @@ def plan_rectification(
         raise ValueError(
             f"the right camera lies {-position[0]:g} m to the left of the left one; exchange them"
         )
-    solve = _fisheye if left.model == "equidistant" else _pinhole
+    solve = _solve_fisheye if left.model == "equidistant" else _solve_pinhole
     r_left, r_right, p_left, p_right = solve(left, right, rotation, translation)
-    return _calibration(left, r_left, p_left), _calibration(right, r_right, p_right)
+    return _make_calibration(left, r_left, p_left), _make_calibration(right, r_right, p_right)
 
 
-def _calibration(lens: Lens, r: np.ndarray, p: np.ndarray) -> Calibration:
+def _make_calibration(lens: Lens, r: np.ndarray, p: np.ndarray) -> Calibration:
     return Calibration(
         *lens.size, lens.k, p, r, lens.d, lens.model, source=lens.source, is_raw=True
     )
 
 
-def _pinhole(
+def _solve_pinhole(
     left: Lens, right: Lens, rotation: np.ndarray, translation: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     return cv2.stereoRectify(
@@ -100,13 +100,13 @@ def _pinhole(
     )[:4]
 
 
-def _fisheye(
+def _solve_fisheye(
     left: Lens, right: Lens, rotation: np.ndarray, translation: np.ndarray
 ) -> tuple[np.ndarray, ...]:
     # The rotations do not depend on the lenses; the focal length that cv2.fisheye would choose can
     # be next to nothing. That of the lens keeps the resolution of the centre, and shows no border.
     straight = [replace(lens, d=(0.0,) * 4) for lens in (left, right)]
-    r_left, r_right, _, p_right = _pinhole(straight[0], straight[1], rotation, translation)
+    r_left, r_right, _, p_right = _solve_pinhole(straight[0], straight[1], rotation, translation)
     focal = min(left.k[0, 0], left.k[1, 1], right.k[0, 0], right.k[1, 1])
     width, height = left.size
     # Both optical axes lie around the centre of the view.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from stereo_depth_ros.calibration_files.document import Document, Format, Pair, Size, number
+from stereo_depth_ros.calibration_files.document import Document, Format, Pair, Size, parse_number
 from stereo_depth_ros.calibration_files.raw_rig import Lens, plan_rectification
 
 _SIZES = {
@@ -36,14 +36,15 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
         raise ValueError(f"no section [LEFT_CAM_...] of {', '.join(_SIZES)}")
     # The images' own, else the most alike in shape.
     name = min(names, key=lambda n: (_SIZES[n] != size, abs(_aspect(_SIZES[n]) - _aspect(size))))
-    lenses = [_lens(parser, side, name, document.path) for side in ("LEFT", "RIGHT")]
+    lenses = [_read_lens(parser, side, name, document.path) for side in ("LEFT", "RIGHT")]
     stereo = parser["STEREO"]
 
     def value(key: str) -> float:
-        return number(stereo.get(f"{key}_{name}", stereo.get(key, "0")), key)
+        return parse_number(stereo.get(f"{key}_{name}", stereo.get(key, "0")), key)
 
     rotation = cv2.Rodrigues(np.array([value("RX"), value("CV"), value("RZ")]))[0]
-    translation = np.array([-number(stereo["Baseline"], "Baseline"), value("TY"), value("TZ")])
+    baseline = parse_number(stereo["Baseline"], "Baseline")
+    translation = np.array([-baseline, value("TY"), value("TZ")])
     return plan_rectification(lenses[0], lenses[1], rotation, translation / 1000)
 
 
@@ -51,14 +52,14 @@ def _aspect(size: Size) -> float:
     return size[0] / size[1]
 
 
-def _lens(parser: configparser.ConfigParser, side: str, name: str, path: str) -> Lens:
+def _read_lens(parser: configparser.ConfigParser, side: str, name: str, path: str) -> Lens:
     camera: Mapping[str, str] = parser[f"{side}_CAM_{name}"]
     if "k1" not in camera and parser.has_section(f"{side}_DISTO"):
         camera = {**parser[f"{side}_DISTO"], **camera}
     return Lens.of(
         _SIZES[name],
-        [number(camera[key], key) for key in ("fx", "fy", "cx", "cy")],
-        [number(camera.get(key, "0"), key) for key in _D],
+        [parse_number(camera[key], key) for key in ("fx", "fy", "cx", "cy")],
+        [parse_number(camera.get(key, "0"), key) for key in _D],
         "plumb_bob",
         path,
     )

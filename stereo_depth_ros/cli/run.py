@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         camera = StereoCamera.from_calibrations(
             *calibrations, baseline=arguments.baseline, option="--baseline"
         )
-        maps = _rectification(calibrations, arguments)
+        maps = _choose_rectification(calibrations, arguments)
     else:
         wanted = set()
         camera = StereoCamera.uncalibrated(width, height)
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _rectification(
+def _choose_rectification(
     pair: tuple[Calibration, Calibration], arguments: argparse.Namespace
 ) -> tuple[RectificationMap, RectificationMap] | None:
     if arguments.rectify or pair[0].is_raw:

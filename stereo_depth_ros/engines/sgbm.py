@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError, EngineSpec
-from stereo_depth_ros.excerpt import excerpt_of
+from stereo_depth_ros.excerpt import excerpt_repr
 
 BACKEND = "opencv"
 MODES = {"3way": cv2.STEREO_SGBM_MODE_SGBM_3WAY, "hh": cv2.STEREO_SGBM_MODE_HH}
@@ -35,12 +35,12 @@ class SgbmEngine:
         # Both may come from a model card, and be anything.
         if not isinstance(mode, str) or mode not in MODES:
             raise EngineError(
-                f"{name}: mode {excerpt_of(mode)} is not known; known are {', '.join(MODES)}"
+                f"{name}: mode {excerpt_repr(mode)} is not known; known are {', '.join(MODES)}"
             )
         if type(max_disparity) is not int or not 0 <= max_disparity <= _MAX_WIDTH:
+            value = excerpt_repr(max_disparity)
             raise EngineError(
-                f"{name}: max_disparity is {excerpt_of(max_disparity)}; it must be a whole number "
-                "of px, or 0"
+                f"{name}: max_disparity is {value}; it must be a whole number of px, or 0"
             )
         self._mode = MODES[mode]
         self._max_disparity = max_disparity
