@@ -122,6 +122,12 @@ ONE_FILE = {
     "OpenCV XML": storage_xml(),
     "RealSense": realsense(),
     "RealSense with a baseline": realsense(extrinsics={}, baseline_mm=BASELINE * 1000),
+    "RealSense, streams as librealsense names them": realsense(baseline=BASELINE)
+    .replace('"infra1":', '"Infrared 1":')
+    .replace('"infra2":', '"Infrared 2":'),
+    "RealSense, left and right": realsense()
+    .replace("infra1", "ir_left")
+    .replace("infra2", "ir_right"),
     "fx and baseline": PLAIN,
     "fx and baseline as text": PLAIN.replace(f"{FOCAL}", f'"{FOCAL}"'),
     "focal_px and baseline_m": PLAIN.replace("fx", "focal_px").replace("eline", "eline_m"),

@@ -225,6 +225,13 @@ def test_points_are_in_the_left_optical_frame():
     np.testing.assert_allclose(points[0, 0], [-3.25 / 10 * 2, -2.5 / 11 * 2, 2.0], rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_depth_on_the_axis_is_no_point_and_no_warning():
+    points = plain_camera(cx=3.0, cy=2.0).points(np.full((6, 8), np.inf, np.float32))
+    assert np.isnan(points[2, 3, :2]).all()
+    assert not np.isfinite(points).any()
+
+
 @pytest.mark.parametrize("stride", [2, 3])
 def test_strided_points_are_the_points_of_those_rows_and_columns(stride):
     camera = plain_camera()

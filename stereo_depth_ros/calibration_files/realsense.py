@@ -19,8 +19,8 @@ from stereo_depth_ros.calibration_files.document import (
     parse_size,
 )
 
-_LEFT = r"left|infra(red)?_?1|ir_?1"
-_RIGHT = r"right|infra(red)?_?2|ir_?2"
+_LEFT = r"left|infra(red)?[_ ]?1|ir[_ ]?1"
+_RIGHT = r"right|infra(red)?[_ ]?2|ir[_ ]?2"
 
 
 def _walk_mappings(
