@@ -47,7 +47,7 @@ def _real_epe(card: ModelCard) -> tuple[str, float] | None:
         return None
     entry = real.get(card.network or card.name)
     epe = entry.get("epe") if isinstance(entry, dict) else None
-    return (str(real["on"]), float(epe)) if isinstance(epe, (int, float)) else None
+    return (str(real["on"]), epe) if isinstance(epe, (int, float)) else None
 
 
 def latency_ms(engine: Engine, run: Run = run_here) -> float:

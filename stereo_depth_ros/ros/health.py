@@ -109,8 +109,10 @@ def engine_report(
     return Report("engine", OK, str(spec), values)
 
 
-def calibration_report(camera: StereoCamera | None, error: str | None, pair: PairState) -> Report:
-    """Report the geometry in use, and whether the pairs are what it says."""
+def calibration_report(
+    camera: StereoCamera | None, error: str | None, pair: PairState, rectification: str = "none"
+) -> Report:
+    """Report the geometry in use, what rectifies the images, and whether pairs are what it says."""
     if error is not None:
         return Report("calibration", ERROR, error, {})
     if camera is None:
@@ -120,6 +122,7 @@ def calibration_report(camera: StereoCamera | None, error: str | None, pair: Pai
         "focal length (px)": camera.fx,
         "principal-point offset (px)": camera.offset,
         "image size": f"{camera.width} x {camera.height}",
+        "rectification": rectification,
     }
     if pair.views is not None:
         values["views"] = pair.views.value

@@ -167,7 +167,8 @@ PARAMETERS = (
     Parameter(
         "baseline",
         0.0,
-        "Distance between the cameras in m, used where the right P[3] is 0; 0: ask TF",
+        "Distance between the cameras in m, used where the right P[3] is 0 or not in metres; "
+        "0: ask TF",
         (0.0, 5.0),
     ),
     Parameter(

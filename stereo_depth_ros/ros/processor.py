@@ -63,6 +63,11 @@ class FrameProcessor:
         monitor = self.pipeline.monitor
         return PairState() if monitor is None else monitor.state
 
+    @property
+    def rectification(self) -> str:
+        """What rectifies the images."""
+        return self._geometry.rectification
+
     def __call__(self, frame: Frame) -> None:
         """Process one frame; what goes wrong is counted and logged."""
         self._statistics.busy_since = time.monotonic()
@@ -116,6 +121,8 @@ class FrameProcessor:
             self._logged.clear()
             for warning in camera.warnings:
                 self._log.warning(warning)
+            if maps is not None:
+                self._log.info(f"the images are rectified {self.rectification}")
         return camera, maps
 
     def _log_findings(self) -> None:

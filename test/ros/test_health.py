@@ -216,6 +216,7 @@ def test_calibration_reports_the_geometry():
         "focal length (px)": camera.fx,
         "principal-point offset (px)": 2.5,
         "image size": "64 x 48",
+        "rectification": "none",
     }
 
 
@@ -265,3 +266,10 @@ def test_refused_pairs_are_an_error():
     report = health.calibration_report(make_camera(), None, pair)
     assert (report.level, report.message) == (ERROR, "one camera twice")
     assert report.values["views"] == "the same"
+
+
+def test_calibration_says_what_rectifies_the_images():
+    text = "by this node; set rectify:=never"
+    report = health.calibration_report(make_camera(), None, PairState(), text)
+    # Raw images are no fault, so that the level stays.
+    assert (report.level, report.values["rectification"]) == (OK, text)
