@@ -248,7 +248,7 @@ def problem(name: str, value: Any) -> str | None:
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"{name} is {len(value)} characters long; at most {MAX_TEXT} are allowed"
     if parameter.choices and value not in parameter.choices:
-        return f"{name} is '{shorten(value, 100)}'; it must be one of {parameter.constraint}"
+        return f"{name} is '{shorten(str(value), 100)}'; it must be one of {parameter.constraint}"
     return None
 
 
