@@ -56,8 +56,8 @@ setup(
     entry_points={
         "console_scripts": [
             "stereo-depth = stereo_depth_ros.cli.main:main",
-            "stereo_depth_node = stereo_depth_ros.ros.node:main",
-            "scene_camera = stereo_depth_ros.ros.scene_camera:main",
+            "stereo_depth_node = stereo_depth_ros.ros.start:stereo_depth_node",
+            "scene_camera = stereo_depth_ros.ros.start:scene_camera",
         ],
     },
     zip_safe=False,
