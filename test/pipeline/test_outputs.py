@@ -130,6 +130,6 @@ def test_size_that_was_divided_by_a_binning_twice_is_told():
     with pytest.raises(FrameError) as caught:
         StereoPipeline(FixedEngine(5.0)).process(image, image, half, ALL)
 
-    assert "left image is 64 x 48 x 3 but camera_info says 32 x 24" in str(caught.value)
+    assert "left image is 64 x 48 but camera_info says 32 x 24" in str(caught.value)
     assert "64 x 48 over a binning of 2 x 2" in str(caught.value)
     assert "binning_x and binning_y must be 1" in str(caught.value)

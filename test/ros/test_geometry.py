@@ -218,7 +218,8 @@ def test_processor_logs_once_that_it_rectifies(d, lines):
         SimpleNamespace(), pipeline, outputs, geometry(raw=True), Statistics(), log
     )
     left, right = pair(d)
-    frame = SimpleNamespace(left=left, left_info=left, right_info=right)
+    image = Image(header=left.header, width=WIDTH, height=HEIGHT)
+    frame = SimpleNamespace(left=image, right=image, left_info=left, right_info=right)
     for _ in range(3):
         processor(frame)
     assert (len(log.infos), log.warnings) == (lines, [])
