@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
 
 from fakes import FixedEngine
-from sensor_msgs.msg import CameraInfo, RegionOfInterest
+from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.pipeline import StereoPipeline
