@@ -1,5 +1,6 @@
 """Depth from a stereo camera: ros2 launch stereo_depth_ros stereo.launch.py camera:=realsense."""
 
+import os
 from pathlib import Path
 
 import yaml
@@ -8,6 +9,7 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
+from launch_ros.substitutions import ExecutableInPackage
 
 from stereo_depth_ros.ros.transport import transport_environment
 from stereo_depth_ros.share import share_directory
@@ -56,12 +58,13 @@ def generate_launch_description() -> LaunchDescription:
 
 def _nodes(context: LaunchContext) -> list[Node]:
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    if value["rviz"] == "true":
+        _check_rviz(context)
     preset_file = SHARE / "config" / "cameras" / f"{value['camera']}.yaml"
     preset = yaml.safe_load(preset_file.read_text())
     own = [value["params_file"]] if value["params_file"] else []
     for file in own:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"params_file {file} does not exist")
+        _check_parameters(file)
     defaults = str(SHARE / "config" / "stereo.yaml")
     topics = {name: value[name] or preset["topics"][name] for name in INPUTS}
     chosen = {name: value[name] for name in ("model", "backend") if value[name]}
@@ -104,3 +107,25 @@ def _nodes(context: LaunchContext) -> list[Node]:
             condition=IfCondition(value["rviz"]),
         ),
     ]
+
+
+def _check_rviz(context: LaunchContext) -> None:
+    """Raise before anything starts: what ran already would be left behind when rviz2 fails."""
+    try:
+        ExecutableInPackage("rviz2", "rviz2").perform(context)
+    except (LookupError, RuntimeError) as error:
+        raise RuntimeError(
+            "rviz:=true needs rviz2, which is not installed here; install "
+            f"ros-{os.environ.get('ROS_DISTRO', '$ROS_DISTRO')}-rviz2, or leave rviz out"
+        ) from error
+
+
+def _check_parameters(file: str) -> None:
+    """Raise where ``file`` is missing or no YAML."""
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"params_file {file} does not exist")
+    try:
+        yaml.safe_load(Path(file).read_text())
+    except (ValueError, yaml.YAMLError) as error:
+        text = " ".join(str(error).split())
+        raise ValueError(f"params_file {file} is not YAML: {text}") from error

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+MIN_FOCAL_PER_WIDTH, MAX_FOCAL_PER_WIDTH = 0.02, 1000.0
+"""Focal lengths of views of 177 and of 0.06 degrees, in image widths."""
+
+MAX_ASPECT = 4.0
+"""Ratio of the focal lengths along rows and columns; halved side-by-side images have 2."""
+
+MAX_CENTRE = 10.0
+"""Distance of the principal point from the image's centre in image sizes; cropped windows of
+verged cameras stay below 2."""
 
 
 class CalibrationError(ValueError):
@@ -26,6 +36,8 @@ class Calibration:
     ``k`` (3, 3), ``r`` (3, 3) and ``p`` (3, 4) are float64 in pixels of the full sensor image of
     ``width`` x ``height``; ``roi`` is (x, y, width, height) in those pixels (all zero: everything);
     ``binning`` is (x, y), 0 meaning 1. ``source`` is what messages call it, usually the topic.
+    ``is_raw`` says that P was computed from the poses of the cameras, so that no image is rectified
+    to it yet.
     """
 
     width: int
@@ -38,6 +50,7 @@ class Calibration:
     binning: tuple[int, int] = (1, 1)
     roi: tuple[int, int, int, int] = (0, 0, 0, 0)
     source: str = "camera_info"
+    is_raw: bool = False
 
     @classmethod
     def pinhole(
@@ -89,35 +102,74 @@ class Calibration:
             scaled_centre(float(self.p[1, 2]) - y, 1 / by),
         )
 
+    def resized(self, width: int, height: int) -> Calibration:
+        """Return the calibration of the full images resampled to ``width`` x ``height`` px."""
+        sx, sy = width / self.width, height / self.height
+        scaling = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
+        p = scaling @ self.p
+        # P[3] and P[7] are lengths, not positions, and know no half pixel.
+        p[:2, 3] = self.p[0, 3] * sx, self.p[1, 3] * sy
+        return replace(self, width=width, height=height, k=scaling @ self.k, p=p)
+
     def checked(self) -> Calibration:
         """Return self when the numbers describe a calibrated camera.
+
+        K is not looked at, as only rectification needs it.
 
         Raises
         ------
         CalibrationError
-            For an uncalibrated camera (K or P zero), NaN or infinite numbers, no image size, or a
-            ROI outside the sensor.
+            For an uncalibrated camera (P zero), NaN or infinite numbers, no image size, a ROI
+            outside the sensor, and a P that is no projection of a rectified camera.
         """
         if not all(np.isfinite(numbers).all() for numbers in (self.k, self.p, self.r, self.d)):
             raise CalibrationError(
                 f"{self.source}: K, P, R or D holds NaN or infinity; recalibrate the camera or "
                 "repair its calibration file"
             )
-        if self.p[0, 0] <= 0 or self.p[1, 1] <= 0 or self.k[0, 0] <= 0:
+        if self.p[0, 0] <= 0 or self.p[1, 1] <= 0:
             raise CalibrationError(
-                f"{self.source}: K[0] = {self.k[0, 0]:g} and P[0] = {self.p[0, 0]:g}: the camera "
-                "is not calibrated; calibrate it (camera_calibration) or load its calibration file "
-                "in the driver"
+                f"{self.source}: K[0] = {self.k[0, 0]:g} and P[0] = {self.p[0, 0]:g}, P[5] = "
+                f"{self.p[1, 1]:g}: the camera is not calibrated; calibrate it "
+                "(camera_calibration) or load its calibration file"
             )
         if self.width <= 0 or self.height <= 0:
             raise CalibrationError(
-                f"{self.source}: width x height is {self.width} x {self.height}; the driver must "
-                "fill in the image size"
+                f"{self.source}: width x height is {self.width} x {self.height}; fill in the "
+                "image size"
             )
         x, y, width, height = self.window
         if x + width > self.width or y + height > self.height or 0 in self.image_size:
             raise CalibrationError(
                 f"{self.source}: roi {self.roi} and binning {self.binning} leave nothing of, or "
-                f"lie outside, the {self.width} x {self.height} sensor; correct them at the driver"
+                f"lie outside, the {self.width} x {self.height} sensor; correct them"
             )
+        self._check_projection()
         return self
+
+    def _check_projection(self) -> None:
+        p, fx, fy = self.p, self.p[0, 0], self.p[1, 1]
+        skew = max(abs(p[0, 1]) / fx, abs(p[1, 0]) / fy)
+        if skew > 1e-3 or not np.allclose(p[2, :3], (0, 0, 1), rtol=0, atol=1e-4):
+            raise CalibrationError(
+                f"{self.source}: P[1] = {p[0, 1]:g}, P[4] = {p[1, 0]:g} and the third row of P is "
+                f"{p[2, 0]:g} {p[2, 1]:g} {p[2, 2]:g}, not 0, 0 and 0 0 1: P is probably K * R. P "
+                "must be that of the rectified images, fx 0 cx Tx, 0 fy cy 0, 0 0 1 0"
+            )
+        cx, cy = p[0, 2], p[1, 2]
+        if cx == 0 or cy == 0:
+            raise CalibrationError(
+                f"{self.source}: P[2] = {cx:g} and P[6] = {cy:g}: the principal point is not "
+                "filled in; recalibrate the camera or repair its calibration file"
+            )
+        if (
+            not MIN_FOCAL_PER_WIDTH <= fx / self.width <= MAX_FOCAL_PER_WIDTH
+            or not 1 / MAX_ASPECT <= fy / fx <= MAX_ASPECT
+            or abs(cx / self.width - 0.5) > MAX_CENTRE
+            or abs(cy / self.height - 0.5) > MAX_CENTRE
+        ):
+            raise CalibrationError(
+                f"{self.source}: P with fx = {fx:g}, fy = {fy:g}, cx = {cx:g} and cy = {cy:g} is "
+                f"no camera of {self.width} x {self.height} px; recalibrate it or repair its "
+                "calibration file"
+            )

@@ -15,13 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
-from stereo_depth_ros.calibration import Calibration, CalibrationError, scaled_centre
-
-MAX_BASELINE_M = 5.0
-"""Baselines above this are taken for another unit than metres."""
-
-MIN_BASELINE_M = 0.001
-"""Baselines below this are taken for a P[3] that lacks the focal length."""
+from stereo_depth_ros.baseline import resolve_baseline
+from stereo_depth_ros.calibrated_pair import check_pair
+from stereo_depth_ros.calibration import Calibration, scaled_centre
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,8 @@ class StereoCamera:
     """A rectified pair: focal lengths and principal points in px, baseline in m, left view.
 
     ``warnings`` are findings about the calibration that do not prevent depth but deserve a log
-    line, such as a baseline of the wrong sign.
+    line, such as a baseline of the wrong sign. ``size_origin`` says how the image size came about
+    where camera_info states a binning or a ROI.
     """
 
     width: int
@@ -41,6 +38,7 @@ class StereoCamera:
     cx_right: float
     baseline: float
     warnings: tuple[str, ...] = ()
+    size_origin: str = ""
 
     @classmethod
     def from_calibrations(
@@ -48,50 +46,37 @@ class StereoCamera:
         left: Calibration,
         right: Calibration,
         baseline: float = 0.0,
-        tf_baseline: Callable[[], float | None] = lambda: None,
+        tf_baseline: Callable[[], float | None] | None = None,
+        option: str = "parameter 'baseline'",
     ) -> StereoCamera:
         """Build the geometry of the images that the two cameras send.
 
-        The baseline comes from P[3] of the right camera; where that is zero from ``baseline`` (the
-        parameter, metres, 0 = unset); where that is unset ``tf_baseline`` is asked (metres, None =
-        unknown).
+        The baseline comes from P[3] of the right camera; where that gives none from ``baseline``
+        (metres, 0 = unset), which error texts call ``option``; where that is unset ``tf_baseline``
+        is asked (metres, None = unknown).
 
         Raises
         ------
         CalibrationError
-            Uncalibrated or NaN numbers, views of different size or focal length, swapped cameras,
-            and a baseline outside `MIN_BASELINE_M` to `MAX_BASELINE_M`.
+            Numbers that are no calibration, views that are no horizontal pair or that are swapped,
+            and a baseline that is unknown or not in metres.
         """
-        left.checked()
-        right.checked()
-        if left.image_size != right.image_size:
-            raise CalibrationError(
-                f"{left.source} says {left.image_size[0]} x {left.image_size[1]} and "
-                f"{right.source} {right.image_size[0]} x {right.image_size[1]}: both views must "
-                "have one size; set the same resolution for both cameras"
-            )
-        (fx, fy, cx, cy), (fx_right, _, cx_right, cy_right) = left.sent, right.sent
-        if abs(fx - fx_right) > 0.01 * fx:
-            raise CalibrationError(
-                f"P[0] is {fx:g} in {left.source} and {fx_right:g} in {right.source}, after "
-                "binning: a rectified pair shares one focal length; calibrate the two cameras as a "
-                "stereo pair"
-            )
-        warnings = []
-        if abs(cy - cy_right) > 1.0:
-            warnings.append(
-                f"P[6] (cy) differs by {cy - cy_right:.2f} px between {left.source} and "
-                f"{right.source}: rows do not correspond; recalibrate the pair"
-            )
-        chosen = _baseline(left, right, baseline, tf_baseline, warnings)
+        warnings = check_pair(left, right)
+        length, more = resolve_baseline(left, right, baseline, tf_baseline, option)
+        (fx, fy, cx, cy), (_, _, cx_right, _) = left.sent, right.sent
         width, height = left.image_size
-        if abs(cx - cx_right) >= width:
-            raise CalibrationError(
-                f"P[2] (cx) differs by {cx - cx_right:g} px between {left.source} and "
-                f"{right.source}, more than the images are wide: they show nothing in common; "
-                "recalibrate the pair"
-            )
-        return cls(width, height, fx, fy, cx, cy, cx_right, chosen, tuple(warnings))
+        return cls(
+            width,
+            height,
+            fx,
+            fy,
+            cx,
+            cy,
+            cx_right,
+            length,
+            (*warnings, *more),
+            _describe_size(left),
+        )
 
     @classmethod
     def uncalibrated(cls, width: int, height: int) -> StereoCamera:
@@ -170,58 +155,18 @@ class StereoCamera:
         ``depth`` holds every ``stride``-th row and column of the image.
         """
         ray_x, ray_y = self.rays
-        return depth * ray_x[:, ::stride], depth * ray_y[::stride], depth
+        # The ray along the axis has x = 0, and 0 * Inf is NaN, as it should be.
+        with np.errstate(invalid="ignore"):
+            return depth * ray_x[:, ::stride], depth * ray_y[::stride], depth
 
     def points(self, depth: np.ndarray, stride: int = 1) -> np.ndarray:
         """Return `planes` as one (h, w, 3) array."""
         return np.stack(self.planes(depth, stride), axis=-1)
 
 
-def _baseline(
-    left: Calibration,
-    right: Calibration,
-    parameter: float,
-    tf_baseline: Callable[[], float | None],
-    warnings: list[str],
-) -> float:
-    tx_left = left.p[0, 3] / left.p[0, 0]
-    tx_right = right.p[0, 3] / right.p[0, 0]
-    if tx_left < 0 and tx_right == 0:
-        raise CalibrationError(
-            f"{left.source} has P[3] = {left.p[0, 3]:g} and {right.source} P[3] = 0: left and "
-            "right are swapped; swap the topic arguments"
-        )
-    signed = tx_left - tx_right
-    origin = f"P[3] = {right.p[0, 3]:g} of {right.source}"
-    if signed == 0:
-        if parameter != 0:
-            signed, origin = parameter, "parameter 'baseline'"
-        else:
-            signed, origin = tf_baseline() or 0.0, "TF between the two camera frames"
-    if not np.isfinite(signed) or signed == 0:
-        raise CalibrationError(
-            f"baseline is {signed:g}: P[3] of {right.source} is {right.p[0, 3]:g}, parameter "
-            f"'baseline' is {parameter:g} and TF gives none; set parameter 'baseline' to the "
-            "distance between the cameras in metres"
-        )
-    if not MIN_BASELINE_M <= abs(signed) <= MAX_BASELINE_M:
-        raise CalibrationError(
-            f"baseline is {abs(signed):g} m from {origin}, not between {MIN_BASELINE_M:g} and "
-            f"{MAX_BASELINE_M:g} m: the value is probably in millimetres or centimetres, or P[3] "
-            "is not -fx * baseline; correct it there"
-        )
-    if signed < 0:
-        warnings.append(
-            f"baseline is {signed:g} m from {origin}: the sign is wrong (P[3] of the right camera "
-            f"is -fx * baseline); using {-signed:g} m. If depth looks wrong, left and right are "
-            "swapped"
-        )
-    if (
-        parameter != 0
-        and origin.startswith("P[3]")
-        and abs(abs(signed) - parameter) > 0.01 * abs(signed)
-    ):
-        warnings.append(
-            f"parameter 'baseline' = {parameter:g} m is ignored: {origin} gives {abs(signed):g} m"
-        )
-    return float(abs(signed))
+def _describe_size(calibration: Calibration) -> str:
+    if calibration.bins == (1, 1):
+        return ""
+    _, _, width, height = calibration.window
+    bx, by = calibration.bins
+    return f"{width} x {height} over a binning of {bx} x {by}"

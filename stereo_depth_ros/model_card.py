@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.share import share_directory
+
+_MAX_BYTES = 1 << 18
+
+_TEXT = (str, "a text; put it in quotes")
+_MAPPING = (dict, "keys and values")
+_KINDS: dict[str, tuple[type, str]] = {
+    "engine": _TEXT,
+    "summary": _TEXT,
+    "licence": _TEXT,
+    "commercial": (bool, "true or false"),
+    "network": _TEXT,
+    "variant": _TEXT,
+    "file": _TEXT,
+    "sha256": _TEXT,
+    "options": _MAPPING,
+    "command": _TEXT,
+    "measured": _MAPPING,
+}
+"""What a card may hold: the type of each key, and what error texts call it."""
 
 
 class ModelError(ValueError):
@@ -82,8 +103,8 @@ def load_model_card(model: str) -> ModelCard:
     if path.suffix not in (".yaml", ".yml"):
         if model not in installed_models():
             raise ModelError(
-                f"model '{model}' is not known; installed are {', '.join(installed_models())}, "
-                "and the path of an exported .onnx file works too"
+                f"model '{excerpt(model)}' is not known; installed are "
+                f"{', '.join(installed_models())}, and the path of an exported .onnx file works too"
             )
         path = share_directory() / "models" / f"{model}.yaml"
     return _read_card(path)
@@ -91,15 +112,57 @@ def load_model_card(model: str) -> ModelCard:
 
 def _read_card(path: Path) -> ModelCard:
     try:
-        content = yaml.safe_load(path.read_text())
-        known = {key.name for key in fields(ModelCard)} - {"name"}
-        unknown = set(content) - known
-        if unknown:
-            raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
+        content = yaml.safe_load(_read_text(path))
+        _check_content(content)
         content["options"] = content.get("options") or {}
         file = content.pop("file", None)
         return ModelCard(name=path.stem, file=path.parent / file if file else None, **content)
-    except (OSError, yaml.YAMLError, TypeError, ValueError) as error:
+    # RecursionError for brackets without end, the others for numbers and dates that are none.
+    except (
+        OSError,
+        yaml.YAMLError,
+        RecursionError,
+        ArithmeticError,
+        TypeError,
+        ValueError,
+    ) as error:
+        cause = "it is nested too deeply" if isinstance(error, RecursionError) else excerpt(error)
         raise ModelError(
-            f"model card {path} cannot be read: {error}; see models/sgbm.yaml for the keys"
+            f"model card {excerpt(path)} cannot be read: {cause}; see models/sgbm.yaml for the keys"
         ) from error
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"it is larger than {_MAX_BYTES >> 10} kB")
+    return data.decode("utf-8-sig")
+
+
+def _check_content(content: Any) -> None:
+    """Check that every key of a card is known and holds what it must.
+
+    Raises
+    ------
+    ValueError
+        Naming the first that does not.
+    """
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds {excerpt_repr(content)}, not keys and values")
+    unknown = sorted(map(str, set(content) - set(_KINDS)))
+    if unknown:
+        raise ValueError(f"unknown keys {excerpt(', '.join(unknown))}")
+    if "engine" not in content:
+        raise ValueError("engine is missing")
+    for key, value in content.items():
+        kind, meaning = _KINDS[key]
+        is_empty = value is None and key in ("file", "options")
+        if not is_empty and not isinstance(value, kind):
+            raise ValueError(f"{key} is {excerpt_repr(value)}, not {meaning}")
+    for option in content.get("options") or {}:
+        if not isinstance(option, str):
+            raise ValueError(f"options has {excerpt_repr(option)}, not the name of an option")
+    sha256 = content.get("sha256", "")
+    if sha256 and not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+        raise ValueError(f"sha256 is {excerpt_repr(sha256)}, not 64 hexadecimal digits")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stereo_depth_ros.pair_check import PairCheck, check_pair
+from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.same_view import Views, compare_views
 
 CHECK_S = 5.0
@@ -84,13 +85,22 @@ class PairMonitor:
         return self.state
 
 
-def describe_pair(left: np.ndarray, right: np.ndarray, offset: float) -> list[str]:
-    """Return cause and cure of all that is wrong with a single rectified pair.
+def describe_pair(
+    left: np.ndarray,
+    right: np.ndarray,
+    offset: float,
+    rectify: tuple[RectificationMap, RectificationMap] | None = None,
+) -> list[str]:
+    """Return cause and cure of all that is wrong with a single pair.
 
-    ``left`` and ``right`` are (H, W, 3) uint8 RGB, ``offset`` is the disparity of infinity in px.
+    ``left`` and ``right`` are (H, W, 3) uint8 RGB, ``offset`` is the disparity of infinity in px,
+    ``rectify`` the maps of raw images.
     """
+    # Before rectification, which makes two different views of one image.
     if compare_views(left, right) is Views.SAME:
         return [SAME_VIEW]
+    if rectify is not None:
+        left, right = rectify[0](left), rectify[1](right)
     check = check_pair(left, right, offset)
     if check is None:
         return []

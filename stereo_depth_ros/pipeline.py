@@ -216,9 +216,15 @@ def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
         When they differ.
     """
     if tuple(size) != (camera.width, camera.height):
+        cure = "the driver must publish the camera_info of the resolution it sends"
+        if camera.size_origin:
+            cure = (
+                f"that is {camera.size_origin}: if width and height are those of the binned image "
+                "already, binning_x and binning_y must be 1"
+            )
         raise FrameError(
             f"{side} image is {' x '.join(map(str, size))} but camera_info says {camera.width} x "
-            f"{camera.height}; the driver must publish the camera_info of the resolution it sends"
+            f"{camera.height}; {cure}"
         )
 
 

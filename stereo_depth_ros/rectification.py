@@ -34,10 +34,13 @@ class RectificationMap:
         return cv2.remap(image, self.coordinates, self.weights, cv2.INTER_LINEAR)
 
 
-def rectification_map(calibration: Calibration) -> RectificationMap:
+def rectification_map(
+    calibration: Calibration, otherwise: str = "set rectify to never"
+) -> RectificationMap:
     """Return the map of one camera, at the size of the images it sends.
 
     Models ``plumb_bob``, ``rational_polynomial`` and ``equidistant``; ROI and binning are honoured.
+    ``otherwise`` is what error texts say for images that are rectified already.
 
     Raises
     ------
@@ -45,6 +48,7 @@ def rectification_map(calibration: Calibration) -> RectificationMap:
         For an uncalibrated camera, another distortion model or the wrong number of coefficients.
     """
     calibration.checked()
+    _check_raw_numbers(calibration, otherwise)
     size = calibration.image_size
     k = _windowed(calibration.k, calibration)
     p = _windowed(calibration.p[:, :3], calibration)
@@ -54,7 +58,7 @@ def rectification_map(calibration: Calibration) -> RectificationMap:
         raise CalibrationError(
             f"{calibration.source}: distortion model '{calibration.distortion_model}' is not "
             "known; known are plumb_bob, rational_polynomial and equidistant. Rectify the images "
-            "upstream and set rectify to never"
+            f"upstream and {otherwise}"
         )
     try:
         maps = known[calibration.distortion_model](k, d, calibration.r, p, size)
@@ -71,12 +75,30 @@ def rectification_map(calibration: Calibration) -> RectificationMap:
     return RectificationMap(*maps)
 
 
+def _check_raw_numbers(calibration: Calibration, otherwise: str) -> None:
+    """Check what rectified images do without."""
+    k, r = calibration.k, calibration.r
+    if k[0, 0] <= 0 or k[1, 1] <= 0:
+        raise CalibrationError(
+            f"{calibration.source}: K[0] = {k[0, 0]:g} and K[4] = {k[1, 1]:g}, but raw images "
+            f"cannot be rectified without K; fill K, or {otherwise} where the images are rectified "
+            "already"
+        )
+    if not np.allclose(r @ r.T, np.eye(3), atol=1e-2) or np.linalg.det(r) < 0:
+        raise CalibrationError(
+            f"{calibration.source}: R is no rotation; recalibrate the camera, or {otherwise} "
+            "where the images are rectified already"
+        )
+
+
 def _pinhole(k: np.ndarray, d: np.ndarray, r: np.ndarray, p: np.ndarray, size: tuple) -> tuple:
     return cv2.initUndistortRectifyMap(k, d, r, p, size, cv2.CV_16SC2)
 
 
 def _fisheye(k: np.ndarray, d: np.ndarray, r: np.ndarray, p: np.ndarray, size: tuple) -> tuple:
-    coefficients = d if d.size else np.zeros(4)
+    # Some drivers send the five places of plumb_bob, the last of them empty.
+    coefficients = d[:4] if d.size > 4 and not d[4:].any() else d
+    coefficients = coefficients if d.size else np.zeros(4)
     return cv2.fisheye.initUndistortRectifyMap(k, coefficients, r, p, size, cv2.CV_16SC2)
 
 

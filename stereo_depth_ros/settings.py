@@ -103,7 +103,7 @@ class Settings:
                 f"output_resolution is '{self.output_resolution}'; it must be input or model"
             )
         if not all(map(isfinite, self.roi)):
-            raise ValueError(f"roi holds a number that is not finite: {self.roi}")
+            raise ValueError("roi holds a number that is not finite or beyond all images")
         if len(self.roi) % 2 or 0 < len(self.roi) < 6:
             raise ValueError(
                 f"roi has {len(self.roi)} numbers; a polygon is x0, y0, x1, y1, … of at least "

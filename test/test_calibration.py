@@ -89,13 +89,18 @@ def test_numbers_that_are_not_finite_are_refused(bad, name, row, column):
         calibration(**{name: matrix}).checked()
 
 
-@pytest.mark.parametrize("zeroed", ["k", "p"])
+@pytest.mark.parametrize("zeroed", [["p"], ["k", "p"]])
 def test_uncalibrated_camera_is_refused_with_the_cure(zeroed):
-    zeros = np.zeros_like(getattr(calibration(), zeroed))
+    zeros = {name: np.zeros_like(getattr(calibration(), name)) for name in zeroed}
     with pytest.raises(
         CalibrationError, match=r"/left/camera_info: K\[0\] = .* and P\[0\] = .*not calibrated"
     ):
-        calibration(**{zeroed: zeros}).checked()
+        calibration(**zeros).checked()
+
+
+def test_k_is_not_looked_at():
+    without_k = calibration(k=np.zeros((3, 3)))
+    assert without_k.checked() is without_k
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 1)])
@@ -108,3 +113,18 @@ def test_negative_focal_length_is_refused(row, column):
 def test_missing_image_size_is_refused(width, height):
     with pytest.raises(CalibrationError, match=rf"{width} x {height}.*image size"):
         calibration(width=width, height=height).checked()
+
+
+@pytest.mark.parametrize("size", [(320, 240), (1280, 960), (1000, 500)])
+def test_resized_calibration_projects_where_the_resampled_image_shows_the_point(size):
+    sx, sy = size[0] / 640, size[1] / 480
+    resized = calibration(k=with_entry(calibration().k, 0, 2, 322.0)).resized(*size)
+    point = np.array([0.3, -0.2, 1.7])
+    x, y, z = calibration().p @ [*point, 1.0]
+    expected = ((x / z + 0.5) * sx - 0.5, (y / z + 0.5) * sy - 0.5)
+    x, y, z = resized.p @ [*point, 1.0]
+    assert (x / z, y / z) == pytest.approx(expected)
+    assert resized.image_size == size
+    assert resized.k[0, 2] == pytest.approx((322.0 + 0.5) * sx - 0.5)
+    # The baseline in metres does not change.
+    assert resized.p[0, 3] / resized.p[0, 0] == pytest.approx(-48.0 / 400.0)

@@ -225,6 +225,13 @@ def test_points_are_in_the_left_optical_frame():
     np.testing.assert_allclose(points[0, 0], [-3.25 / 10 * 2, -2.5 / 11 * 2, 2.0], rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+def test_infinite_depth_on_the_axis_is_no_point_and_no_warning():
+    points = plain_camera(cx=3.0, cy=2.0).points(np.full((6, 8), np.inf, np.float32))
+    assert np.isnan(points[2, 3, :2]).all()
+    assert not np.isfinite(points).any()
+
+
 @pytest.mark.parametrize("stride", [2, 3])
 def test_strided_points_are_the_points_of_those_rows_and_columns(stride):
     camera = plain_camera()
@@ -367,8 +374,8 @@ GOOD_LEFT, GOOD_RIGHT = pair(400.0, 0.0, -40.0)
         ),
         pytest.param(
             *pair(381.36, -19.05, -19.05),
-            ["baseline is 0", f"P[3] of {RIGHT} is -19.05", "set parameter 'baseline'"],
-            id="zero baseline with equal P[3]",
+            [LEFT, RIGHT, "P[3] is -19.05 in both", "one camera_info used twice", "'baseline'"],
+            id="one camera_info published as both",
         ),
         pytest.param(
             *pair(451.1, 0.0, -451.1 * 7.5),
@@ -382,7 +389,7 @@ GOOD_LEFT, GOOD_RIGHT = pair(400.0, 0.0, -40.0)
         ),
         pytest.param(
             *pair(381.36, -19.05, 0.0),
-            [LEFT, "P[3] = -19.05", f"{RIGHT} P[3] = 0", "swap the topic arguments"],
+            [LEFT, "P[3] = -19.05", f"{RIGHT} P[3] = 0", "exchange the two topics"],
             id="swapped topics",
         ),
         pytest.param(
@@ -461,3 +468,228 @@ def test_principal_points_of_both_views_are_kept():
         info(LEFT, 400.0, 0.0, cx=310.0), info(RIGHT, 400.0, -40.0, cx=341.5)
     )
     assert (camera.cx, camera.cx_right, camera.offset) == (310.0, 341.5, -31.5)
+
+
+# camera_info that lies
+
+D455 = [
+    info(LEFT, 424.22, 0.0, 423.5, 238.1, (848, 480)),
+    info(RIGHT, 424.22, -40.3, 423.5, 238.1, (848, 480)),
+]
+RIGHT_RIGS = {
+    "RealSense D455": (D455, 0.095),
+    "RealSense D435 at 640 x 480": (
+        [info(LEFT, 381.4, 0.0, 318.9, 238.6), info(RIGHT, 381.4, -19.07, 318.9, 238.6)],
+        0.05,
+    ),
+    "ZED 2 HD720": (
+        [
+            info(LEFT, 529.9, 0.0, 640.6, 357.4, (1280, 720)),
+            info(RIGHT, 529.9, -63.5, 640.6, 357.4, (1280, 720)),
+        ],
+        0.1198,
+    ),
+    "KITTI colour": (
+        [
+            info(LEFT, 721.54, 44.857, 609.56, 172.85, (1242, 375)),
+            info(RIGHT, 721.54, -339.52, 609.56, 172.85, (1242, 375)),
+        ],
+        0.5327,
+    ),
+    "EuRoC": (
+        [
+            info(LEFT, 435.2, 0.0, 367.45, 252.2, (752, 480)),
+            info(RIGHT, 435.2, -47.9, 367.45, 252.2, (752, 480)),
+        ],
+        0.1101,
+    ),
+    "Middlebury with doffs": (
+        [
+            info(LEFT, 3997.684, 0.0, 1176.728, 1011.728, (2964, 1988)),
+            info(RIGHT, 3997.684, -771.557, 1307.839, 1011.728, (2964, 1988)),
+        ],
+        0.193001,
+    ),
+    "verged, principal points towards one side": (
+        [
+            info(LEFT, 1734.0, 0.0, 333.5, 541.9, (1920, 1080)),
+            info(RIGHT, 1734.0, -930.0, 333.5, 541.9, (1920, 1080)),
+        ],
+        0.5363,
+    ),
+    "lower half, cropped at the driver": (
+        [
+            info(LEFT, 400.0, 0.0, 320.0, 2.0, (640, 240)),
+            info(RIGHT, 400.0, -40.0, 320.0, 2.0, (640, 240)),
+        ],
+        0.1,
+    ),
+    "binning of 2": ([replace(c, binning=(2, 2)) for c in D455], 0.095),
+    "ROI in the corner": ([replace(c, roi=(424, 240, 424, 240)) for c in D455], 0.095),
+    "ROI in the corner, binned": (
+        [replace(c, roi=(0, 0, 424, 240), binning=(2, 2)) for c in D455],
+        0.095,
+    ),
+    "halved side by side": (
+        [
+            with_p(c, 0, 0, c.p[0, 0] / 2)
+            for c in (info(LEFT, 700.0, 0.0), info(RIGHT, 700.0, -42.0))
+        ],
+        0.12,
+    ),
+    "telephoto": ([info(LEFT, 60000.0, 0.0), info(RIGHT, 60000.0, -6000.0)], 0.1),
+    "KITTI P with its offsets of rows and depth": (
+        [
+            with_p(with_p(info(LEFT, 721.54, 44.857), 1, 3, 0.2164), 2, 3, 0.002746),
+            with_p(with_p(info(RIGHT, 721.54, -339.52), 1, 3, 2.2), 2, 3, 0.00273),
+        ],
+        0.5327,
+    ),
+}
+
+
+@pytest.mark.parametrize(("calibrations", "baseline"), RIGHT_RIGS.values(), ids=RIGHT_RIGS)
+def test_rig_that_is_right_gives_no_warning(calibrations, baseline):
+    camera = StereoCamera.from_calibrations(*calibrations)
+    assert camera.warnings == ()
+    assert camera.baseline == pytest.approx(baseline, rel=1e-3)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_p_of_the_binned_image_with_the_size_of_the_sensor_gives_a_warning(factor):
+    # 480 x 360 at f = 345.6 px, binned: P is of the small image, width and height of the sensor.
+    focal, cx, cy = 345.6 / factor, 239.5 / factor, 179.5 / factor
+    pair = [
+        replace(info(name, focal, tx, cx, cy, (480, 360)), binning=(factor, factor))
+        for name, tx in ((LEFT, 0.0), (RIGHT, -0.12 * focal))
+    ]
+    camera = StereoCamera.from_calibrations(*pair)
+    (warning,) = camera.warnings
+    assert f"{LEFT}: the principal point P[2], P[6] = {cx:g}, {cy:g}" in warning
+    assert "480 x 360" in warning
+    # A wall at 2 m is that much too near.
+    assert camera.depth(np.float32([focal * 0.12 / 2]))[0] == pytest.approx(2 / factor)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_p_of_the_sensor_with_the_size_of_the_binned_image_gives_a_warning(factor):
+    size = (480 // factor, 360 // factor)
+    camera = StereoCamera.from_calibrations(
+        info(LEFT, 345.6, 0.0, 239.5, 179.5, size), info(RIGHT, 345.6, -41.5, 239.5, 179.5, size)
+    )
+    assert any("far from its centre" in warning for warning in camera.warnings)
+
+
+def test_size_of_binned_images_says_how_it_came_about():
+    left, right = (
+        replace(c, width=240, height=180, binning=(2, 2)) for c in pair(345.6, 0.0, -41.5)
+    )
+    assert (
+        StereoCamera.from_calibrations(left, right).size_origin
+        == "240 x 180 over a binning of 2 x 2"
+    )
+    assert StereoCamera.from_calibrations(*pair(345.6, 0.0, -41.5)).size_origin == ""
+
+
+def turned(calibration):
+    """P = K * R for a rotation of 3 degrees about y and z."""
+    angle = np.radians(3.0)
+    about_y = np.array(
+        [[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]]
+    )
+    about_z = np.array(
+        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+    )
+    p = calibration.p.copy()
+    p[:, :3] = calibration.k @ about_y @ about_z
+    return replace(calibration, p=p)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        pytest.param(
+            turned(GOOD_LEFT), turned(GOOD_RIGHT), [LEFT, "third row", "K * R"], id="P is K times R"
+        ),
+        pytest.param(
+            GOOD_LEFT, with_p(GOOD_RIGHT, 0, 1, 12.0), [RIGHT, "P[1] = 12"], id="skew in P"
+        ),
+        pytest.param(
+            GOOD_LEFT, with_p(GOOD_RIGHT, 2, 2, 0.0), [RIGHT, "0 0 0"], id="third row of P empty"
+        ),
+        pytest.param(
+            GOOD_LEFT,
+            with_p(info(RIGHT, 400.0, 0.0), 1, 3, -40.0),
+            ["P[7] is 0", "-40", LEFT, RIGHT, "vertical pairs are not supported"],
+            id="vertical pair",
+        ),
+        pytest.param(
+            info(LEFT, 400.0, -20.0),
+            info(RIGHT, 400.0, -20.0),
+            ["-20 in both", LEFT, RIGHT],
+            id="twice",
+        ),
+        pytest.param(
+            with_p(GOOD_LEFT, 1, 1, 40000.0), GOOD_RIGHT, [LEFT, "fy = 40000"], id="fy of 100 fx"
+        ),
+        pytest.param(
+            with_p(GOOD_LEFT, 0, 2, 1e300), GOOD_RIGHT, [LEFT, "cx = 1e+300"], id="cx of 1e300"
+        ),
+        pytest.param(
+            GOOD_LEFT, with_p(GOOD_RIGHT, 1, 2, -1e9), [RIGHT, "cy = -1e+09"], id="cy of -1e9"
+        ),
+        pytest.param(
+            GOOD_LEFT, with_p(GOOD_RIGHT, 0, 2, 0.0), [RIGHT, "P[2] = 0"], id="right P[2] empty"
+        ),
+        pytest.param(
+            with_p(GOOD_LEFT, 1, 2, 0.0), GOOD_RIGHT, [LEFT, "P[6] = 0"], id="left P[6] empty"
+        ),
+        pytest.param(
+            info(LEFT, 1.0, 0.0),
+            info(RIGHT, 1.0, -0.1),
+            [LEFT, "fx = 1"],
+            id="focal length of 1 px",
+        ),
+        pytest.param(
+            info(LEFT, 1e300, 0.0), info(RIGHT, 1e300, -1e299), [LEFT, "1e+300"], id="fx of 1e300"
+        ),
+    ],
+)
+def test_projection_of_no_rectified_camera_is_refused(left, right, words):
+    with pytest.raises(CalibrationError) as caught:
+        StereoCamera.from_calibrations(left, right)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_principal_points_that_are_far_apart_give_a_warning():
+    camera = StereoCamera.from_calibrations(GOOD_LEFT, with_p(GOOD_RIGHT, 0, 2, 5.0))
+    (warning,) = camera.warnings
+    assert "P[2] (cx) differs by 315 px" in warning
+    assert "49 % of the image width" in warning
+
+
+def test_k_is_not_needed_for_rectified_images():
+    left, right = (replace(c, k=np.zeros((3, 3))) for c in (GOOD_LEFT, GOOD_RIGHT))
+    camera = StereoCamera.from_calibrations(left, right)
+    assert (camera.fx, camera.baseline, camera.warnings) == (400.0, pytest.approx(0.1), ())
+
+
+def test_baseline_of_the_user_counts_where_one_camera_info_is_used_twice():
+    camera = StereoCamera.from_calibrations(*pair(381.36, -19.05, -19.05), 0.05)
+    assert (camera.baseline, camera.warnings) == (0.05, ())
+
+
+def test_baseline_of_the_user_counts_where_p3_is_in_another_unit():
+    camera = StereoCamera.from_calibrations(*pair(451.1, 0.0, -451.1 * 7.5), 0.075)
+    assert camera.baseline == 0.075
+    (warning,) = camera.warnings
+    assert "gives 7.5 m: parameter 'baseline' = 0.075 m counts" in warning
+
+
+def test_unknown_baseline_is_told_in_the_words_of_the_command_line():
+    with pytest.raises(CalibrationError) as caught:
+        StereoCamera.from_calibrations(*pair(381.36, 0.0, 0.0), option="--baseline")
+    assert "set --baseline to the distance" in str(caught.value)
+    assert "TF" not in str(caught.value)
+    assert "parameter" not in str(caught.value)

@@ -105,6 +105,62 @@ def test_card_that_is_no_card_names_its_path(tmp_path, text):
         load_model_card(path)
 
 
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ("{engine: onnx, options: [1]}", "options is [1], not keys and values"),
+        ("{engine: onnx, options: {1: 2}}", "options has 1, not the name of an option"),
+        ("{engine: onnx, sha256: 12345}", "sha256 is 12345, not a text; put it in quotes"),
+        ("{engine: onnx, sha256: '12345'}", "sha256 is '12345', not 64 hexadecimal digits"),
+        ("{engine: onnx, measured: 3}", "measured is 3, not keys and values"),
+        ("{engine: onnx, commercial: perhaps}", "commercial is 'perhaps', not true or false"),
+        ("{engine: 7}", "engine is 7, not a text"),
+        ("{engine: null}", "engine is None, not a text"),
+        ("{engine: onnx, file: [a]}", "file is ['a'], not a text"),
+        (f"{{engine: {'9' * 400}}}", "engine is 9999"),
+        (f"{{engine: onnx, options: {'x' * 100_000}}}", "options is 'xxx"),
+        (f"? {'k' * 100_000}\n: 1", "unknown keys kkk"),
+        ("just words", "it holds 'just words', not keys and values"),
+        ("[" * 100_000, "it is nested too deeply"),
+        ("{engine: 2001-99-99}", "month must be in 1..12"),
+        ("engine: sgbm\n" * 100_000, "it is larger than 256 kB"),
+        ("{engine: sgbm, summary: \0}", "special characters are not allowed"),
+    ],
+)
+def test_card_of_the_wrong_kind_names_the_key_on_one_short_line(tmp_path, text, cause):
+    path = write_card(tmp_path, text)
+
+    with pytest.raises(ModelError) as caught:
+        load_model_card(path)
+
+    message = str(caught.value)
+    assert message.startswith(f"model card {path} cannot be read: ")
+    assert cause in message
+    assert "\n" not in message
+    assert len(message) < len(path) + 350
+
+
+def test_bytes_that_are_no_text_name_the_path(tmp_path):
+    path = tmp_path / "net.yaml"
+    path.write_bytes(b"engine: \xff\xfe")
+
+    with pytest.raises(ModelError, match=r"net\.yaml cannot be read: 'utf-8' codec"):
+        load_model_card(str(path))
+
+
+def test_empty_options_and_file_are_none(tmp_path):
+    card = load_model_card(write_card(tmp_path, "engine: sgbm\noptions:\nfile:\n"))
+
+    assert (card.options, card.file) == ({}, None)
+
+
+def test_name_of_100_000_letters_is_cut():
+    with pytest.raises(ModelError) as caught:
+        load_model_card("x" * 100_000)
+
+    assert len(str(caught.value)) < 500
+
+
 def test_card_that_does_not_exist_names_its_path(tmp_path):
     with pytest.raises(ModelError, match=r"absent\.yaml cannot be read"):
         load_model_card(str(tmp_path / "absent.yaml"))

@@ -118,7 +118,32 @@ def test_unknown_model_is_refused_by_name_with_the_known_ones(model):
 
 def test_uncalibrated_camera_is_refused():
     with pytest.raises(CalibrationError, match=r"/cam/camera_info.*not calibrated"):
+        rectification_map(replace(raw("plumb_bob", ()), p=np.zeros((3, 4))))
+
+
+def test_k_that_is_not_filled_is_refused_with_the_cure():
+    with pytest.raises(CalibrationError, match=r"/cam/camera_info: K\[0\] = 0.*fill K"):
         rectification_map(replace(raw("plumb_bob", ()), k=np.zeros((3, 3))))
+
+
+@pytest.mark.parametrize("r", [np.zeros((3, 3)), 2 * np.eye(3), -np.eye(3)])
+def test_r_that_is_no_rotation_is_refused(r):
+    with pytest.raises(CalibrationError, match=r"/cam/camera_info: R is no rotation"):
+        rectification_map(replace(raw("plumb_bob", ()), r=r))
+
+
+@pytest.mark.parametrize("zeros", [1, 4])
+def test_equidistant_coefficients_may_be_followed_by_zeros(zeros):
+    image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    padded = rectification_map(raw("equidistant", EQUIDISTANT + (0.0,) * zeros))
+    np.testing.assert_array_equal(
+        padded(image), rectification_map(raw("equidistant", EQUIDISTANT))(image)
+    )
+
+
+def test_fifth_coefficient_of_an_equidistant_lens_is_refused():
+    with pytest.raises(CalibrationError, match="5 coefficients D do not fit"):
+        rectification_map(raw("equidistant", (*EQUIDISTANT, 0.01)))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stereo_depth_ros import pictures
+from stereo_depth_ros.calibration_files import read_calibration
+from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import add_engine_options, ros_layer
 
 HELP = "run the node on a simulated camera and judge its depth"
@@ -21,6 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--left", metavar="FILE", help="left image of a pair of your own")
     parser.add_argument("--right", metavar="FILE", help="right image")
     parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
+    parser.add_argument(
+        "--baseline", type=float, default=0.0, metavar="M", help="its baseline, as for 'run'"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("demo_out"), metavar="DIR")
 
 
@@ -35,6 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
         )
     camera = {}
     if all(own):
+        # Before any process starts: its log would say it where nobody looks.
+        height, width = pictures.read_image(arguments.left).shape[:2]
+        pair = read_calibration(arguments.calib, width, height)
+        for warning in StereoCamera.from_calibrations(
+            *pair, baseline=arguments.baseline, option="--baseline"
+        ).warnings:
+            print(f"warning: {warning}")
         files = [",".join(str(Path(part).resolve()) for part in path.split(",")) for path in own]
         names = ("left_file", "right_file", "calibration_file")
         camera = {**dict(zip(names, files, strict=True)), "noise": 0.0}
@@ -42,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         "model": arguments.model,
         "backend": arguments.backend,
         "max_disparity": arguments.max_disparity,
+        "baseline": arguments.baseline,
     }
     print(ros_layer("demo").run_demo(node, camera, arguments.output))
     return 0

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from tqdm import tqdm
 
 from stereo_depth_ros.cli.options import BuildBar, check_output_file
-from stereo_depth_ros.engines import BACKENDS, Caller, open_engine
+from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
@@ -41,18 +42,19 @@ def run(arguments: argparse.Namespace) -> int:
     check_output_file(arguments.json)
     check_output_file(arguments.html)
     samples = read_dataset(arguments.data, arguments.layout)
-    with BuildBar() as bar:
-        caller = Caller(report=bar.show)
-        engines = {
-            model: open_engine(model, backend=arguments.backend, caller=caller)
-            for model in arguments.model
-        }
-    engines |= {model: open_engine(model) for model in BESIDE if model not in engines}
     gallery = Gallery()
     viewer = gallery if arguments.html else None
-    scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
-    for engine in engines.values():
-        engine.close()
+    engines: dict[str, Engine] = {}
+    with ExitStack() as held:
+        with BuildBar() as bar:
+            caller = Caller(report=bar.show)
+            for model in arguments.model:
+                engine = open_engine(model, backend=arguments.backend, caller=caller)
+                engines[model] = held.enter_context(closing(engine))
+        for model in BESIDE:
+            if model not in engines:
+                engines[model] = held.enter_context(closing(open_engine(model)))
+        scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
     print(as_text(scores))
     if arguments.json:
         arguments.json.write_text(json.dumps(as_dict(scores), indent=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import logging
 import sys
 
 from stereo_depth_ros.calibration import CalibrationError
@@ -31,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="stereo-depth", description="Stereo depth for robots, from the command line."
     )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="say on standard error what is done and why"
+    )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, module_name in VERBS.items():
         module = importlib.import_module(f"stereo_depth_ros.cli.{module_name}")
@@ -43,6 +47,9 @@ def main(argv: list[str] | None = None) -> int:
         module.add_arguments(verb)
         verb.set_defaults(run=module.run)
     arguments = parser.parse_args(argv)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    level = logging.DEBUG if arguments.verbose else logging.WARNING
+    logging.getLogger("stereo_depth_ros").setLevel(level)
     try:
         return arguments.run(arguments)
     except (CalibrationError, EngineError, ModelError, OSError, ValueError) as error:

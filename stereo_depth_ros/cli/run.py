@@ -9,13 +9,14 @@ and a PNG of each; with a calibration also depth.npy (float32, m along Z: NaN un
 from __future__ import annotations
 
 import argparse
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from stereo_depth_ros import pictures
-from stereo_depth_ros.calibration import CalibrationError
-from stereo_depth_ros.calibration_file import FORMATS, read_calibration
+from stereo_depth_ros.calibration import Calibration, CalibrationError
+from stereo_depth_ros.calibration_files import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.options import (
     add_engine_options,
@@ -26,16 +27,29 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
+from stereo_depth_ros.rectification import RectificationMap, rectification_map
 
 HELP = "match one pair of image files"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``run``."""
-    parser.add_argument("left", metavar="LEFT", help="left image, rectified")
-    parser.add_argument("right", metavar="RIGHT", help="right image, rectified")
+    parser.add_argument("left", metavar="LEFT", help="left image")
+    parser.add_argument("right", metavar="RIGHT", help="right image")
     add_engine_options(parser)
     parser.add_argument("--calib", metavar="FILE", help=f"calibration of the pair:\n{FORMATS}")
+    parser.add_argument(
+        "--baseline",
+        type=float,
+        default=0.0,
+        metavar="M",
+        help="distance between the cameras, where the calibration gives none in metres",
+    )
+    parser.add_argument(
+        "--rectify",
+        action="store_true",
+        help="LEFT and RIGHT are raw: rectify them by K, D and R; needless for formats marked raw",
+    )
     add_settings_options(parser)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
 
@@ -50,33 +64,45 @@ def run(arguments: argparse.Namespace) -> int:
             f"{arguments.left} is {left.shape[1]} x {left.shape[0]} and {arguments.right} "
             f"{right.shape[1]} x {right.shape[0]}: a rectified pair has one size"
         )
+    if not arguments.calib and (arguments.baseline or arguments.rectify):
+        raise CalibrationError("--baseline and --rectify need --calib")
     height, width = left.shape[:2]
     if arguments.max_disparity > width:
         raise ValueError(
             f"--max-disparity {arguments.max_disparity} is more than the images' width of {width} "
             "px; 0 lets the model choose"
         )
+    maps = None
     if arguments.calib:
         wanted = {Output.DEPTH}
         calibrations = read_calibration(arguments.calib, width, height)
-        camera = StereoCamera.from_calibrations(*calibrations)
+        camera = StereoCamera.from_calibrations(
+            *calibrations, baseline=arguments.baseline, option="--baseline"
+        )
+        maps = _choose_rectification(calibrations, arguments)
     else:
         wanted = set()
         camera = StereoCamera.uncalibrated(width, height)
-    if (camera.width, camera.height) != (width, height):
-        raise CalibrationError(
-            f"{arguments.calib} is for {camera.width} x {camera.height} images, not "
-            f"{width} x {height}"
-        )
-    for warning in [*camera.warnings, *describe_pair(left, right, camera.offset)]:
+    for warning in [*camera.warnings, *describe_pair(left, right, camera.offset, maps)]:
         print(f"warning: {warning}")
-    engine = engine_from(arguments)
-    print(f"engine: {engine.spec}")
-    result = StereoPipeline(engine, settings).process(left, right, camera, wanted)
-    engine.close()
+    with closing(engine_from(arguments)) as engine:
+        print(f"engine: {engine.spec}")
+        result = StereoPipeline(engine, settings).process(left, right, camera, wanted, maps)
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write(arguments.output, result)
     return 0
+
+
+def _choose_rectification(
+    pair: tuple[Calibration, Calibration], arguments: argparse.Namespace
+) -> tuple[RectificationMap, RectificationMap] | None:
+    if arguments.rectify or pair[0].is_raw:
+        print(f"rectifying the images by {arguments.calib}")
+        left, right = (rectification_map(one, "leave out --rectify") for one in pair)
+        return left, right
+    if not all(calibration.is_rectified for calibration in pair):
+        print("the images are taken for rectified; where they are raw, add --rectify")
+    return None
 
 
 def _write(folder: Path, result: StereoResult) -> None:

@@ -16,15 +16,23 @@ class EngineError(RuntimeError):
     """An engine that cannot be opened or run; the text names the cause and the cure."""
 
 
+class EngineLostError(EngineError):
+    """The runtime has failed for good: in this process nothing works any more, in a new one it may.
+
+    The text names the cause.
+    """
+
+
 @dataclass(frozen=True)
 class EngineSpec:
     """What an open engine is.
 
     ``height`` and ``width`` are the image size it takes, None where it takes any. ``max_disparity``
     is its search range in px at that size, None where it adapts to the image, up to a
-    third of its width. ``device`` and
-    ``precision`` are words for people; ``provenance`` says which file or algorithm it runs and why
-    it was chosen. ``licence`` is that of the weights, ``commercial`` whether it allows such use.
+    third of its width. ``device`` is "CPU" or names the GPU; ``precision`` and ``provenance`` are
+    words for people, the latter saying which file or algorithm it runs and why it was chosen.
+    ``licence`` is that of the weights, ``commercial`` whether it allows such use. ``degraded`` says
+    why it runs on the CPU although there is a GPU, empty where that was chosen.
     """
 
     name: str
@@ -37,6 +45,7 @@ class EngineSpec:
     provenance: str
     licence: str = ""
     commercial: bool = True
+    degraded: str = ""
 
     def __str__(self) -> str:
         size = "any size" if self.height is None else f"{self.width}x{self.height}"
@@ -63,6 +72,8 @@ class Engine(Protocol):
         ------
         EngineError
             When the runtime fails; the engine stays usable for the next pair.
+        EngineLostError
+            When only a new process can match again.
         """
         ...
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -13,7 +14,7 @@ import numpy as np
 from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
-from stereo_depth_ros.model_card import ModelError, load_model_card
+from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
 
 _LOG = logging.getLogger(__name__)
 _ROUNDS, _LEAST_ROUNDS = 20, 3
@@ -24,20 +25,29 @@ _ANY_SIZE = (480, 640)
 def by_accuracy(models: Sequence[str]) -> list[str]:
     """Return ``models`` with the most accurate first.
 
-    By the EPE that their cards give, where all give one that was measured on the same; else they
-    are taken to be in this order already.
+    By the EPE on real pairs that their cards give (``measured.real``), where all give one and all
+    on the same pairs; else in the order given, figures on different pairs saying nothing.
 
     Raises
     ------
     ModelError
         When one of them is unknown.
     """
-    measured = {model: load_model_card(model).measured for model in models}
-    on = {str(found.get("on")) for found in measured.values()}
-    errors = {model: found.get("epe") for model, found in measured.items()}
-    if len(on) > 1 or not all(isinstance(error, (int, float)) for error in errors.values()):
+    figures = [_real_epe(load_model_card(model)) for model in models]
+    if None in figures or len({pairs for pairs, _ in filter(None, figures)}) > 1:
         return list(models)
-    return sorted(models, key=lambda model: float(errors[model] or 0.0))
+    errors = dict(zip(models, (epe for _, epe in filter(None, figures)), strict=True))
+    return sorted(models, key=errors.__getitem__)
+
+
+def _real_epe(card: ModelCard) -> tuple[str, float] | None:
+    """Return on which pairs a card was measured and the EPE in px; None where it does not say."""
+    real = card.measured.get("real")
+    if not isinstance(real, dict) or "on" not in real:
+        return None
+    entry = real.get(card.network or card.name)
+    epe = entry.get("epe") if isinstance(entry, dict) else None
+    return (str(real["on"]), epe) if isinstance(epe, (int, float)) else None
 
 
 def latency_ms(engine: Engine, run: Run = run_here) -> float:
@@ -55,62 +65,83 @@ def latency_ms(engine: Engine, run: Run = run_here) -> float:
     return 1e3 * float(np.percentile(found, 95))
 
 
+def unguarded(engine: Engine) -> AbstractContextManager[None]:
+    """Measure ``engine`` whatever else runs beside it."""
+    return nullcontext()
+
+
 def open_within(
     budget_ms: float,
     models: Sequence[str],
     open_one: Callable[[str], Engine],
     run: Run = run_here,
+    alone: Callable[[Engine], AbstractContextManager[None]] = unguarded,
 ) -> Engine:
     """Open the first of ``models`` (see `by_accuracy`) whose `latency_ms` is within the budget.
 
     Where none is, the fastest is taken. What was measured is logged and in the provenance. A model
-    that cannot be opened is logged and passed over.
+    that cannot be opened is logged and passed over. One engine is open at a time, as two may not
+    fit the memory of a GPU; each is measured within ``alone`` of it.
 
     Raises
     ------
     BuildCancelled
         When a build was.
     EngineError
-        When none can be opened.
+        When none can be opened, or not the fastest once more.
     """
-    best: Engine | None = None
-    best_ms = float("inf")
-    found: list[str] = []
+    timings: dict[str, float] = {}
+    notes: list[str] = []
+    degraded = ""
+    opened: tuple[str, Engine] | None = None
     for model in models:
+        if opened is not None:
+            run(opened[1].close)
+            opened = None
         try:
-            engine, took = _measured(open_one, model, run)
+            engine = open_one(model)
+            timings[model] = _measure(engine, run, alone)
         except BuildCancelled:
-            if best is not None:
-                run(best.close)
             raise
         except (EngineError, ModelError) as error:
-            found.append(f"{model}: {error}")
-            _LOG.warning("%s", found[-1])
+            notes.append(f"{model}: {error}")
+            _LOG.warning("%s", notes[-1])
             continue
-        found.append(f"{model}: {took:.1f} ms")
-        _LOG.info("%s, of %g ms allowed, on %s", found[-1], budget_ms, engine.spec.device)
-        best, best_ms, other = (engine, took, best) if took < best_ms else (best, best_ms, engine)
-        if other is not None:
-            run(other.close)
-        if took <= budget_ms:
+        opened = model, engine
+        degraded = degraded or engine.spec.degraded
+        notes.append(f"{model}: {timings[model]:.1f} ms")
+        _LOG.info("%s, of %g ms allowed, on %s", notes[-1], budget_ms, engine.spec.device)
+        if timings[model] <= budget_ms:
             break
-    if best is None:
-        raise EngineError(f"no model can be opened: {'. '.join(found)}")
-    if best_ms > budget_ms:
-        why = f"the fastest, as none keeps the {budget_ms:g} ms"
-        _LOG.warning("%s is %s", best.spec.name, why)
+    if not timings:
+        raise EngineError(f"no model can be opened: {'. '.join(notes)}")
+    fastest = min(timings, key=timings.__getitem__)
+    if opened is not None and opened[0] == fastest:
+        engine = opened[1]
     else:
-        why = f"the most accurate within {budget_ms:g} ms"
-    provenance = f"{best.spec.provenance}; {why}: {', '.join(found)}"
-    best.spec = replace(best.spec, provenance=provenance)
-    return best
+        if opened is not None:
+            run(opened[1].close)
+        engine = open_one(fastest)
+    spec = engine.spec
+    reason = f"the most accurate within {budget_ms:g} ms"
+    if timings[fastest] > budget_ms:
+        reason = f"the fastest, as none keeps the {budget_ms:g} ms"
+        _LOG.warning("%s is %s", spec.name, reason)
+    engine.spec = replace(
+        spec,
+        provenance=f"{spec.provenance}; {reason}: {', '.join(notes)}",
+        degraded=degraded if spec.device == "CPU" else "",
+    )
+    return engine
 
 
-def _measured(open_one: Callable[[str], Engine], model: str, run: Run) -> tuple[Engine, float]:
-    engine = open_one(model)
+def _measure(
+    engine: Engine, run: Run, alone: Callable[[Engine], AbstractContextManager[None]]
+) -> float:
     try:
-        return engine, latency_ms(engine, run)
-    except EngineError:
+        with alone(engine):
+            return latency_ms(engine, run)
+    except BaseException:
         run(engine.close)
         raise
 

@@ -17,6 +17,8 @@ Opener = Callable[[Caller], Engine]
 
 _LOG = logging.getLogger(__name__)
 _TELL_S = 30.0
+RETRY_S = 30.0
+"""After which the GPU is tried once more: a driver may start late, another process end."""
 
 
 class EngineLoader:
@@ -40,7 +42,8 @@ class EngineLoader:
     def start(self, wanted: Opener, fallback: Opener | None = None) -> None:
         """Open ``wanted``; returns when it is open or its build has begun.
 
-        In the latter case ``fallback`` is open by then, and the swap comes when the build is done.
+        In the latter case ``fallback`` follows, and the swap when the build is done. What ends on
+        the CPU although there is a GPU, without a build, is tried once more after `RETRY_S`.
 
         Raises
         ------
@@ -78,14 +81,22 @@ class EngineLoader:
             now = time.monotonic()
             if not self._settled.is_set():
                 _LOG.info("TensorRT engine: %s; this takes minutes, once", progress.step)
-                self._fall_back(fallback)
+                # First, as opening the fallback runs it once, which may take long on a CPU.
                 self._settled.set()
+                self._fall_back(fallback)
             elif now - told > _TELL_S:
                 told = now
                 _LOG.info("TensorRT engine: %s", progress)
 
         try:
-            self._serve(wanted(Caller(self._run, report, self._cancelled)), began)
+            engine = wanted(Caller(self._run, report, self._cancelled))
+            self._serve(engine, began)
+            # What failed in a build would fail again, after as long.
+            retry = bool(engine.spec.degraded) and self.progress is None
+            self.progress = None
+            self._settled.set()
+            if retry and not self._cancelled.wait(RETRY_S):
+                self._retry(wanted, report)
         except BuildCancelled:
             _LOG.info("TensorRT engine: the build was stopped")
         except Exception as error:
@@ -97,6 +108,20 @@ class EngineLoader:
         finally:
             self.progress = None
             self._settled.set()
+
+    def _retry(self, wanted: Opener, report: Callable[[BuildProgress], None]) -> None:
+        began = time.monotonic()
+        try:
+            engine = wanted(Caller(self._run, report, self._cancelled, gpu_only=True))
+        except BuildCancelled:
+            raise
+        except Exception as error:
+            _LOG.warning("the GPU is still not used: %s", error)
+            return
+        if engine.spec.device == "CPU":
+            self._run(engine.close)
+        else:
+            self._serve(engine, began)
 
     def _fall_back(self, fallback: Opener | None) -> None:
         if fallback is None:

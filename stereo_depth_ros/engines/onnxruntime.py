@@ -6,6 +6,7 @@ The contract: inputs ``left`` and ``right`` uint8 (1, H, W, 3) RGB; outputs ``di
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.cuda_errors import cuda_error
 
 BACKEND = "onnxruntime"
 
@@ -81,7 +83,10 @@ class OnnxRuntimeEngine:
                 },
             )
         except Exception as error:
-            raise EngineError(f"{self.spec.name}: ONNX Runtime failed: {error}") from error
+            of_cuda = re.search(r"CUDA (?:failure|error) (\d+)", str(error))
+            code = int(of_cuda[1]) if of_cuda else 0
+            text = f"{self.spec.name}: ONNX Runtime failed: {error}"
+            raise cuda_error(text, code) from error
         return disparity[0], confidence[0]
 
     def close(self) -> None:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
-from stereo_depth_ros.engines.tensorrt.device import find_device
+from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
 from stereo_depth_ros.engines.tensorrt.obtain import this_host
 from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
 from stereo_depth_ros.engines.tensorrt.versions import MODULES
@@ -20,6 +21,8 @@ from stereo_depth_ros.model_card import ModelCard, load_model_card
 
 TENSORRT = "tensorrt"
 BACKENDS = ("auto", TENSORRT, onnxruntime.BACKEND, sgbm.BACKEND)
+
+_MAX_TEXT = 600
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,12 +32,14 @@ class Caller:
     """Who opens an engine.
 
     ``run`` runs things in the thread that is to own it. ``report`` hears of a build, from the
-    calling thread, and ``cancelled`` stops it.
+    calling thread, and ``cancelled`` stops it. ``gpu_only`` leaves out what "auto" would run on the
+    CPU.
     """
 
     run: Run = run_here
     report: Report = unreported
     cancelled: threading.Event = field(default_factory=threading.Event)
+    gpu_only: bool = False
 
 
 def open_engine(
@@ -81,6 +86,8 @@ def open_engine(
     caller = caller or Caller()
     if card.engine == "sgbm":
         _require(backend, (sgbm.BACKEND,), model)
+        if caller.gpu_only:
+            raise EngineError(f"model '{model}' runs on the CPU alone")
         options = dict(card.options)
         if max_disparity:
             options["max_disparity"] = max_disparity
@@ -147,14 +154,19 @@ class _Ways:
 
     def first(self, backend: str) -> tuple[Engine, str]:
         """Return the engine of the first way that works, and why it is this one."""
-        no_gpu = ""
+        has_gpu, refusals = False, []
+        level = logging.DEBUG if self.caller.gpu_only else logging.WARNING
         if backend == "auto":
             try:
                 find_device()
+                has_gpu = True
+            except NoGpuError as error:
+                _LOG.debug("on the CPU: %s", error)
             except EngineError as error:
-                no_gpu = str(error)
-        ways = self._ordered(backend, has_gpu=not no_gpu)
-        refusals: list[str] = []
+                # Nothing else asks the GPU now: where the driver fails TensorRT may crash.
+                refusals.append(str(error))
+                _LOG.log(level, "the GPU is not used: %s", error)
+        ways = self._ordered(backend, has_gpu)
         for name, opener in ways:
             try:
                 engine = opener()
@@ -164,14 +176,16 @@ class _Ways:
                 if len(ways) == 1:
                     raise
                 refusals.append(f"{name}: {error}")
-                _LOG.warning("%s is not used: %s", name, error)
+                _LOG.log(level, "%s is not used: %s", name, error)
                 continue
             if backend != "auto":
                 return engine, "the backend asked for"
-            if no_gpu:
-                return engine, f"the first choice without a GPU ({no_gpu})"
-            refused = f" that works ({'. '.join(refusals)})" if refusals else ""
-            return engine, f"the first choice{refused}"
+            if not has_gpu and not refusals:
+                return engine, "the first choice without a GPU"
+            why_not = ". ".join(refusals)
+            if refusals and engine.spec.device == "CPU":
+                engine.spec = replace(engine.spec, degraded=shorten(why_not, _MAX_TEXT))
+            return engine, f"the first choice{why_not and f' that works ({why_not})'}"
         raise EngineError(f"{self.graph}: nothing runs it here: {'. '.join(refusals)}")
 
     def _ordered(self, backend: str, has_gpu: bool) -> list[tuple[str, Callable[[], Engine]]]:
@@ -183,7 +197,8 @@ class _Ways:
             return ways
         if backend == "auto" and has_gpu and not self.providers:
             ways.append(("ONNX Runtime on the GPU", partial(self._onnxruntime, ("cuda", "cpu"))))
-        ways.append(("ONNX Runtime", partial(self._onnxruntime, self.providers)))
+        if self.providers or not self.caller.gpu_only:
+            ways.append(("ONNX Runtime", partial(self._onnxruntime, self.providers)))
         return ways
 
     def _tensorrt(self, module: str) -> Engine:

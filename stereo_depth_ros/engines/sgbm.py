@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.excerpt import excerpt_repr
 
 BACKEND = "opencv"
 MODES = {"3way": cv2.STEREO_SGBM_MODE_SGBM_3WAY, "hh": cv2.STEREO_SGBM_MODE_HH}
 
 _BLOCK = 5
+_MAX_WIDTH = 1 << 16
 _COARSE = 4
 _LEAST_CONFIDENCE = 0.1
 _CLEAR_TEXTURE = 4.0
@@ -33,11 +35,15 @@ class SgbmEngine:
     """
 
     def __init__(self, name: str = "sgbm", mode: str = "3way", max_disparity: int = 0) -> None:
-        if mode not in MODES:
-            raise EngineError(f"{name}: mode '{mode}' is not known; known are {', '.join(MODES)}")
-        if not isinstance(max_disparity, int) or max_disparity < 0:
+        # Both may come from a model card, and be anything.
+        if not isinstance(mode, str) or mode not in MODES:
             raise EngineError(
-                f"{name}: max_disparity is {max_disparity!r}; it must be a whole number of px, or 0"
+                f"{name}: mode {excerpt_repr(mode)} is not known; known are {', '.join(MODES)}"
+            )
+        if type(max_disparity) is not int or not 0 <= max_disparity <= _MAX_WIDTH:
+            value = excerpt_repr(max_disparity)
+            raise EngineError(
+                f"{name}: max_disparity is {value}; it must be a whole number of px, or 0"
             )
         self._mode = MODES[mode]
         self._max_disparity = max_disparity

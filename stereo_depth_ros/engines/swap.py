@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import Engine, EngineError, EngineSpec
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, EngineSpec
+
+MAX_FAILURES = 30
+"""Pairs in a row that may fail on a GPU before it counts as lost."""
 
 _NONE = EngineSpec("none", "none", None, None, None, "none", "no device yet", "no engine is loaded")
 
@@ -19,6 +22,7 @@ class SwappableEngine:
     def __init__(self) -> None:
         self._engine: Engine | None = None
         self._closed = False
+        self._failures = 0
         self.spec = _NONE
 
     @property
@@ -32,14 +36,29 @@ class SwappableEngine:
             engine.close()
             return
         before, self._engine, self.spec = self._engine, engine, engine.spec
+        self._failures = 0
         if before is not None:
             before.close()
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
+        """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`.
+
+        An engine on a GPU that fails `MAX_FAILURES` times in a row counts as lost.
+        """
         if self._engine is None:
             raise EngineError("no engine is loaded")
-        return self._engine.infer(left, right)
+        try:
+            output = self._engine.infer(left, right)
+        except EngineLostError:
+            raise
+        except EngineError as error:
+            self._failures += 1
+            # On the CPU nothing is kept from one pair to the next that a new process would cure.
+            if self._failures < MAX_FAILURES or self.spec.device == "CPU":
+                raise
+            raise EngineLostError(f"{error}; {self._failures} pairs in a row failed") from error
+        self._failures = 0
+        return output
 
     def close(self) -> None:
         """Close the engine of the moment and every one that still comes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,19 +56,20 @@ def benchmark(
     camera = StereoCamera(width, height, 0.72 * width, 0.72 * width, cx, cy, cx, 0.12)
     pair = render(yard_scene(), camera)
     pipelines, memory = [], []
-    for _, opener in openers:
-        resident, free = resident_mib(), _free_gpu_mib()
-        pipelines.append(StereoPipeline(opener()))
-        # What an engine needs to work it may only take when it does.
-        pipelines[-1].process(pair.left, pair.right, camera, (Output.DEPTH,))
-        taken = None if free is None else free - (_free_gpu_mib() or 0.0)
-        memory.append((resident_mib() - resident, taken))
     seconds: list[list[dict[str, float]]] = [[] for _ in openers]
-    for turn in range(_WARM_UP + rounds):
-        for pipeline, found in zip(pipelines, seconds, strict=True):
-            result = pipeline.process(pair.left, pair.right, camera, (Output.DEPTH,))
-            if turn >= _WARM_UP:
-                found.append(result.seconds)
+    with ExitStack() as held:
+        for _, opener in openers:
+            resident, free = resident_mib(), _free_gpu_mib()
+            pipelines.append(StereoPipeline(held.enter_context(closing(opener()))))
+            # What an engine needs to work it may only take when it does.
+            pipelines[-1].process(pair.left, pair.right, camera, (Output.DEPTH,))
+            taken = None if free is None else free - (_free_gpu_mib() or 0.0)
+            memory.append((resident_mib() - resident, taken))
+        for turn in range(_WARM_UP + rounds):
+            for pipeline, found in zip(pipelines, seconds, strict=True):
+                result = pipeline.process(pair.left, pair.right, camera, (Output.DEPTH,))
+                if turn >= _WARM_UP:
+                    found.append(result.seconds)
     first = np.array([s["inference"] for s in seconds[0]])
     timings = []
     for (name, _), pipeline, found, (mib, gpu_mib) in zip(
@@ -93,7 +95,6 @@ def benchmark(
                 ratio=_percentiles(inference / first, 5, 50, 95),
             )
         )
-        pipeline.engine.close()
     return timings
 
 

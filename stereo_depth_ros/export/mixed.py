@@ -2,15 +2,16 @@
 
 Every tensor says its type, as TensorRT's strongly typed networks (10 and later) want it. A value
 becomes half where it enters a layer with weights, and single again where it enters an operator
-that sums, exponentiates or looks up; every other operator is single if any of its inputs is. So a
-disparity and all that is computed from it is never stored in half precision, except as what a
-convolution sees of it.
+that sums, exponentiates or looks up; every other operator is single if any of its inputs is, save
+one that only moves values to where they become half. So a disparity and all that is computed from
+it is never stored in half precision, except as what a convolution sees of it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 import onnx
@@ -30,7 +31,7 @@ _SINGLE = {
 # Their statistics are sums, their result is of the order of one.
 _NORMS = {"InstanceNormalization", "LayerNormalization", "BatchNormalization"}
 
-# They compute nothing, so that there is nothing to gain in doing it before a cast or after.
+# They compute nothing, so that their results are the same before a cast and after it.
 _MOVES = {
     *("Concat", "Split", "Slice", "Gather", "GatherElements", "Expand", "Tile", "Pad"),
     *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "DepthToSpace", "SpaceToDepth"),
@@ -69,8 +70,13 @@ class _Plan:
             for name in node.input:
                 self._readers[name].append(index)
         self._kinds = [self._kind(node) for node in self.nodes]
-        self.single, self.half = self._spread(set())
-        self.single, self.half = self._spread(self._preparing_single())
+        self._sizes = {
+            v.name: prod(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values
+        }
+        self.single, self.half = self._spread(set(), set())
+        preparing = self._preparing_single()
+        self.single, self.half = self._spread(preparing, set())
+        self.single, self.half = self._spread(preparing, self._preparing_half())
 
     def operands(self, node: onnx.NodeProto) -> list[str]:
         """Return the float inputs of ``node`` that may be half; the scales of Resize may not."""
@@ -103,15 +109,16 @@ class _Plan:
             return "layer" if constants else "single"
         return "move" if node.op_type in _MOVES else "follow"
 
-    def _spread(self, preparing: set[int]) -> tuple[set[int], set[str]]:
-        """Return the single nodes and the half tensors, given who is to join its single readers."""
+    def _spread(self, preparing: set[int], preparing_half: set[int]) -> tuple[set[int], set[str]]:
+        """Return the single nodes and the half tensors, given who is to join its readers."""
         single: set[int] = set()
         half: set[str] = set()
         for index, (node, kind) in enumerate(zip(self.nodes, self._kinds, strict=True)):
             operands = [name for name in self.operands(node) if name not in self.constants]
             all_half = bool(operands) and half.issuperset(operands)
             prepares = index in preparing and kind != "move"
-            if kind == "layer" or (kind in ("move", "follow") and all_half and not prepares):
+            follows = kind in ("move", "follow") and all_half and not prepares
+            if kind == "layer" or follows or index in preparing_half:
                 half.update(self.results(node))
             else:
                 single.add(index)
@@ -129,6 +136,33 @@ class _Plan:
             ):
                 preparing.add(index)
         return preparing
+
+    def _preparing_half(self) -> set[int]:
+        """Return the single moves whose results only half nodes read; they join these.
+
+        Not those that take a part of what they read, all of which would be cast for it.
+        """
+        preparing: set[int] = set()
+        for index in reversed(range(len(self.nodes))):
+            node = self.nodes[index]
+            if self._kinds[index] != "move" or index not in self.single:
+                continue
+            results = self.results(node)
+            read = sum(self._sizes.get(name, 0) for name in self.operands(node))
+            if (
+                results
+                and not self._outputs.intersection(results)
+                and read <= sum(self._sizes.get(name, 0) for name in results)
+                and all(
+                    self._reads_half(r, n, preparing) for n in results for r in self._readers[n]
+                )
+            ):
+                preparing.add(index)
+        return preparing
+
+    def _reads_half(self, reader: int, name: str, preparing: set[int]) -> bool:
+        node = self.nodes[reader]
+        return (reader in preparing or reader not in self.single) and name in self.operands(node)
 
 
 def _fits_half(values: np.ndarray) -> bool:

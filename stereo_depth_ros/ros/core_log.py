@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from stereo_depth_ros.ros.shorten import shorten
+
 _CORE = "stereo_depth_ros"
 
 
@@ -20,7 +22,7 @@ class CoreLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Pass on one record."""
-        text = self.format(record)
+        text = shorten(self.format(record))
         # One line a severity, since rclpy lets one line of code log at one severity only.
         if record.levelno >= logging.ERROR:
             self._logger.error(text)

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 
 from stereo_depth_ros.ros import qos
+from stereo_depth_ros.ros.shorten import shorten
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
@@ -43,8 +44,8 @@ class DiagnosticsPublisher:
             DiagnosticStatus(
                 level=report.level,
                 name=f"{name}: {report.subject}",
-                message=report.message,
-                hardware_id=hardware_id,
+                message=shorten(report.message),
+                hardware_id=shorten(hardware_id),
                 values=[KeyValue(key=k, value=_text(v)) for k, v in report.values.items()],
             )
             for report in reports
@@ -53,4 +54,4 @@ class DiagnosticsPublisher:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else shorten(str(value))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from stereo_depth_ros.engines import Engine, open_engine
+from stereo_depth_ros.engines import Engine, EngineError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, open_within
 from stereo_depth_ros.engines.loader import Opener
 from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
 from stereo_depth_ros.engines.open import Caller
-from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions
+from stereo_depth_ros.engines.sgbm import BACKEND as OPENCV
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, BuildProgress
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache
+from stereo_depth_ros.engines.tensorrt.device import find_device
+from stereo_depth_ros.engines.tensorrt.versions import MODULES
 from stereo_depth_ros.model_card import load_model_card
+
+_LOG = logging.getLogger(__name__)
 
 
 def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
@@ -56,15 +64,40 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
                 raise BuildCancelled("cancelled")
             return open_one(model, caller=caller)
 
-        return open_within(budget_ms, models, open_next, caller.run)
+        return open_within(budget_ms, models, open_next, caller.run, partial(_alone, caller))
 
     def meanwhile(caller: Caller) -> Engine:
+        if _shares_memory():
+            _LOG.info(
+                "sgbm serves until the engine is built, as a graph on the CPU would take memory "
+                "from the build; set build_fallback to false to publish nothing instead"
+            )
+            return open_one("sgbm", backend=OPENCV, caller=caller)
         # The least accurate is most likely the fastest. On the CPU, unless providers name the
         # GPU: it would spoil the timings by which the build chooses its kernels.
         graphs = [model for model in models if load_model_card(model).engine == "onnx"]
         return open_one(graphs[-1], backend=ONNXRUNTIME, caller=caller)
 
     return wanted, meanwhile if values["build_fallback"] else None
+
+
+@contextmanager
+def _alone(caller: Caller, engine: Engine) -> Iterator[None]:
+    """Keep builds, and what other nodes measure, off the GPU while ``engine`` is measured there."""
+    if engine.spec.backend not in MODULES:
+        yield
+        return
+    waiting = BuildProgress(None, 0.0, "waiting for another build before the engine is timed")
+    with EngineCache().locked(caller.cancelled, lambda: caller.report(waiting)):
+        yield
+
+
+def _shares_memory() -> bool:
+    """Return whether the GPU works in the memory of the CPU, as on a Jetson."""
+    try:
+        return find_device().integrated
+    except EngineError:
+        return False
 
 
 def _listed(text: str) -> list[str]:

@@ -41,6 +41,18 @@ class PairGeometry:
         self._key: object = None
         self._value: tuple[StereoCamera, Maps | None] | None = None
 
+    @property
+    def rectification(self) -> str:
+        """What is done to the images, and the cure where that is wrong."""
+        if self._value is None or self._value[1] is None:
+            return "none: the images are taken for rectified"
+        if self._rectify == "always":
+            return "by this node, as rectify is always"
+        return (
+            "by this node, as an image topic has no word 'rect' in its name and D or R of "
+            "camera_info asks for it; if the images are rectified already, set rectify:=never"
+        )
+
     def of(
         self, left: CameraInfo | None, right: CameraInfo | None, sizes: Sizes | None = None
     ) -> tuple[StereoCamera, Maps | None]:

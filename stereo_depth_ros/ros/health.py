@@ -102,11 +102,17 @@ def engine_report(
         return Report("engine", WARN, "not loaded: the node is not configured", values)
     if error is not None:
         return Report("engine", WARN, f"{spec}, as what was wanted cannot be had: {error}", values)
+    if spec.degraded:
+        text = f"{spec.name} runs on the CPU although there is a GPU: {spec.degraded}"
+        text += "; set backend to onnxruntime where that is intended"
+        return Report("engine", WARN, text, values)
     return Report("engine", OK, str(spec), values)
 
 
-def calibration_report(camera: StereoCamera | None, error: str | None, pair: PairState) -> Report:
-    """Report the geometry in use, and whether the pairs are what it says."""
+def calibration_report(
+    camera: StereoCamera | None, error: str | None, pair: PairState, rectification: str = "none"
+) -> Report:
+    """Report the geometry in use, what rectifies the images, and whether pairs are what it says."""
     if error is not None:
         return Report("calibration", ERROR, error, {})
     if camera is None:
@@ -116,6 +122,7 @@ def calibration_report(camera: StereoCamera | None, error: str | None, pair: Pai
         "focal length (px)": camera.fx,
         "principal-point offset (px)": camera.offset,
         "image size": f"{camera.width} x {camera.height}",
+        "rectification": rectification,
     }
     if pair.views is not None:
         values["views"] = pair.views.value

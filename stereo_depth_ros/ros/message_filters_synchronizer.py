@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stereo_depth_ros.ros.stamps import JUMP_NS, LEFT, RIGHT, StampRecord, stamp_ns
+from stereo_depth_ros.ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord, stamp_ns
 from stereo_depth_ros.ros.synchronizer import Pair
 
 
@@ -38,12 +38,12 @@ class MessageFiltersSynchronizer:
         self.jumps = 0
         self._received = [0, 0]
         self._record = StampRecord()
+        self._restarts = RestartDetector()
         self._found: list[tuple[Any, Any]] = []
         self.clear()
 
     def clear(self) -> None:
         """Forget every message and stamp, but not the counters."""
-        self._newest: list[int | None] = [None, None]
         self._record.clear()
         self._filters = [self._package.SimpleFilter() for _ in (LEFT, RIGHT)]
         if self.slop_ns:
@@ -62,11 +62,12 @@ class MessageFiltersSynchronizer:
 
     def add(self, side: int, stamp: int, message: Any) -> Pair[Any] | None:
         """Take one message of ``side`` stamped ``stamp`` ns; return the pair it completes."""
-        newest = self._newest[side]
-        if newest is not None and stamp < newest - JUMP_NS:
+        if stamp < 0:
+            self.stale += 1
+            return None
+        if self._restarts.add(side, stamp):
             self.jumps += 1
             self.clear()
-        self._newest[side] = max(stamp, self._newest[side] or stamp)
         self._received[side] += 1
         self._record.add(side, stamp)
         self._filters[side].signalMessage(message)

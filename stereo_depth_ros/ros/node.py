@@ -14,16 +14,21 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from stereo_depth_ros.engines.loader import EngineLoader
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
-from stereo_depth_ros.ros import parameters
+from stereo_depth_ros.ros import overrides, parameters
 from stereo_depth_ros.ros.core_log import CoreLog
 from stereo_depth_ros.ros.engine_choice import engine_choice
+from stereo_depth_ros.ros.frame_id import frame_id_problem
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
+from stereo_depth_ros.ros.name_watch import NameWatch
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
+from stereo_depth_ros.ros.rate_limit import RateLimit
 from stereo_depth_ros.ros.reporter import Reporter
+from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.ros.spin import run
+from stereo_depth_ros.ros.state_requests import StateRequests
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.tf_baseline import TfBaseline
@@ -45,6 +50,8 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
+        StateRequests(self)
+        self._warn_of_overrides()
         self._core_log = CoreLog(self.get_logger())
         self._reporter = Reporter(self, self._log)
         self._worker: LatestWorker[Frame] = LatestWorker(self._work, "stereo engine")
@@ -55,12 +62,19 @@ class StereoDepthNode(LifecycleNode):
         self._processor: FrameProcessor | None = None
         self._active = False
         self._configure_error: str | None = None
-        self._next_due = float("-inf")
+        self._rate_limit = RateLimit()
+        self._frame_id: str | None = None
+        self._name_watch = NameWatch(self.get_fully_qualified_name())
         # Steady time, so that the node explains itself while /clock stands still or is absent.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_LOOK_S, self._look, clock=steady)
         self.create_timer(1.0, self._report, clock=steady)
-        self.add_on_set_parameters_callback(self._on_set_parameters)
+        # Another callback may still refuse what this one allows, so that a change acts only once
+        # it is made; Humble knows no such moment.
+        self._applies_afterwards = hasattr(self, "add_post_set_parameters_callback")
+        self.add_on_set_parameters_callback(self._check_parameters)
+        if self._applies_afterwards:
+            self.add_post_set_parameters_callback(self._apply_parameters)
 
     # -- lifecycle ---------------------------------------------------------------------------
 
@@ -75,13 +89,14 @@ class StereoDepthNode(LifecycleNode):
             parameters.check(values)
             self._configure(values)
         except Exception as error:
-            self._configure_error = f"cannot configure: {error}"
+            self._configure_error = shorten(f"cannot configure: {error}")
             self.get_logger().error(self._configure_error)
             self._release()
             return TransitionCallbackReturn.FAILURE
         return super().on_configure(state)
 
     def _configure(self, values: dict[str, Any]) -> None:
+        settings = parameters.settings_from(values)
         self._statistics = Statistics()
         self._reporter.begin(self._statistics)
         self._loader = EngineLoader(self._worker.call)
@@ -102,16 +117,18 @@ class StereoDepthNode(LifecycleNode):
         )
         self._processor = FrameProcessor(
             self,
-            StereoPipeline(self._loader.engine, parameters.settings_from(values), PairMonitor()),
+            StereoPipeline(self._loader.engine, settings, PairMonitor()),
             self._outputs,
             geometry,
             self._statistics,
             self._log,
         )
+        self._apply(values)
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to publish."""
         self._active = True
+        self._rate_limit.restart()
         self._reporter.expect()
         return super().on_activate(state)
 
@@ -161,10 +178,12 @@ class StereoDepthNode(LifecycleNode):
         self._pause()
         close_engine = None
         if self._loader is not None:
-            self._loader.cancel(_STOP_S)
+            # Only a build has a process that must be gone; any other opening cannot be stopped.
+            self._loader.cancel(_STOP_S if self._loader.progress is not None else 0.0)
             close_engine = self._loader.engine.close
         if not self._worker.close(timeout=1.0, last=close_engine):
-            self.get_logger().warning("the engine is still busy; leaving without waiting for it")
+            # The node's log may have ended with the context.
+            print("the engine is still busy; leaving without waiting for it", file=sys.stderr)
         self._core_log.close()
         super().destroy_node()
 
@@ -177,25 +196,47 @@ class StereoDepthNode(LifecycleNode):
 
     # -- parameters --------------------------------------------------------------------------
 
-    def _on_set_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
+    def _warn_of_overrides(self) -> None:
+        given = self._parameter_overrides
+        known = [name for name in (*parameters.NAMES, *given) if self.has_parameter(name)]
+        lines, others = overrides.unknown_names(given, known)
+        name = self.get_fully_qualified_name()
+        for line in (*overrides.unused_files(sys.argv, name), *lines):
+            self.get_logger().warning(line)
+        if others:
+            text = shorten(", ".join(others), 200)
+            self.get_logger().info(f"parameters that this node does not know: {text}")
+
+    def _check_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
+        values = {change.name: change.value for change in changes}
         configured = self._processor is not None
-        for change in changes:
-            reason = parameters.problem(change.name, change.value, configured)
-            if reason:
-                return SetParametersResult(successful=False, reason=reason)
-        new = {change.name: change.value for change in changes}
-        try:
-            settings = parameters.settings_from({**parameters.current(self), **new})
-        except ValueError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+        reason = parameters.refusal(parameters.current(self), values, configured)
+        if reason is None and not self._applies_afterwards:
+            self._apply_parameters(changes)
+        return SetParametersResult(successful=reason is None, reason=reason or "")
+
+    def _apply_parameters(self, changes: list[rclpy.Parameter]) -> None:
+        changed = {change.name: change.value for change in changes}
+        if changed.keys() & parameters.LIVE:
+            self._apply({**parameters.current(self), **changed})
+
+    def _apply(self, values: dict[str, Any]) -> None:
+        self._rate_limit.rate = values["max_rate"]
         if self._processor is not None:
-            self._processor.pipeline.settings = settings
-        return SetParametersResult(successful=True)
+            self._processor.pipeline.settings = parameters.settings_from(values)
 
     # -- frames ------------------------------------------------------------------------------
 
     def _look(self) -> None:
-        """Hear the images while, and only while, somebody hears the results."""
+        """Hear the images while, and only while, somebody hears the results.
+
+        Raises
+        ------
+        EngineLostError
+            When the engine is lost, to end the spinning.
+        """
+        if self._processor is not None and self._processor.engine_lost is not None:
+            raise self._processor.engine_lost
         if not self._active or self._inputs is None or self._outputs is None:
             return
         if self._loader is None or not self._loader.engine.is_ready:
@@ -211,16 +252,19 @@ class StereoDepthNode(LifecycleNode):
 
     def _on_frame(self, frame: Frame) -> None:
         self._statistics.count("pairs")
-        rate = self.get_parameter("max_rate").value
-        now = time.monotonic()
-        if rate:
-            if now < self._next_due:
-                self._statistics.count("limited")
-                return
-            # Due by schedule, not by arrival, so that jitter does not cost frames.
-            self._next_due = max(self._next_due, now - 1 / rate) + 1 / rate
+        self._check_frame_id(frame.left.header.frame_id)
+        if not self._rate_limit.admits(time.monotonic()):
+            self._statistics.count("limited")
+            return
         if self._worker.submit(frame):
             self._statistics.count("replaced")
+
+    def _check_frame_id(self, frame_id: str) -> None:
+        if frame_id != self._frame_id:
+            self._frame_id = frame_id
+            problem = frame_id_problem(frame_id)
+            if problem:
+                self._log.warning(problem)
 
     def _work(self, frame: Frame) -> None:
         processor = self._processor
@@ -228,6 +272,10 @@ class StereoDepthNode(LifecycleNode):
             processor(frame)
 
     def _report(self) -> None:
+        names = self.get_node_names_and_namespaces()
+        namesake = self._name_watch.check(names, time.monotonic())
+        if namesake:
+            self._log.warning(namesake)
         inputs, outputs, processor = self._inputs, self._outputs, self._processor
         if inputs is None or outputs is None or processor is None or self._loader is None:
             self._reporter.report_unconfigured(self._configure_error)
@@ -242,16 +290,6 @@ def _synchronizer(values: dict[str, Any]) -> Synchronizer:
     return MessageFiltersSynchronizer(slop_ns if values["sync"] == "approximate" else 0, queue_size)
 
 
-def _started() -> StereoDepthNode:
-    node = StereoDepthNode()
-    node.start()
-    return node
-
-
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM."""
-    return run(_started, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run(StereoDepthNode, args, StereoDepthNode.start)

@@ -6,14 +6,19 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import Any
 
-import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.node import Node
 
 from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
+from stereo_depth_ros.ros.roi import parse_roi
+from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
+
+MAX_TEXT = 4096
+"""Longest text that a parameter takes, in characters."""
 
 Value = bool | int | float | str
 
@@ -83,7 +88,7 @@ PARAMETERS = (
         "models",
         "",
         "What latency_budget_ms chooses among, such as 'net_l, net_s, sgbm', the most accurate "
-        "first unless their cards tell",
+        "first unless all their cards tell the error on the same real pairs",
     ),
     Parameter(
         "backend",
@@ -113,7 +118,8 @@ PARAMETERS = (
     Parameter(
         "build_fallback",
         True,
-        "Run the model on ONNX Runtime while its TensorRT engine is being built",
+        "Run the model on ONNX Runtime while its TensorRT engine is being built, or sgbm where the "
+        "GPU shares the CPU's memory",
     ),
     Parameter(
         "cuda_backend",
@@ -161,7 +167,8 @@ PARAMETERS = (
     Parameter(
         "baseline",
         0.0,
-        "Distance between the cameras in m, used where the right P[3] is 0; 0: ask TF",
+        "Distance between the cameras in m, used where the right P[3] is 0 or not in metres; "
+        "0: ask TF",
         (0.0, 5.0),
     ),
     Parameter(
@@ -189,7 +196,8 @@ PARAMETERS = (
     Parameter(
         "roi",
         "",
-        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]'; outside is unknown",
+        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]' of up to 100 corners; "
+        "outside is unknown",
         live=True,
     ),
     _quantity("temporal_gain"),
@@ -201,9 +209,21 @@ _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 
 def declare(node: Node) -> None:
-    """Declare every parameter on ``node``."""
+    """Declare every parameter on ``node``.
+
+    Raises
+    ------
+    ValueError
+        Where a parameter was given a value of another type.
+    rclpy.exceptions.ParameterException
+        Where a number is beyond its limits.
+    """
     for parameter in PARAMETERS:
-        node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+        try:
+            node.declare_parameter(parameter.name, parameter.default, parameter.descriptor())
+        except InvalidParameterTypeException:
+            given = node._parameter_overrides[parameter.name].value
+            raise ValueError(problem(parameter.name, given)) from None
 
 
 def current(node: Node) -> dict[str, Any]:
@@ -211,25 +231,73 @@ def current(node: Node) -> dict[str, Any]:
     return {p.name: node.get_parameter(p.name).value for p in PARAMETERS}
 
 
-def problem(name: str, value: Any, configured: bool) -> str | None:
-    """Return why ``name`` may not become ``value`` now, or None where it may."""
+NAMES = tuple(_BY_NAME)
+
+LIVE = frozenset(parameter.name for parameter in PARAMETERS if parameter.live)
+"""Names of the parameters that act while the node runs."""
+
+
+def problem(name: str, value: Any) -> str | None:
+    """Return why ``name`` may never be ``value``, or None where it may."""
     parameter = _BY_NAME.get(name)
     if parameter is None:
         return None
-    if configured and not parameter.live:
-        return (
-            f"{name} is used when the node is configured; 'ros2 lifecycle set' it to deactivate "
-            "and cleanup first, then change it"
-        )
+    kind = type(parameter.default)
+    if type(value) is not kind:
+        return f"{name} is {shorten(repr(value), 100)}; {_cure_of_type(kind, value)}"
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return f"{name} is {len(value)} characters long; at most {MAX_TEXT} are allowed"
     if parameter.choices and value not in parameter.choices:
-        return f"{name} is '{value}'; it must be one of {parameter.constraint}"
+        return f"{name} is '{shorten(value, 100)}'; it must be one of {parameter.constraint}"
+    return None
+
+
+def _cure_of_type(kind: type, value: Any) -> str:
+    """Return what to write where a parameter of type ``kind`` was given ``value``."""
+    if value is None:
+        return "it cannot be deleted"
+    if kind is float and type(value) is int and abs(value) < 1e15:
+        return f"it takes a decimal number: write {float(value)}"
+    if kind is str and type(value) is not list:
+        return f"it takes text: write '\"{shorten(str(value), 100)}\"'"
+    return (
+        "it takes "
+        + {
+            bool: "true or false",
+            int: "a whole number",
+            float: "a decimal number such as 1.5",
+            str: "text",
+        }[kind]
+    )
+
+
+def refusal(values: dict[str, Any], changes: dict[str, Any], configured: bool) -> str | None:
+    """Return why ``changes`` may not be made to the node's ``values`` now, or None.
+
+    A change to the value that a parameter has already is none.
+    """
+    own = {n: v for n, v in changes.items() if n in _BY_NAME and v != values[n]}
+    for name, value in own.items():
+        reason = problem(name, value)
+        if reason:
+            return reason
+        if configured and name not in LIVE:
+            return (
+                f"{name} is used when the node is configured; 'ros2 lifecycle set' it to "
+                "deactivate and cleanup first, then change it"
+            )
+    if own.keys() & LIVE:
+        try:
+            settings_from({**values, **own})
+        except ValueError as error:
+            return str(error)
     return None
 
 
 def check(values: dict[str, Any]) -> None:
     """Raise ValueError for the first of ``values`` that is not allowed."""
     for name, value in values.items():
-        reason = problem(name, value, configured=False)
+        reason = problem(name, value)
         if reason:
             raise ValueError(reason)
 
@@ -251,21 +319,12 @@ def settings_from(values: dict[str, Any]) -> Settings:
         edge_filter=values["edge_filter"],
         speckle_size=values["speckle.size"],
         speckle_step=values["speckle.step"],
-        roi=_polygon(values["roi"]),
+        roi=parse_roi(values["roi"]),
         temporal_gain=values["temporal_gain"],
         points_stride=values["points.stride"],
         clearing_range=values["clearing_range"],
         output_resolution=values["output_resolution"],
     )
-
-
-def _polygon(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(n) for x, y in yaml.safe_load(text) or () for n in (x, y))
-    except (TypeError, ValueError, yaml.YAMLError) as error:
-        raise ValueError(
-            f"roi is '{text}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
-        ) from error
 
 
 def as_yaml() -> str:

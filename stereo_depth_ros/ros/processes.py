@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-NODE = "stereo_depth_ros.ros.node"
-SCENE_CAMERA = "stereo_depth_ros.ros.scene_camera"
+NODE = "stereo_depth_ros.ros.start stereo_depth_node"
+SCENE_CAMERA = "stereo_depth_ros.ros.start scene_camera"
 
 
 @contextmanager
@@ -26,10 +26,10 @@ def running(
 ) -> Iterator[subprocess.Popen]:
     """Run ``module`` (`NODE` or `SCENE_CAMERA`) until the block ends, then stop it by SIGINT.
 
-    What it prints goes to the file ``log``, or where this process prints. ``environment`` replaces
-    this process's own.
+    ``module`` is what follows ``python -m``, up to the arguments for ROS. What it prints goes to
+    the file ``log``, or where this process prints. ``environment`` replaces this process's own.
     """
-    command = [sys.executable, "-m", module, "--ros-args", "-r", f"__ns:={namespace}"]
+    command = [sys.executable, "-m", *module.split(), "--ros-args", "-r", f"__ns:={namespace}"]
     for name, value in (parameters or {}).items():
         command += ["-p", f"{name}:={_yaml(value)}"]
     for name, target in (remappings or {}).items():

@@ -7,17 +7,18 @@ import time
 
 import rclpy
 from rclpy.lifecycle import LifecycleNode
-from rclpy.time import Time
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.decoding.levels import Levels
+from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair, image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
+from stereo_depth_ros.ros.stamps import stamp_ns
 from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.throttled_log import ThrottledLog
 
@@ -26,7 +27,8 @@ class FrameProcessor:
     """Decodes, matches and publishes one frame after another; nothing that it meets stops it.
 
     ``calibration_error`` is why the newest camera_info gives no depth, ``camera_frame`` the
-    frame_id of the left camera; both None at first.
+    frame_id of the left camera, ``engine_lost`` why only a new process can match again; each None
+    at first.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class FrameProcessor:
         self._logged: set[str] = set()
         self.calibration_error: str | None = None
         self.camera_frame: str | None = None
+        self.engine_lost: EngineLostError | None = None
 
     @property
     def camera(self) -> StereoCamera | None:
@@ -60,6 +63,11 @@ class FrameProcessor:
         monitor = self.pipeline.monitor
         return PairState() if monitor is None else monitor.state
 
+    @property
+    def rectification(self) -> str:
+        """What rectifies the images."""
+        return self._geometry.rectification
+
     def __call__(self, frame: Frame) -> None:
         """Process one frame; what goes wrong is counted and logged."""
         self._statistics.busy_since = time.monotonic()
@@ -69,6 +77,9 @@ class FrameProcessor:
             self.calibration_error = str(error)
             self._failed(str(error))
         except FrameError as error:
+            self._failed(str(error))
+        except EngineLostError as error:
+            self.engine_lost = error
             self._failed(str(error))
         except Exception as error:
             self._failed(f"{type(error).__name__}: {error}")
@@ -94,10 +105,9 @@ class FrameProcessor:
             **result.seconds,
             "publish": time.perf_counter() - processed,
         }
-        age = self._node.get_clock().now() - Time.from_msg(header.stamp)
-        self._statistics.record_published(
-            seconds, age.nanoseconds * 1e-9, float(result.certainty.mean())
-        )
+        # rclpy's Time takes no negative seconds.
+        age_ns = self._node.get_clock().now().nanoseconds - stamp_ns(frame.left)
+        self._statistics.record_published(seconds, age_ns * 1e-9, float(result.certainty.mean()))
         self._log_findings()
 
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
@@ -111,6 +121,8 @@ class FrameProcessor:
             self._logged.clear()
             for warning in camera.warnings:
                 self._log.warning(warning)
+            if maps is not None:
+                self._log.info(f"the images are rectified {self.rectification}")
         return camera, maps
 
     def _log_findings(self) -> None:

@@ -66,7 +66,10 @@ class Reporter:
             health.inference_report(self._statistics),
             health.output_report(self._statistics, silence, not seen.subscribers, wanted),
             health.calibration_report(
-                processor.camera, processor.calibration_error, processor.pair
+                processor.camera,
+                processor.calibration_error,
+                processor.pair,
+                processor.rectification,
             ),
         ]
         self._diagnostics.publish(reports, self._hardware_id)

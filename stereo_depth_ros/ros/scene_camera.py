@@ -7,7 +7,6 @@ the exact depth of the left view as truth/depth/image_rect (32FC1, m, +Inf for s
 from __future__ import annotations
 
 import random
-import sys
 from dataclasses import dataclass
 
 import cv2
@@ -20,9 +19,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header
 
 from stereo_depth_ros.calibration import Calibration
-from stereo_depth_ros.calibration_file import read_calibration
+from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.pictures import read_pair
+from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.ros.images import ENCODINGS, encode
 from stereo_depth_ros.ros.messages import as_bytes, map_message
 from stereo_depth_ros.ros.spin import run
@@ -132,8 +132,10 @@ class SceneCamera(Node):
         if left.shape != right.shape:
             raise ValueError("left_file and right_file differ in size; a rectified pair does not")
         height, width = left.shape[:2]
-        calibrations = read_calibration(self._value("calibration_file"), width, height)
-        return _Shot(left, right, calibrations, None)
+        pair = read_calibration(self._value("calibration_file"), width, height)
+        if pair[0].is_raw:
+            left, right = rectification_map(pair[0])(left), rectification_map(pair[1])(right)
+        return _Shot(left, right, pair, None)
 
     def _exposures(self, view: np.ndarray, seed: int) -> list[Image | CompressedImage]:
         """Encode a few noisy versions beforehand, so that sending costs no more than a driver's."""
@@ -195,7 +197,3 @@ def _info(calibration: Calibration) -> CameraInfo:
 def main(args: list[str] | None = None) -> int:
     """Run the camera until SIGINT or SIGTERM."""
     return run(SceneCamera, args)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

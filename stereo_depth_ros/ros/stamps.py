@@ -13,6 +13,10 @@ JUMP_NS = 1_000_000_000
 """A stamp so far behind its predecessor means another clock, not another order of arrival."""
 
 
+_REPEATS = 3
+"""So many stamps in a row that came before, each newer than the one before it, are a new round."""
+
+
 def stamp_ns(message: Any) -> int:
     """Return the header stamp of ``message`` in ns."""
     stamp = message.header.stamp
@@ -55,3 +59,32 @@ class StampRecord:
             return None
         typical = median_low(r - min(left, key=lambda s: abs(s - r)) for r in right)
         return typical if abs(typical) < 0.45 * self.period_ns else None
+
+
+class RestartDetector:
+    """Notices that two streams of stamps in ns begin anew, as when a bag is played in a loop."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[deque[int], deque[int]] = (deque(maxlen=200), deque(maxlen=200))
+        self._previous: list[int | None] = [None, None]
+        self._newest: list[int | None] = [None, None]
+        self._repeats = [0, 0]
+
+    def add(self, side: int, stamp: int) -> bool:
+        """Record one stamp; returns whether it shows that the stream began anew."""
+        newest, previous = self._newest[side], self._previous[side]
+        self._newest[side] = stamp if newest is None else max(stamp, newest)
+        self._previous[side] = stamp
+        repeats = newest is not None and stamp <= newest and stamp in self._seen[side]
+        rises = previous is not None and stamp > previous
+        self._repeats[side] = (self._repeats[side] if rises else 0) + 1 if repeats else 0
+        if stamp not in self._seen[side]:
+            self._seen[side].append(stamp)
+        # A small step back may be another order of arrival, which brings no stamp twice.
+        jumped = newest is not None and stamp < newest - JUMP_NS
+        if not jumped and self._repeats[side] < _REPEATS:
+            return False
+        self._newest = [None, None]
+        self._newest[side] = stamp
+        self._repeats = [0, 0]
+        return True

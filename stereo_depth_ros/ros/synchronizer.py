@@ -10,12 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from stereo_depth_ros.ros.stamps import JUMP_NS, LEFT, RIGHT, StampRecord
+from stereo_depth_ros.ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
 
 T = TypeVar("T")
 
 _PATIENCE = 10
-"""So many images in a row prove a point: stamps are never equal, or a short bag began anew."""
+"""So many images in a row prove a point: stamps are never equal, or the clock went back."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class PairSynchronizer(Generic[T]):
         self.stale = 0
         self.jumps = 0
         self._record = StampRecord()
+        self._restarts = RestartDetector()
         self._since_pair = [0, 0]
         self.clear()
 
@@ -91,10 +92,9 @@ class PairSynchronizer(Generic[T]):
         return Pair(other, message, stamp - partner)
 
     def _notice_jump(self, side: int, stamp: int) -> None:
-        newest, last = self._newest[side], self._last[side]
+        last = self._last[side]
         self._behind[side] = self._behind[side] + 1 if last is not None and stamp < last else 0
-        jumped = newest is not None and stamp < newest - JUMP_NS
-        if jumped or self._behind[side] >= _PATIENCE:
+        if self._restarts.add(side, stamp) or self._behind[side] >= _PATIENCE:
             self.jumps += 1
             for other in (LEFT, RIGHT):
                 self.unpaired[other] += len(self._waiting[other])

@@ -75,7 +75,7 @@ def cause_of_silence(seen: Observation) -> str | None:
     if seen.zero_stamps:
         return (
             "the stamps of the images do not advance; the camera driver must set header.stamp to "
-            "the time of exposure"
+            "the time of exposure, and a bag that is played in a loop needs three pairs or more"
         )
     loss = transport_loss(seen)
     if loss is None and seen.paired == 0:
@@ -93,8 +93,8 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
         others = ", ".join(topic.alternatives)
         hint = f"; similar topics of its type are {others}" if others else ""
         return (
-            f"{topic.name} has no publisher: start the camera, or point {argument}:= at its "
-            f"topic{hint}"
+            f"{topic.name} has no publisher: start the camera or the bag, or point {argument}:= at "
+            f"its topic{hint}"
         )
     if topic.incompatible and len(topic.incompatible) == topic.publishers:
         return (
@@ -108,7 +108,9 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
             "config/fastdds.xml"
         )
     if topic.silence > SILENCE_S:
-        return f"{topic.name} has stopped: no message for {SILENCE_S:.0f} s; check the camera"
+        return (
+            f"{topic.name} has stopped: nothing for {SILENCE_S:.0f} s; check the camera or the bag"
+        )
     return None
 
 

@@ -72,3 +72,18 @@ def test_a_model_that_is_not_there_is_named_at_once(tmp_path):
     assert done.returncode == 1
     assert "model 'no_such_model' is not known" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_calibration_of_another_size_is_refused_before_anything_starts(tmp_path, wall):
+    for name in ("left", "right"):
+        write_image(tmp_path / f"{name}.png", getattr(wall.pair, name))
+    height, width = wall.pair.left.shape[:2]
+    calibration = tmp_path / "calib.yaml"
+    calibration.write_text(f"{{fx: 100, baseline: 0.1, width: {width}, height: {height + 20}}}")
+    done = demo(
+        *("--left", str(tmp_path / "left.png"), "--right", str(tmp_path / "right.png")),
+        *("--calib", str(calibration), "-o", str(tmp_path / "out")),
+    )
+    assert done.returncode == 1
+    assert f"is for {width} x {height + 20} images, not {width} x {height}" in done.stderr
+    assert not (tmp_path / "out" / "node.log").exists()

@@ -1,9 +1,13 @@
+import logging
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from fakes import save_graph
 
 from stereo_depth_ros.cli import main as cli
+from stereo_depth_ros.pictures import write_image
 
 
 def test_help_lists_every_verb(capsys):
@@ -51,3 +55,57 @@ def test_module_runs_as_a_program(tmp_path):
 
     assert outcome.returncode == 1
     assert outcome.stderr == "stereo-depth run: image no.png does not exist\n"
+
+
+def run_on_the_cpu(tmp_path, *options):
+    """Run a graph on a machine whose driver cannot be loaded; return the outcome."""
+    graph = save_graph(tmp_path / "net.onnx")
+    for side in ("left", "right"):
+        write_image(tmp_path / f"{side}.png", np.zeros((12, 16, 3), np.uint8))
+    code = (
+        "import ctypes, sys\n"
+        "from stereo_depth_ros.engines.tensorrt import device\n"
+        "def refuse(name): raise OSError(f'{name}: cannot open')\n"
+        "device.ctypes.CDLL = refuse\n"
+        "from stereo_depth_ros.cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    files = [str(tmp_path / name) for name in ("left.png", "right.png")]
+    verb = ["run", *files, "--model", str(graph), "-o", str(tmp_path / "out")]
+    return subprocess.run(
+        [sys.executable, "-c", code, *options, *verb],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_engine_line_on_the_cpu_says_so_and_no_more(tmp_path):
+    outcome = run_on_the_cpu(tmp_path)
+
+    assert outcome.returncode == 0, outcome.stderr
+    (engine,) = [line for line in outcome.stdout.splitlines() if line.startswith("engine: ")]
+    assert "(CPU, fp32, 16x12)" in engine
+    assert engine.endswith("; the first choice without a GPU")
+    assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize("option", ["-v", "--verbose"])
+def test_verbose_says_why_it_is_the_cpu(tmp_path, option):
+    outcome = run_on_the_cpu(tmp_path, option)
+
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stderr.startswith("DEBUG: on the CPU: no NVIDIA driver: libcuda.so.1: cannot ")
+    assert "libcuda" not in outcome.stdout
+
+
+@pytest.mark.parametrize(("options", "level"), [([], logging.WARNING), (["-v"], logging.DEBUG)])
+def test_package_logs_warnings_and_more_where_asked(options, level, tmp_path):
+    logger = logging.getLogger("stereo_depth_ros")
+    before = logger.level
+    try:
+        cli.main([*options, "run", "absent.png", "absent.png", "-o", str(tmp_path / "out")])
+        assert logger.level == level
+    finally:
+        logger.setLevel(before)

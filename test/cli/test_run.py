@@ -1,3 +1,4 @@
+import json
 import re
 
 import cv2
@@ -7,9 +8,12 @@ from fakes import save_graph
 from numpy.testing import assert_allclose, assert_array_equal
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.calibration_files.raw_rig import Lens, plan_rectification
+from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.scenes.planar import plane_scene, render
 from stereo_depth_ros.settings import QUANTITIES, Settings
 
 MATCHES = {"disparity.npy", "disparity.png", "confidence.npy", "confidence.png"}
@@ -270,7 +274,7 @@ def test_uncalibrated_numbers_are_one_line(files, out, tmp_path, capsys):
 
     text = one_line(failure(capsys, *files[:2], "--calib", calib, "-o", out))
 
-    assert "null.yaml: focal_px is None" in text
+    assert "null.yaml, read as focal_px and baseline_m: focal_px is missing" in text
 
 
 def test_missing_calibration_is_one_line(files, out, capsys):
@@ -279,11 +283,135 @@ def test_missing_calibration_is_one_line(files, out, capsys):
     assert "absent.yaml" in text
 
 
+def test_calibration_without_a_baseline_is_one_line_with_the_option(files, out, tmp_path, capsys):
+    calib = tmp_path / "focal.yaml"
+    calib.write_text("{focal_px: 230.4, cx: 159.5, cy: 119.5, doffs_px: 0}")
+
+    text = one_line(failure(capsys, *files[:2], "--calib", calib, "-o", out))
+
+    assert "set --baseline to the distance between the cameras in metres" in text
+
+
+def test_baseline_is_an_option(files, out, tmp_path, yard):
+    calib = tmp_path / "focal.yaml"
+    calib.write_text(calibration(yard.camera).replace("baseline_m", "of_another_program"))
+
+    main(
+        [
+            *("run", *files[:2], "--calib", str(calib)),
+            *("--baseline", str(yard.camera.baseline), "-o", str(out)),
+        ]
+    )
+
+    depth = np.load(out / "depth.npy")
+    seen = np.isfinite(depth) & yard.pair.visible & (yard.pair.depth < 50)
+    assert np.median(depth[seen] / yard.pair.depth[seen]) == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("option", [["--baseline", "0.1"], ["--rectify"]])
+def test_options_of_a_calibration_are_refused_without_one(files, out, capsys, option):
+    text = one_line(failure(capsys, *files[:2], *option, "-o", out))
+
+    assert "need --calib" in text
+
+
+def test_calibration_of_half_the_size_gives_the_same_depth(files, out, tmp_path, yard, caplog):
+    half = yard.camera.resized(160, 120)
+    calib = tmp_path / "half.yaml"
+    calib.write_text(calibration(half).replace("}", ", width: 160, height: 120}"))
+
+    assert main(["run", *files[:2], "--calib", str(calib), "-o", str(out)]) == 0
+
+    assert "is for 160 x 120 images: scaled to 320 x 240" in caplog.text
+    depth = np.load(out / "depth.npy")
+    seen = np.isfinite(depth) & yard.pair.visible & (yard.pair.depth < 50)
+    assert np.median(depth[seen] / yard.pair.depth[seen]) == pytest.approx(1.0, abs=0.01)
+
+
+RADTAN = [-0.28, 0.07, 0.0002, -0.0003]
+
+
+@pytest.fixture
+def raw(tmp_path):
+    """Options for a raw pair of a rendered wall at 2 m: images, Kalibr file, camera_info files."""
+    k = [230.0, 229.0, 163.0, 118.0]
+    turn = cv2.Rodrigues(np.array([0.006, -0.015, 0.01]))[0]
+    shift = -turn @ np.array([0.12, 0.001, 0.002])
+    lens = Lens.of((320, 240), k, RADTAN, "radtan", "rig")
+    pair = plan_rectification(lens, lens, turn, shift)
+    camera = StereoCamera.from_calibrations(*pair)
+    scene = render(plane_scene(2.0), camera)
+    grid = np.stack(np.meshgrid(np.arange(320.0), np.arange(240.0)), -1).reshape(-1, 1, 2)
+    for side, view, c in zip(("left", "right"), (scene.left, scene.right), pair, strict=True):
+        # Where each raw pixel lies in the rendered, rectified view.
+        where = cv2.undistortPoints(grid, c.k, np.array(c.d), R=c.r, P=c.p[:, :3])
+        where = where.reshape(240, 320, 2).astype(np.float32)
+        image = cv2.remap(view, where, None, cv2.INTER_LINEAR)
+        pictures.write_image(tmp_path / f"raw_{side}.png", image)
+        (tmp_path / f"{side}.yaml").write_text(
+            "image_width: 320\nimage_height: 240\ndistortion_model: plumb_bob\n"
+            f"camera_matrix: {{data: {c.k.ravel().tolist()}}}\n"
+            f"distortion_coefficients: {{data: {RADTAN}}}\n"
+            f"rectification_matrix: {{data: {c.r.ravel().tolist()}}}\n"
+            f"projection_matrix: {{data: {c.p.ravel().tolist()}}}\n"
+        )
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = turn, shift
+    common = {
+        "camera_model": "pinhole",
+        "distortion_model": "radtan",
+        "distortion_coeffs": RADTAN,
+        "intrinsics": k,
+        "resolution": [320, 240],
+    }
+    chain = {"cam0": common, "cam1": {**common, "T_cn_cnm1": pose.tolist()}}
+    (tmp_path / "camchain.yaml").write_text(json.dumps(chain))
+    images = [str(tmp_path / f"raw_{side}.png") for side in ("left", "right")]
+    infos = ",".join(str(tmp_path / f"{side}.yaml") for side in ("left", "right"))
+    return {
+        "kalibr": [*images, "--calib", str(tmp_path / "camchain.yaml")],
+        "camera_info": [*images, "--calib", infos, "--rectify"],
+        "taken for rectified": [*images, "--calib", infos],
+    }
+
+
+@pytest.mark.parametrize("name", ["kalibr", "camera_info"])
+def test_raw_images_are_rectified(raw, out, capsys, name):
+    assert main(["run", *raw[name], "-o", str(out)]) == 0
+
+    assert "rectifying the images by" in capsys.readouterr().out
+    depth = np.load(out / "depth.npy")[40:-40, 80:-40]
+    finite = depth[np.isfinite(depth)]
+    assert finite.size > 0.7 * depth.size
+    assert np.percentile(np.abs(finite - 2.0), 95) < 0.06
+
+
+def test_rectification_without_k_is_one_line_in_the_words_of_the_command_line(
+    raw, out, tmp_path, capsys
+):
+    for side in ("left", "right"):
+        path = tmp_path / f"{side}.yaml"
+        path.write_text(
+            re.sub(r"camera_matrix: .*", f"camera_matrix: {{data: {[0] * 9}}}", path.read_text())
+        )
+
+    text = one_line(failure(capsys, *raw["camera_info"], "-o", out))
+
+    assert "left.yaml: K[0] = 0" in text
+    assert "fill K, or leave out --rectify" in text
+
+
+def test_images_with_a_filled_d_are_taken_for_rectified_and_it_is_told(raw, out, capsys):
+    assert main(["run", *raw["taken for rectified"], "-o", str(out)]) == 0
+
+    assert "taken for rectified; where they are raw, add --rectify" in capsys.readouterr().out
+
+
 def test_calibration_of_no_known_format_lists_the_formats(files, out, tmp_path, capsys):
     calib = tmp_path / "words.txt"
     calib.write_text("no calibration")
 
-    text = failure(capsys, *files[:2], "--calib", calib, "-o", out)
+    text = one_line(failure(capsys, *files[:2], "--calib", calib, "-o", out))
 
     assert "words.txt: not a known calibration format" in text
     assert "focal_px" in text
@@ -292,7 +420,7 @@ def test_calibration_of_no_known_format_lists_the_formats(files, out, tmp_path, 
 def test_calibration_of_another_size_is_one_line_with_both_sizes(files, out, tmp_path, capsys):
     for name, tx in (("left.yaml", 0.0), ("right.yaml", -26.0)):
         (tmp_path / name).write_text(
-            "image_width: 640\nimage_height: 480\n"
+            "image_width: 640\nimage_height: 400\n"
             "camera_matrix: {data: [260, 0, 320, 0, 260, 240, 0, 0, 1]}\n"
             "distortion_coefficients: {data: [0, 0, 0, 0, 0]}\n"
             "rectification_matrix: {data: [1, 0, 0, 0, 1, 0, 0, 0, 1]}\n"
@@ -302,7 +430,7 @@ def test_calibration_of_another_size_is_one_line_with_both_sizes(files, out, tmp
 
     text = one_line(failure(capsys, *files[:2], "--calib", calib, "-o", out))
 
-    assert "is for 640 x 480 images, not 320 x 240" in text
+    assert "is for 640 x 400 images, not 320 x 240" in text
 
 
 def test_unknown_model_is_one_line(files, out, capsys):

@@ -2,6 +2,9 @@
 
 import logging
 import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -11,7 +14,7 @@ from fakes import FixedEngine, save_graph
 from stereo_depth_ros.engines import EngineError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, latency_ms, open_within
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
-from stereo_depth_ros.model_card import ModelError
+from stereo_depth_ros.model_card import ModelError, load_model_card
 
 
 @pytest.fixture(scope="module")
@@ -74,26 +77,19 @@ def test_where_none_keeps_the_budget_the_fastest_is_taken_with_a_warning(graphs,
 class Counted(FixedEngine):
     """Tells what becomes of it."""
 
-    def __init__(self, log, name, failure=None):
+    def __init__(self, log, name, failure=None, seconds=0.0):
         super().__init__(1.0, width=64, height=48)
-        self.log, self.name, self.failure = log, name, failure
+        self.log, self.name, self.failure, self.seconds = log, name, failure, seconds
 
     def infer(self, left, right):
         if self.failure:
             raise self.failure
+        time.sleep(self.seconds)
         self.log.append((self.name, threading.current_thread().name))
         return super().infer(left, right)
 
     def close(self):
         self.log.append((self.name, "closed"))
-
-
-def test_what_is_not_taken_is_closed():
-    log = []
-
-    open_within(0.0, ["a", "b", "c"], lambda name: Counted(log, name))
-
-    assert len([entry for entry in log if entry[1] == "closed"]) == 2
 
 
 def test_model_that_cannot_be_opened_or_run_is_passed_over_and_named(caplog):
@@ -147,26 +143,118 @@ def test_every_inference_is_run_where_the_owner_wants_and_alone():
     assert len(log) == 21
 
 
-def write_card(folder, name, **measured):
+def test_one_engine_is_open_at_a_time_and_the_fastest_is_opened_again():
+    log, seconds = [], {"a": 0.03, "b": 0.0, "c": 0.02}
+
+    def open_one(name):
+        log.append((name, "opened"))
+        return Counted(log, name, seconds=seconds[name])
+
+    engine = open_within(0.0, ["a", "b", "c"], open_one)
+
+    assert [entry for entry in log if entry[1] in ("opened", "closed")] == [
+        *(("a", "opened"), ("a", "closed"), ("b", "opened"), ("b", "closed")),
+        *(("c", "opened"), ("c", "closed"), ("b", "opened")),
+    ]
+    assert engine.name == "b"
+
+
+def test_the_last_is_not_opened_twice_where_it_is_the_fastest():
+    log, seconds = [], {"a": 0.02, "b": 0.0}
+
+    engine = open_within(0.0, ["a", "b"], lambda name: Counted(log, name, seconds=seconds[name]))
+
+    assert engine.name == "b"
+    assert [entry for entry in log if entry[1] == "closed"] == [("a", "closed")]
+
+
+def test_engine_is_measured_alone_and_opened_as_it_comes():
+    log = []
+
+    @contextmanager
+    def alone(engine):
+        log.append((engine.name, "alone"))
+        yield
+        log.append((engine.name, "not alone"))
+
+    def open_one(name):
+        log.append((name, "opened"))
+        return Counted(log, name)
+
+    open_within(1e6, ["a"], open_one, alone=alone)
+
+    assert log[:2] == [("a", "opened"), ("a", "alone")]
+    assert log[-1] == ("a", "not alone")
+    assert len(log) > 3
+
+
+def test_choice_on_the_cpu_that_a_failing_gpu_led_to_is_degraded():
+    def open_one(name):
+        engine = Counted([], name, seconds=0.02 if name == "net" else 0.0)
+        refused = "no memory" if name == "net" else ""
+        engine.spec = replace(engine.spec, device="CPU", degraded=refused)
+        return engine
+
+    engine = open_within(10.0, ["net", "sgbm"], open_one)
+
+    assert (engine.name, engine.spec.degraded) == ("sgbm", "no memory")
+
+
+REAL = "12 pairs, medians"
+
+
+def write_card(folder, name, epe, real=None, on=REAL):
+    """A card of a network whose error on rendered pairs is ``epe``, on real ones ``real``."""
     save_graph(folder / "net.onnx")
     path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump({"engine": "onnx", "file": "net.onnx", "measured": measured}))
+    measured = {"on": "rendered pairs", "epe": epe}
+    if real is not None:
+        measured["real"] = {"on": on, "net": {"epe": real}, "sgbm": {"epe": 9.0}}
+    card = {"engine": "onnx", "network": "net", "file": "net.onnx", "measured": measured}
+    path.write_text(yaml.safe_dump(card))
     return str(path)
 
 
-def test_order_is_that_of_the_measured_errors(tmp_path):
+def test_order_is_that_of_the_errors_on_real_pairs_whatever_those_on_rendered_ones(tmp_path):
     cards = [
-        write_card(tmp_path, name, on="the same", epe=epe)
-        for name, epe in (("middle", 0.7), ("worst", 1.2), ("best", 0.4))
+        write_card(tmp_path, name, rendered, real)
+        for name, rendered, real in (("middle", 2.0, 0.7), ("worst", 1.0, 1.2), ("best", 3.0, 0.4))
     ]
 
     assert by_accuracy(cards) == [cards[2], cards[0], cards[1]]
 
 
+def test_installed_models_are_ordered_by_their_real_figures():
+    assert by_accuracy(["sgbm", "lite", "sgbm_hh"]) == ["lite", "sgbm_hh", "sgbm"]
+    assert by_accuracy(["sgbm", "sgbm_hh"]) == ["sgbm_hh", "sgbm"]
+
+
+def test_sgbm_cards_give_what_was_measured_beside_lite():
+    beside = load_model_card("lite").measured["real"]
+
+    for name in ("sgbm", "sgbm_hh"):
+        real = load_model_card(name).measured["real"]
+        assert real == {"on": beside["on"], name: beside[name]}
+
+
 def test_order_given_stays_where_errors_cannot_be_compared(tmp_path):
-    here = write_card(tmp_path, "here", on="this", epe=2.0)
-    there = write_card(tmp_path, "there", on="that", epe=1.0)
+    here = write_card(tmp_path, "here", 1.0, 2.0)
+    there = write_card(tmp_path, "there", 2.0, 1.0, on="5 other pairs")
+    rendered = write_card(tmp_path, "rendered", 0.5)
 
     assert by_accuracy([here, there]) == [here, there]
-    assert by_accuracy([here, "sgbm"]) == [here, "sgbm"]
-    assert by_accuracy(["sgbm", "sgbm_hh"]) == ["sgbm", "sgbm_hh"]
+    assert by_accuracy([here, rendered]) == [here, rendered]
+    assert by_accuracy([rendered, here]) == [rendered, here]
+    assert by_accuracy([str(tmp_path / "net.onnx"), here]) == [str(tmp_path / "net.onnx"), here]
+
+
+@pytest.mark.parametrize(
+    "real",
+    [3, [], {"on": REAL, "net": 4}, {"on": REAL, "net": {"epe": "small"}}, {"net": {"epe": 0.5}}],
+)
+def test_card_whose_figures_are_none_counts_as_without(tmp_path, real):
+    good = write_card(tmp_path, "good", 1.0, 1.0)
+    odd = tmp_path / "odd.yaml"
+    odd.write_text(yaml.safe_dump({"engine": "onnx", "network": "net", "measured": {"real": real}}))
+
+    assert by_accuracy([str(odd), good]) == [str(odd), good]

@@ -1,11 +1,16 @@
 import hashlib
+import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from fakes import METADATA, save_graph
 from numpy.testing import assert_array_equal
 
-from stereo_depth_ros.engines import BACKENDS, EngineError, open_engine
+from stereo_depth_ros.engines import BACKENDS, Caller, EngineError, open_engine
+from stereo_depth_ros.engines import open as opening
+from stereo_depth_ros.engines.tensorrt import device
+from stereo_depth_ros.engines.tensorrt.device import NoGpuError
 from stereo_depth_ros.model_card import ModelError
 
 
@@ -147,3 +152,89 @@ def test_unknown_option_of_a_card_is_an_error_that_names_it(tmp_path):
 
     with pytest.raises((EngineError, ModelError), match="made"):
         open_engine(card)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """gpu(error): a GPU whose TensorRT is refused, or, with an error, one that does not answer."""
+
+    def install(error=None):
+        def find_device():
+            if error:
+                raise error
+
+        def this_host(cuda_backend, runtime_name):
+            raise EngineError(f"{runtime_name} has too little memory")
+
+        monkeypatch.setattr(opening, "find_device", find_device)
+        monkeypatch.setattr(opening, "this_host", this_host)
+
+    return install
+
+
+def test_the_cpu_instead_of_a_gpu_is_degraded_with_every_reason(gpu, graph, caplog):
+    gpu()
+
+    spec = open_engine(str(graph)).spec
+
+    assert spec.device == "CPU"
+    assert "TensorRT: tensorrt has too little memory. TensorRT-RTX: tensorrt_rtx" in spec.degraded
+    assert "ONNX Runtime on the GPU: " in spec.degraded
+    assert len([r for r in caplog.records if r.levelno == logging.WARNING]) == 3
+
+
+def test_gpu_whose_driver_fails_is_no_absent_one(gpu, graph, caplog):
+    gpu(EngineError("the NVIDIA driver refuses cuInit: unknown (error 999)"))
+
+    spec = open_engine(str(graph)).spec
+
+    assert (spec.device, spec.degraded[-11:]) == ("CPU", "(error 999)")
+    assert caplog.messages == ["the GPU is not used: " + spec.degraded]
+
+
+def test_the_cpu_asked_for_is_not_degraded(gpu, graph):
+    gpu()
+
+    assert open_engine(str(graph), backend="onnxruntime").spec.degraded == ""
+
+
+def test_reason_of_any_length_stays_readable(gpu, graph):
+    gpu(EngineError("very long " * 1000))
+
+    assert 100 < len(open_engine(str(graph)).spec.degraded) <= 600
+
+
+@pytest.mark.parametrize("model", ["sgbm", None])
+def test_gpu_alone_is_refused_where_only_the_cpu_is_left(gpu, graph, model):
+    gpu()
+
+    with pytest.raises(EngineError, match=r"the CPU alone|here: TensorRT: tensorrt"):
+        open_engine(model or str(graph), caller=Caller(gpu_only=True))
+
+
+def test_without_a_driver_the_reason_is_for_those_who_ask(graph, caplog, monkeypatch):
+    def find_device():
+        raise NoGpuError("libcuda.so.1: cannot open")
+
+    monkeypatch.setattr(opening, "find_device", find_device)
+
+    with caplog.at_level(logging.DEBUG, "stereo_depth_ros"):
+        spec = open_engine(str(graph)).spec
+
+    assert str(spec).startswith("encoded on onnxruntime (CPU, fp32, 16x12): ")
+    assert str(spec).endswith("; the first choice without a GPU")
+    assert caplog.messages == ["on the CPU: libcuda.so.1: cannot open"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(34, NoGpuError), (100, NoGpuError), (999, EngineError), (803, EngineError)],
+)
+def test_driver_without_a_gpu_is_told_from_one_that_fails(monkeypatch, status, kind):
+    driver = SimpleNamespace(cuInit=lambda flags: status, cuGetErrorString=lambda status, text: 0)
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: driver)
+
+    with pytest.raises(EngineError) as caught:
+        device.find_device()
+
+    assert type(caught.value) is kind

@@ -277,3 +277,18 @@ def test_closing_twice_is_harmless():
     engine.close()
 
     assert isinstance(engine, Engine)
+
+
+@pytest.mark.parametrize(
+    ("options", "cause"),
+    [
+        ({"mode": ["hh"]}, "mode ['hh'] is not known"),
+        ({"max_disparity": True}, "max_disparity is True"),
+        ({"max_disparity": 10**400}, "max_disparity is 1000"),
+    ],
+)
+def test_options_that_a_card_may_hold_are_refused_on_one_short_line(options, cause):
+    with pytest.raises(EngineError) as caught:
+        SgbmEngine(**options)
+    assert cause in str(caught.value)
+    assert len(str(caught.value)) < 200

@@ -1,5 +1,6 @@
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from generator import stereo_pair
@@ -10,7 +11,7 @@ from weights import load_filled
 
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.export.agreement import measure_agreement
-from stereo_depth_ros.export.mixed import to_mixed
+from stereo_depth_ros.export.mixed import _Plan, to_mixed
 
 FLOAT, HALF = TensorProto.FLOAT, TensorProto.FLOAT16
 
@@ -115,6 +116,106 @@ def test_product_of_two_activations_is_single():
     _, types = mixed(nodes, W)
 
     assert types["b"] == FLOAT
+
+
+# A half tensor "a", a single one "s", and a layer that reads "m" alone.
+AROUND = [conv("x", "a"), helper.make_node("Exp", ["a"], ["s"])], conv("m", "y")
+
+
+def ints(name, values):
+    value = helper.make_tensor(name, TensorProto.INT64, [len(values)], values)
+    return helper.make_node("Constant", [], [name], value=value)
+
+
+def test_concat_of_single_and_half_that_layers_alone_read_is_half():
+    (first, single), last = AROUND
+
+    model, types = mixed(
+        [first, single, helper.make_node("Concat", ["a", "s"], ["m"], axis=2), last], W
+    )
+
+    assert (types["s"], types["m"]) == (FLOAT, HALF)
+    (concat,) = [n for n in model.graph.node if n.op_type == "Concat"]
+    assert list(concat.input) == ["a", "s_as_half"]
+
+
+def test_moves_one_after_the_other_to_a_layer_are_half():
+    (first, single), last = AROUND
+    nodes = [
+        helper.make_node("Transpose", ["s"], ["t"], perm=[0, 1, 3, 2]),
+        helper.make_node("Concat", ["t", "s"], ["m"], axis=3),
+    ]
+
+    _, types = mixed([first, single, *nodes, last], W)
+
+    assert (types["s"], types["t"], types["m"]) == (FLOAT, HALF, HALF)
+
+
+@pytest.mark.parametrize("reader", ["Exp", "InstanceNormalization"])
+def test_move_that_anything_single_reads_too_stays_single(reader):
+    (first, single), _ = AROUND
+    nodes = [
+        helper.make_node("Concat", ["a", "s"], ["m"], axis=2),
+        helper.make_node(reader, ["m", "ones", "ones"][: 1 if reader == "Exp" else 3], ["r"]),
+        helper.make_node("ReduceSum", ["r"], ["sum"]),
+        helper.make_node("Add", ["sum", "read"], ["y"]),
+    ]
+
+    nodes = [first, single, *nodes[:3], conv("m", "read"), nodes[3]]
+    _, types = mixed(nodes, {**W, "ones": np.ones(4)})
+
+    assert types["m"] == FLOAT
+
+
+def test_move_whose_result_leaves_the_graph_stays_single():
+    (first, single), _ = AROUND
+
+    _, types = mixed([first, single, helper.make_node("Concat", ["a", "s"], ["y"], axis=2)], W)
+
+    assert types["y"] == FLOAT
+
+
+def test_part_is_cast_after_it_is_taken_and_a_whole_before():
+    (first, single), last = AROUND
+    part = [
+        *(ints(n, [v]) for n, v in (("from", 1), ("to", 3), ("axis", 2))),
+        helper.make_node("Slice", ["s", "from", "to", "axis"], ["m"]),
+    ]
+    whole = [
+        helper.make_node("Split", ["s"], ["m", "n"], axis=2),
+        conv("n", "z"),
+    ]
+
+    model, types = mixed([first, single, *part, last], W)
+    assert types["m"] == FLOAT
+    assert [n.input[0] for n in model.graph.node if n.op_type == "Slice"] == ["s"]
+    _, types = mixed([first, single, *whole, last], W)
+    assert types["m"] == types["n"] == HALF
+
+
+def test_moving_halves_changes_no_digit(monkeypatch, tmp_path):
+    (first, single), last = AROUND
+    nodes = [
+        helper.make_node("Transpose", ["s"], ["t"], perm=[0, 1, 3, 2]),
+        helper.make_node("Concat", ["a", "t"], ["m"], axis=3),
+    ]
+    random = np.random.default_rng(0)
+    weights = {"w": random.normal(size=(4, 4, 1, 1))}
+    x = random.normal(size=(1, 4, 8, 8)).astype(np.float32)
+
+    def run():
+        model, types = mixed([first, single, *nodes, last], weights)
+        onnx.save(model, str(tmp_path / "net.onnx"))
+        rounded = save_rounded(tmp_path / "net.onnx", tmp_path / "rounded.onnx")
+        session = onnxruntime.InferenceSession(str(rounded))
+        return types["m"], session.run(["y"], {"x": x})[0]
+
+    kind, output = run()
+    monkeypatch.setattr(_Plan, "_preparing_half", lambda plan: set())
+    kind_before, output_before = run()
+
+    assert (kind, kind_before) == (HALF, FLOAT)
+    np.testing.assert_array_equal(output, output_before)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(1e-8, FLOAT), (-1e9, FLOAT), (0.5, HALF)])

@@ -1,6 +1,7 @@
 """What a GPU alone can prove; skipped, with the reason, where there is none.
 
-Engines are built once per run, into a cache of their own:  pytest test/gpu -m ""
+Engines are built once per run, into a cache of their own. Minutes: pytest test/gpu -m gpu. Every
+network, and ten minutes of inference, hours in all: pytest test/gpu -m slow.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.cuda import open_cuda
 from stereo_depth_ros.engines.tensorrt.device import find_device
 from stereo_depth_ros.engines.tensorrt.versions import find_runtime
+from stereo_depth_ros.share import share_directory
 
 HERE = Path(__file__).parent
 sys.path += [str(HERE.parent / "engines" / "tensorrt")]
+
+TRAINED = {"lite/base": "lite.safetensors"}
+"""Weights that are shipped: those that tests fill in are the less sensitive to a wrong layer."""
 
 
 @functools.cache
@@ -32,10 +37,15 @@ def what_is_missing() -> str:
     return ""
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
+    asked_for_slow = "slow" in config.option.markexpr
     for item in items:
-        if HERE in item.path.parents:
-            item.add_marker(pytest.mark.gpu)
+        if HERE not in item.path.parents:
+            continue
+        item.add_marker(pytest.mark.gpu)
+        if item.get_closest_marker("slow") and not asked_for_slow:
+            # -m "" would select hours.
+            item.add_marker(pytest.mark.skip(reason="hours: pytest test/gpu -m slow"))
 
 
 def pytest_runtest_setup(item):
@@ -52,18 +62,29 @@ def cache_home(tmp_path_factory):
         yield folder
 
 
+def write_graph(variant: str, precision: str, path: Path) -> Path:
+    """Export "network/variant" as `networks_to_build` does, but trained where that is shipped."""
+    from networks_to_build import SIZE, export
+
+    if variant not in TRAINED:
+        return export(variant, precision, path)
+    from stereo_depth_ros.checkpoints import load_weights
+    from stereo_depth_ros.export import export_onnx
+
+    network, _ = load_weights(share_directory() / "models" / TRAINED[variant])
+    return export_onnx(network, *SIZE, path, precision=precision)
+
+
 @pytest.fixture(scope="session")
 def graphs(tmp_path_factory):
     """Write the graph of "network/variant", once each: graphs(variant, precision)."""
     pytest.importorskip("torch", reason="needs the extra training")
-    from networks_to_build import export
-
     folder = tmp_path_factory.mktemp("graphs")
 
     def graph(variant: str, precision: str) -> Path:
         suffix = ".mixed.onnx" if precision == "mixed" else ".onnx"
         path = folder / (variant.replace("/", "_") + suffix)
-        return path if path.exists() else export(variant, precision, path)
+        return path if path.exists() else write_graph(variant, precision, path)
 
     return graph
 

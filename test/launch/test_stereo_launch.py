@@ -51,8 +51,35 @@ def test_the_node_alone_is_the_default():
     assert set(nodes()) == {"stereo_depth_node"}
 
 
-def test_demo_and_rviz_add_their_nodes():
+def install_rviz(prefix: Path) -> None:
+    """Put a package rviz2 with its executable into ``prefix``."""
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "rviz2").touch()
+    executable = prefix / "lib" / "rviz2" / "rviz2"
+    executable.parent.mkdir(parents=True)
+    executable.touch()
+    executable.chmod(0o755)
+
+
+def test_demo_and_rviz_add_their_nodes(tmp_path, monkeypatch):
+    install_rviz(tmp_path)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     assert set(nodes(demo="true", rviz="true")) == {"stereo_depth_node", "scene_camera", "rviz2"}
+
+
+@pytest.mark.parametrize("is_partial", [False, True], ids=["no package", "no executable"])
+def test_rviz_that_is_not_installed_is_named_before_anything_starts(
+    tmp_path, monkeypatch, is_partial
+):
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("ROS_DISTRO", "jazzy")
+    if is_partial:
+        install_rviz(tmp_path)
+        (tmp_path / "lib" / "rviz2" / "rviz2").unlink()
+    with pytest.raises(RuntimeError, match=r"rviz2.* install ros-jazzy-rviz2, or leave rviz out"):
+        nodes(rviz="true", demo="true")
+    assert set(nodes(demo="true")) == {"stereo_depth_node", "scene_camera"}
 
 
 @pytest.mark.parametrize("camera", RECORDED)
@@ -89,3 +116,11 @@ def test_namespace_reaches_every_node():
 def test_a_missing_parameter_file_is_named():
     with pytest.raises(FileNotFoundError, match=r"/no/such\.yaml"):
         nodes(params_file="/no/such.yaml")
+
+
+def test_a_malformed_parameter_file_is_named_in_one_line(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("/**:\n  ros__parameters: [1\n")
+    with pytest.raises(ValueError, match=rf"{file} is not YAML: .*line 3") as raised:
+        nodes(params_file=str(file))
+    assert "\n" not in str(raised.value)

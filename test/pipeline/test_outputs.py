@@ -121,3 +121,15 @@ def test_scene_truth_survives_a_verged_camera_from_render_to_depth():
     in_range = pair.depth <= 50
     assert_allclose(result.depth[in_range], pair.depth[in_range], rtol=1e-3)
     assert np.isposinf(result.depth[~in_range]).all()
+
+
+def test_size_that_was_divided_by_a_binning_twice_is_told():
+    half = replace(make_camera(32, 24), size_origin="64 x 48 over a binning of 2 x 2")
+    image = np.zeros((48, 64, 3), np.uint8)
+
+    with pytest.raises(FrameError) as caught:
+        StereoPipeline(FixedEngine(5.0)).process(image, image, half, ALL)
+
+    assert "left image is 64 x 48 x 3 but camera_info says 32 x 24" in str(caught.value)
+    assert "64 x 48 over a binning of 2 x 2" in str(caught.value)
+    assert "binning_x and binning_y must be 1" in str(caught.value)

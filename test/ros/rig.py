@@ -69,6 +69,7 @@ class Rig(Node):
         super().__init__("rig", namespace=namespace)
         self.heard: dict[str, list[Any]] = defaultdict(list)
         self.diagnostics: dict[str, Any] = {}
+        self.frame_id = FRAME
         self._mine = namespace.strip("/") + "/stereo_depth_node: "
         self._send = {
             topic: self.create_publisher(kind, topic, qos)
@@ -143,16 +144,22 @@ class Rig(Node):
             messages = {**calibrated, **messages}
         for topic, (message, stamp) in messages.items():
             message.header.stamp = stamp.to_msg()
-            message.header.frame_id = FRAME
+            message.header.frame_id = self.frame_id
             self._send[topic].publish(message)
         return now.to_msg()
 
-    def send_unstamped(self, image: Image, infos: tuple[CameraInfo, CameraInfo]) -> None:
-        """Send a pair as a driver does that never sets header.stamp."""
-        for side, calibration in zip(("left", "right"), infos, strict=True):
-            image.header.stamp = calibration.header.stamp = Time().to_msg()
+    def send_stamped(
+        self, left: Image, right: Image, infos: tuple[CameraInfo, CameraInfo], stamp: Any
+    ) -> None:
+        """Send one pair of which everything is stamped ``stamp``."""
+        for side, image, calibration in zip(("left", "right"), (left, right), infos, strict=True):
+            image.header.stamp = calibration.header.stamp = stamp
             self._send[f"{side}/camera_info"].publish(calibration)
             self._send[f"{side}/image_rect"].publish(image)
+
+    def send_unstamped(self, image: Image, infos: tuple[CameraInfo, CameraInfo]) -> None:
+        """Send a pair as a driver does that never sets header.stamp."""
+        self.send_stamped(image, image, infos, Time().to_msg())
 
     def show(
         self, left: np.ndarray, encoding: str = "rgb8", offset: float = 0.0, skew: float = 0.0

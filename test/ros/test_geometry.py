@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
 
+from fakes import FixedEngine
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from stereo_depth_ros.calibration import CalibrationError
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.messages import calibration_from
+from stereo_depth_ros.ros.processor import FrameProcessor
+from stereo_depth_ros.ros.statistics import Statistics
 
 TOPICS = ("/cam/left/camera_info", "/cam/right/camera_info")
 WIDTH, HEIGHT, FOCAL, CX, CY = 64, 48, 50.0, 31.0, 24.5
@@ -177,6 +182,55 @@ def test_a_rotation_alone_asks_for_rectification():
     angle = 0.02
     left.r = [np.cos(angle), -np.sin(angle), 0.0, np.sin(angle), np.cos(angle), 0.0, 0.0, 0.0, 1.0]
     assert geometry("auto", raw=True).of(left, right)[1] is not None
+
+
+@pytest.mark.parametrize(
+    ("rectify", "raw", "d", "told"),
+    [
+        ("auto", True, DISTORTION, ["by this node", "no word 'rect'", "set rectify:=never"]),
+        ("always", False, DISTORTION, ["by this node", "rectify is always"]),
+        ("auto", False, DISTORTION, ["none", "taken for rectified"]),
+        ("auto", True, (0.0,) * 5, ["none", "taken for rectified"]),
+        ("never", True, DISTORTION, ["none", "taken for rectified"]),
+    ],
+)
+def test_what_rectifies_the_images_is_told(rectify, raw, d, told):
+    known = geometry(rectify, raw)
+    known.of(*pair(d))
+    assert all(text in known.rectification for text in told)
+
+
+class Log:
+    """Remembers what was logged, by severity."""
+
+    def __init__(self) -> None:
+        self.infos: list[str] = []
+        self.warnings: list[str] = []
+        self.info, self.warning = self.infos.append, self.warnings.append
+
+
+@pytest.mark.parametrize(("d", "lines"), [(DISTORTION, 1), ((0.0,) * 5, 0)])
+def test_processor_logs_once_that_it_rectifies(d, lines):
+    log = Log()
+    outputs = SimpleNamespace(wanted=set, publish_info=lambda camera, header: None)
+    pipeline = StereoPipeline(FixedEngine(5.0))
+    processor = FrameProcessor(
+        SimpleNamespace(), pipeline, outputs, geometry(raw=True), Statistics(), log
+    )
+    left, right = pair(d)
+    frame = SimpleNamespace(left=left, left_info=left, right_info=right)
+    for _ in range(3):
+        processor(frame)
+    assert (len(log.infos), log.warnings) == (lines, [])
+    assert all("rectified by this node" in line and "rectify:=never" in line for line in log.infos)
+
+
+def test_empty_k_is_no_error_where_images_are_rectified_already():
+    left, right = pair(DISTORTION)
+    left.k = right.k = [0.0] * 9
+    assert geometry("auto", raw=False).of(left, right)[0].baseline == pytest.approx(0.1)
+    with pytest.raises(CalibrationError, match=r"/cam/left/camera_info: K\[0\] = 0.*fill K"):
+        geometry("auto", raw=True).of(left, right)
 
 
 def test_each_view_gets_its_own_map():

@@ -158,6 +158,21 @@ def test_the_engine_is_reported_with_all_that_it_says_of_itself():
     }
 
 
+def test_an_engine_on_the_cpu_although_there_is_a_gpu_is_a_warning_with_the_reason():
+    refused = "TensorRT: no memory. ONNX Runtime on the GPU: no provider"
+    spec = EngineSpec(
+        "net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx", degraded=refused
+    )
+    report = health.engine_report(spec)
+    assert report.level == WARN
+    assert report.message == (
+        f"net runs on the CPU although there is a GPU: {refused}; set backend to onnxruntime where "
+        "that is intended"
+    )
+    assert report.values["device"] == "CPU"
+    assert health.engine_report(replace(spec, degraded="")).level == OK
+
+
 def test_an_engine_that_is_not_loaded_is_a_warning():
     report = health.engine_report(None)
     assert report.level == WARN
@@ -201,6 +216,7 @@ def test_calibration_reports_the_geometry():
         "focal length (px)": camera.fx,
         "principal-point offset (px)": 2.5,
         "image size": "64 x 48",
+        "rectification": "none",
     }
 
 
@@ -250,3 +266,10 @@ def test_refused_pairs_are_an_error():
     report = health.calibration_report(make_camera(), None, pair)
     assert (report.level, report.message) == (ERROR, "one camera twice")
     assert report.values["views"] == "the same"
+
+
+def test_calibration_says_what_rectifies_the_images():
+    text = "by this node; set rectify:=never"
+    report = health.calibration_report(make_camera(), None, PairState(), text)
+    # Raw images are no fault, so that the level stays.
+    assert (report.level, report.values["rectification"]) == (OK, text)

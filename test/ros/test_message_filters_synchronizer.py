@@ -76,3 +76,25 @@ def test_what_found_no_partner_is_counted(exact):
     for number in range(30):
         feed(exact, LEFT, START + number * PERIOD)
     assert exact.unpaired == [20, 0]
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+@pytest.mark.parametrize("skew", [0, 3 * MS])
+def test_a_bag_of_600_ms_gives_pairs_in_every_round(exact, approximate, lost, skew):
+    synchronizer = approximate if skew else exact
+    for _ in range(30):
+        stamps = [START + n * PERIOD for n in range(18)]
+        pairs = []
+        for number, stamp in enumerate(stamps):
+            pairs.append(feed(synchronizer, LEFT, stamp))
+            # What never finds its partner must not fill the queues, round after round.
+            if number >= lost:
+                pairs.append(feed(synchronizer, RIGHT, stamp + skew))
+        assert sum(pair is not None for pair in pairs) >= 18 - lost
+
+
+def test_negative_stamps_are_stale_and_stop_nothing(exact):
+    for side in (LEFT, RIGHT):
+        assert feed(exact, side, -5 * PERIOD) is None
+    assert exact.stale == 2
+    assert feed_both(exact, 20) == [0] * 20

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
+from builtin_interfaces.msg import Time as Stamp
 from fakes import encode
 from graphs import save_table_graph
 from rig import FRAME, OUTPUTS, RELIABLE, Rig, floats, info
@@ -255,6 +256,39 @@ def test_a_bad_frame_is_named_and_the_next_good_one_published(rig, fault, subjec
     rig.show_until_heard(plane(25.0), "depth/image_rect")
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
     assert rig.until(lambda: rig.diagnostics[subject].level == b"\x00")
+
+
+def test_a_stamp_before_1970_is_published_and_counted(rig):
+    rig.hear("depth/image_rect")
+    left = image_message(plane(25.0), "rgb8")
+    right = image_message(np.full_like(plane(25.0), 50), "rgb8")
+    infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
+    before = int(rig.reports("inference").get("failed", 0))
+    seconds = iter(range(-1000, 0))
+
+    def published() -> bool:
+        rig.send_stamped(left, right, infos, Stamp(sec=next(seconds), nanosec=5))
+        return bool(rig.heard["depth/image_rect"])
+
+    assert rig.until(published)
+    assert rig.last("depth/image_rect").header.stamp.sec < 0
+    published_so_far = int(rig.reports("outputs").get("published", 0))
+    assert rig.until(lambda: int(rig.reports("outputs").get("published", 0)) > published_so_far)
+    assert int(rig.reports("inference")["failed"]) == before
+
+
+def test_foreign_text_is_cut_in_diagnostics(rig):
+    rig.hear("depth/image_rect")
+    message = image_message(plane(25.0), "rgb8")
+    message.encoding = "n" * 100_000
+    infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
+
+    def named() -> bool:
+        rig.send(message, image_message(plane(25.0), "rgb8"), infos)
+        return "nnn" in rig.says("inference")
+
+    assert rig.until(named)
+    assert len(rig.says("inference")) <= 1000
 
 
 def test_swapped_cameras_are_named(rig):

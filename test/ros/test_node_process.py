@@ -15,6 +15,7 @@ from fakes import METADATA, encode, save_graph
 from graphs import save_constant_graph, save_table_graph
 from lifecycle_msgs.msg import Transition
 from rclpy.qos import DurabilityPolicy, QoSProfile
+from rclpy.time import Time
 from rig import TRUTH, floats, info
 from sensor_msgs.msg import CameraInfo
 
@@ -75,6 +76,62 @@ def test_every_transition_works_and_cleanup_frees_the_engine(processes, rigs, tm
     assert stop(process) == 0
 
 
+CONFIGURE = Transition.TRANSITION_CONFIGURE
+ACTIVATE = Transition.TRANSITION_ACTIVATE
+DEACTIVATE = Transition.TRANSITION_DEACTIVATE
+CLEANUP = Transition.TRANSITION_CLEANUP
+
+
+@pytest.mark.parametrize("autostart", [True, False])
+def test_a_manager_brings_up_and_takes_down_a_node_in_any_state(processes, rigs, autostart):
+    """As nav2's does, which sends numbers and looks at the state after each."""
+    namespace = f"/managed_{autostart}".lower()
+    process = processes(NODE, {"model": "sgbm", "autostart": autostart}, namespace)
+    rig = rigs(namespace)
+    assert rig.state() == ("active" if autostart else "unconfigured")
+    for identifier, goal in (
+        (CONFIGURE, "inactive"),
+        (CONFIGURE, "inactive"),
+        (ACTIVATE, "active"),
+        (ACTIVATE, "active"),
+    ):
+        assert rig.transition(identifier)
+        assert rig.state() == goal
+    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    for identifier, goal in (
+        (DEACTIVATE, "inactive"),
+        (CLEANUP, "unconfigured"),
+        (CLEANUP, "unconfigured"),
+        (Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, "finalized"),
+    ):
+        assert rig.transition(identifier)
+        assert rig.state() == goal
+    assert process.poll() is None
+
+
+def test_a_transition_that_the_state_does_not_allow_is_refused_in_one_line(
+    dds, rigs, encoded_model, tmp_path
+):
+    log = tmp_path / "log"
+    with running(NODE, {"model": encoded_model, "autostart": False}, "/refused", log=log):
+        rig = rigs("/refused")
+        refused = {ACTIVATE: "activate", DEACTIVATE: "deactivate", 99: "99", 10: "10", 0: "0"}
+        for identifier in refused:
+            assert not rig.transition(identifier)
+            assert rig.state() == "unconfigured"
+        assert rig.transition(CONFIGURE)
+        assert rig.transition(ACTIVATE)
+        for identifier in (CLEANUP, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, 99):
+            assert not rig.transition(identifier)
+            assert rig.state() == "active"
+        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        lines = [line for line in log.read_text().splitlines() if "refused" in line]
+        for name in refused.values():
+            assert sum(f"'{name}'" in line and "unconfigured" in line for line in lines) == 1
+        assert sum("'cleanup'" in line and "is active" in line for line in lines) == 1
+        assert "Traceback" not in log.read_text()
+
+
 def test_an_impossible_model_leaves_the_node_unconfigured_and_curable(processes, rigs, tmp_path):
     log = tmp_path / "log"
     processes(NODE, {"model": "no_such_model"}, "/cure", log=log)
@@ -101,7 +158,7 @@ def test_a_signal_in_the_middle_of_work_ends_the_process_cleanly(dds, rigs, tmp_
         assert rig.until(lambda: rig.heard["depth/image_rect"], 20.0)
         began = time.monotonic()
         assert stop(node, how) == 0, log.read_text()
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 4.5
         assert stop(simulated, how) == 0
     assert "Traceback" not in log.read_text()
 
@@ -161,6 +218,32 @@ def test_camera_info_that_is_sent_once_and_latched_is_heard(processes, rigs, enc
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
 
 
+@pytest.mark.parametrize("sync", ["latest", "exact", "approximate"])
+def test_a_bag_of_600_ms_that_loops_gives_depth_in_every_round(
+    processes, rigs, encoded_model, sync
+):
+    if sync != "latest":
+        pytest.importorskip("message_filters", reason="needs ROS 2's message_filters")
+    processes(NODE, {"model": encoded_model, "sync": sync}, f"/bag_{sync}")
+    rig = rigs(f"/bag_{sync}")
+    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    # As `ros2 bag play --loop` does: the same stamps anew.
+    begin = rig.get_clock().now().nanoseconds
+    left = image_message(plane(25.0), "rgb8")
+    right = image_message(np.full_like(plane(25.0), 50), "rgb8")
+    infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
+    per_round = []
+    for _ in range(4):
+        rig.hear("depth/image_rect")
+        for number in range(9):
+            stamp = Time(nanoseconds=begin + number * 66_000_000).to_msg()
+            rig.send_stamped(left, right, infos, stamp)
+            rig.until(lambda: False, 0.066)
+        per_round.append(len(rig.heard["depth/image_rect"]))
+    assert min(per_round) >= 1, per_round
+    assert rig.until(lambda: int(rig.reports("input pairs").get("clock jumps", 0)) >= 3)
+
+
 def test_camera_info_alone_costs_no_inference(processes, rigs, encoded_model):
     processes(NODE, {"model": encoded_model}, "/info")
     rig = rigs("/info")
@@ -178,6 +261,26 @@ def test_weights_that_forbid_commercial_use_are_named_once(processes, rigs, tmp_
 
     told = "encoded: its licence (CC-BY-NC-4.0) does not allow commercial use"
     assert rigs("/terms").until(lambda: log.read_text().count(told) == 1)
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "told"),
+    [("", "no frame_id"), ("/left", "frame_id of the left images is /left"), ("left", None)],
+    ids=["empty", "slash", "right"],
+)
+def test_a_frame_id_that_tf_does_not_know_is_named_once(
+    dds, rigs, encoded_model, tmp_path, frame_id, told
+):
+    log, namespace = tmp_path / "log", f"/frame_{frame_id.strip('/')}{len(frame_id)}"
+    with running(NODE, {"model": encoded_model}, namespace, log=log):
+        rig = rigs(namespace)
+        rig.frame_id = frame_id
+        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        assert rig.last("depth/image_rect").header.frame_id == frame_id
+        rig.show_until_heard(plane(25.0), "depth/image_rect")
+    warnings = [line for line in log.read_text().splitlines() if "frame_id" in line]
+    assert len(warnings) == (told is not None)
+    assert all(told in line and "camera driver" in line for line in warnings)
 
 
 @pytest.mark.parametrize("topic", ["left/image_rect.subscription", "points.publisher"])
@@ -255,7 +358,7 @@ def test_silence_is_explained_by_its_cause(processes, rigs, encoded_model):
 
     # One rig after the other: each has to keep up with the diagnostics of all nodes.
     for name, (_, cause) in causes.items():
-        said = silent[name].until(partial(explained, name, cause), 20.0)
+        said = silent[name].until(partial(explained, name, cause), 60.0)
         assert said, f"{name}: {silent[name].says('outputs')}"
     assert "slop to 0.0105" in silent["apart"].says("outputs")
     assert silent["apart"].diagnostics["outputs"].level == b"\x01"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 
 import pytest
@@ -79,7 +80,7 @@ def test_every_default_is_allowed(parameter):
         assert low <= parameter.default <= high
     if parameter.choices:
         assert parameter.default in parameter.choices
-    assert parameters.problem(parameter.name, parameter.default, configured=False) is None
+    assert parameters.problem(parameter.name, parameter.default) is None
 
 
 @every_parameter
@@ -190,7 +191,7 @@ def test_the_markdown_table_tells_default_limits_and_life(parameter):
 
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.choices])
 def test_a_word_that_is_not_a_choice_is_refused(name):
-    reason = parameters.problem(name, "nonsense", configured=False)
+    reason = parameters.problem(name, "nonsense")
     assert reason.startswith(f"{name} is 'nonsense'; it must be one of ")
     assert all(choice in reason for choice in BY_NAME[name].choices)
 
@@ -198,30 +199,55 @@ def test_a_word_that_is_not_a_choice_is_refused(name):
 @pytest.mark.parametrize("name", [p.name for p in PARAMETERS if p.choices])
 def test_every_choice_is_accepted(name):
     for choice in BY_NAME[name].choices:
-        assert parameters.problem(name, choice, configured=False) is None
+        assert parameters.problem(name, choice) is None
+
+
+def other(name: str) -> object:
+    """An allowed value of a parameter that is not its default."""
+    parameter = BY_NAME[name]
+    if parameter.choices:
+        return next(choice for choice in parameter.choices if choice != parameter.default)
+    if isinstance(parameter.default, bool):
+        return not parameter.default
+    if isinstance(parameter.default, str):
+        return "[[0, 0], [9, 0], [9, 9]]"
+    high = parameter.limits[1]
+    return type(parameter.default)(high if high != parameter.default else parameter.limits[0])
 
 
 @pytest.mark.parametrize("name", NOT_LIVE)
 def test_what_configuring_uses_may_not_change_while_configured(name):
-    reason = parameters.problem(name, DEFAULTS[name], configured=True)
+    reason = parameters.refusal(DEFAULTS, {name: other(name)}, configured=True)
     assert reason.startswith(f"{name} is used when the node is configured")
     assert "cleanup" in reason
-    assert parameters.problem(name, DEFAULTS[name], configured=False) is None
+    assert parameters.refusal(DEFAULTS, {name: other(name)}, configured=False) is None
+
+
+def test_values_that_parameters_have_already_are_accepted_while_configured():
+    assert parameters.refusal(DEFAULTS, DEFAULTS, configured=True) is None
+    mine = {**DEFAULTS, "model": "/data/net.onnx", "slop": 0.02}
+    assert parameters.refusal(mine, mine, configured=True) is None
+    assert "model" in parameters.refusal(mine, DEFAULTS, configured=True)
 
 
 @pytest.mark.parametrize("name", LIVE)
 def test_what_is_live_may_change_while_configured(name):
-    assert parameters.problem(name, DEFAULTS[name], configured=True) is None
+    if name != "min_depth":
+        assert parameters.refusal(DEFAULTS, {name: other(name)}, configured=True) is None
+    else:
+        assert parameters.refusal(DEFAULTS, {name: 0.2}, configured=True) is None
 
 
 def test_a_live_word_is_checked_while_configured_too():
-    assert "input, model" in parameters.problem("output_resolution", "half", configured=True)
+    assert "input, model" in parameters.refusal(DEFAULTS, {"output_resolution": "half"}, True)
 
 
 @pytest.mark.parametrize("configured", [True, False])
 def test_parameters_of_others_are_left_alone(configured):
-    assert parameters.problem("use_sim_time", True, configured) is None
-    assert parameters.problem("qos_overrides./points.publisher.depth", 5, configured) is None
+    # A contradiction of our own is not theirs.
+    values = {**DEFAULTS, "min_depth": 60.0, "roi": "[[0, 0]"}
+    theirs = {"use_sim_time": True, "qos_overrides./points.publisher.depth": 5}
+    assert parameters.refusal(values, theirs, configured) is None
 
 
 def test_check_names_the_first_value_that_is_not_allowed():
@@ -252,12 +278,46 @@ def test_crossed_depth_limits_are_refused_by_name(low, high):
         "{x: 1}",
         "[[0, 0], null, [1, 1]]",
         "[[0, 0], [10, 0]]",
+        "[[0, 0], [9, 9], [1, 1" + "9" * 400 + "]]",
+        "[[0, 0], [9, 9], [1, !!int '']]",
+        "[[0, 0], [9, 9], [1, &a 5]]",
+        "[" * 200_000,
+        "[" * 200_000 + "]" * 200_000,
+        "[[1" + "0" * 200_000 + "x",
+        " " * 200_000 + "x",
+        "[[0, 0], [9, 9], [nan, inf]]",
+        str([[n, n] for n in range(5000)]),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_roi_that_is_no_polygon_is_refused_by_name_at_once(text):
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"^roi (is|has|holds) ") as raised:
+        parameters.settings_from({**DEFAULTS, "roi": text})
+    assert time.process_time() - began < 0.2
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("name", [p.name for p in PARAMETERS if isinstance(p.default, str)])
+def test_every_text_has_a_greatest_length(name):
+    reason = parameters.refusal(DEFAULTS, {name: "[" * 100_000}, configured=False)
+    assert reason.startswith(f"{name} is 100000 characters long; at most 4096")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cure"),
+    [
+        ("max_depth", 10, "max_depth is 10; it takes a decimal number: write 10.0"),
+        ("max_depth", "far", "max_depth is 'far'; it takes a decimal number such as 1.5"),
+        ("queue_size", 2.5, "queue_size is 2.5; it takes a whole number"),
+        ("lr_check", 1, "lr_check is 1; it takes true or false"),
+        ("model", 5, "model is 5; it takes text: write '\"5\"'"),
+        ("roi", None, "roi is None; it cannot be deleted"),
+        ("roi", [1, 2], "roi is [1, 2]; it takes text"),
     ],
 )
-def test_a_roi_that_is_no_polygon_is_refused_by_name(text):
-    with pytest.raises(ValueError, match=r"^roi (is|has) ") as raised:
-        parameters.settings_from({**DEFAULTS, "roi": text})
-    assert "x" in str(raised.value)
+def test_a_value_of_another_type_is_refused_with_its_cure(name, value, cure):
+    assert parameters.problem(name, value) == cure
 
 
 @pytest.mark.parametrize("text", ["", "[]", " "])
@@ -265,8 +325,14 @@ def test_an_empty_roi_is_no_roi(text):
     assert parameters.settings_from({**DEFAULTS, "roi": text}).roi == ()
 
 
-def test_a_roi_is_read_corner_by_corner():
-    text = "[[1, 2], [30.5, 4], [5, 60], [0, 7]]"
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[1, 2], [30.5, 4], [5, 60], [0, 7]]",
+        " [ [1,2],[3.05e1 , +4.],\n [5, 60], [-0, 7.0] ] ",
+    ],
+)
+def test_a_roi_is_read_corner_by_corner(text):
     found = parameters.settings_from({**DEFAULTS, "roi": text})
     assert found.roi == (1.0, 2.0, 30.5, 4.0, 5.0, 60.0, 0.0, 7.0)
 
@@ -307,6 +373,11 @@ def test_a_node_refuses_numbers_that_are_none(node, value):
 
 def test_a_node_refuses_another_type(node):
     assert not node.set_parameters([RosParameter("max_depth", value="far")])[0].successful
+
+
+def test_a_node_does_not_start_with_a_value_of_another_type(dds):
+    with pytest.raises(ValueError, match=r"^max_depth is 10; .* write 10\.0$"):
+        declared("-p", "max_depth:=10")
 
 
 def test_a_node_does_not_start_with_a_number_beyond_its_limits(dds):

@@ -11,7 +11,9 @@ from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from stereo_depth_ros.pictures import write_image
+from stereo_depth_ros.calibration_files import read_calibration
+from stereo_depth_ros.pictures import read_image, write_image
+from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.ros.scene_camera import SceneCamera
 
 SMALL = {"scene": "plane", "width": 32, "height": 24}
@@ -133,6 +135,31 @@ def test_files_are_sent_on_the_topics_of_the_scene(made, files):
 def test_two_files_of_different_size_are_refused(made, files, tmp_path):
     with pytest.raises(ValueError, match="differ in size"):
         made(**{**files, "right_file": str(tmp_path / "large.png")})
+
+
+def test_files_of_another_size_than_their_calibration_are_refused(made, files, tmp_path):
+    (tmp_path / "calib.txt").write_text(
+        "cam0=[30 0 15; 0 30 11; 0 0 1]\ncam1=[30 0 15; 0 30 11; 0 0 1]\n"
+        "baseline=100\nwidth=32\nheight=20\n"
+    )
+    with pytest.raises(ValueError, match="is for 32 x 20 images, not 32 x 24"):
+        made(**{**files, "calibration_file": str(tmp_path / "calib.txt")})
+
+
+def test_raw_files_are_sent_rectified(made, files, tmp_path):
+    lens = (
+        "{camera_model: pinhole, intrinsics: [30, 30, 15.5, 11.5], distortion_model: radtan, "
+        "distortion_coeffs: [-0.2, 0.02, 0, 0], resolution: [32, 24]"
+    )
+    pose = "[[1, 0, 0, -0.1], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]"
+    chain = tmp_path / "camchain.yaml"
+    chain.write_text(f"cam0: {lens}}}\ncam1: {lens}, T_cn_cnm1: {pose}}}\n")
+    camera = made(**{**files, "calibration_file": str(chain)}, noise=0.0)
+    image = np.frombuffer(camera._images[0][0].data, np.uint8).reshape(24, 32, 3)
+    left, _ = read_calibration(str(chain), 32, 24)
+    expected = rectification_map(left)(read_image(tmp_path / "left.png"))
+    np.testing.assert_array_equal(image, expected)
+    assert not np.array_equal(image, read_image(tmp_path / "left.png"))
 
 
 @pytest.mark.parametrize("name", ["left_file", "right_file", "calibration_file"])

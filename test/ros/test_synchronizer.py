@@ -547,10 +547,32 @@ def test_equal_stamps_pair_as_message_filters_pairs_them(seed):
     assert ours == expected
 
 
-def test_a_bag_shorter_than_a_second_pairs_again_when_it_loops():
+@pytest.mark.parametrize(("hz", "count"), [(30, 18), (60, 36), (10, 6), (5, 3)])
+@pytest.mark.parametrize("delay", [0, 40 * MS])
+@pytest.mark.parametrize("skew", [0, 3 * MS])
+def test_a_bag_of_600_ms_gives_pairs_in_every_round(hz, count, delay, skew):
+    period = SECOND // hz
+    synchronizer = PairSynchronizer(slop_ns=10 * MS)
+    # Until it is certain that stamps are never equal, nothing is paired.
+    run(synchronizer, stream(LEFT, 20, 0) + stream(RIGHT, 20, 0, skew=skew))
+    counts = []
+    for number in range(8):
+        shift = number * (count + 1) * period
+        events = stream(LEFT, count, period=period)
+        events += stream(RIGHT, count, period=period, delay=delay, skew=skew)
+        counts.append(
+            len(run(synchronizer, [(time + shift, side, stamp) for time, side, stamp in events]))
+        )
+    assert counts[0] >= count - 1
+    # The third image of a side that was there before shows that the clock went back.
+    assert min(counts) >= max(count - 3, 1)
+    assert synchronizer.jumps <= 8
+
+
+def test_images_that_come_twice_do_not_pass_for_a_new_round():
+    """As of two relays of one camera, the slower of them three images behind."""
+    fast = stream(LEFT, 60) + stream(RIGHT, 60)
+    slow = [(time + 3 * PERIOD + 1, side, stamp) for time, side, stamp in fast[:57] + fast[60:117]]
     synchronizer = PairSynchronizer(slop_ns=0)
-    rounds = [stream(LEFT, 15) + stream(RIGHT, 15) for _ in range(4)]
-    counts = [len(run(synchronizer, events)) for events in rounds]
-    # Ten images that are behind prove that the clock went back; the rest of the round pairs.
-    assert counts[0] == 15
-    assert all(count >= 4 for count in counts[1:])
+    assert frames(run(synchronizer, fast + slow)) == list(range(60))
+    assert (synchronizer.jumps, synchronizer.stale) == (0, 114)

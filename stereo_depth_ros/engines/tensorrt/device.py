@@ -13,8 +13,13 @@ from typing import Any
 from stereo_depth_ros.engines.base import EngineError
 
 _MB = 2**20
+_ABSENT = (34, 100)  # CUDA_ERROR_STUB_LIBRARY, as in images for containers; CUDA_ERROR_NO_DEVICE
 # CUdevice_attribute; these numbers have been the same since CUDA 5.
 _MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
+
+
+class NoGpuError(EngineError):
+    """There is no GPU, as opposed to one that does not work."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,10 @@ def find_device() -> Device:
 
     Raises
     ------
-    EngineError
+    NoGpuError
         When there is no driver or no GPU.
+    EngineError
+        When there is a driver that does not work.
     """
     driver, handle = _first_device()
     name = ctypes.create_string_buffer(256)
@@ -101,12 +108,15 @@ def _first_device() -> tuple[Any, int]:
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
-        raise EngineError(f"no NVIDIA driver: {error}; install it, or run on the CPU") from error
-    _call(driver, "cuInit", 0)
+        raise NoGpuError(f"no NVIDIA driver: {error}; install it, or run on the CPU") from error
+    status = driver.cuInit(0)
+    if status in _ABSENT:
+        raise NoGpuError("the NVIDIA driver sees no GPU; check CUDA_VISIBLE_DEVICES")
+    _check(driver, "cuInit", status)
     count, handle = ctypes.c_int(), ctypes.c_int()
     _call(driver, "cuDeviceGetCount", ctypes.byref(count))
     if not count.value:
-        raise EngineError("the NVIDIA driver sees no GPU; check CUDA_VISIBLE_DEVICES")
+        raise NoGpuError("the NVIDIA driver sees no GPU; check CUDA_VISIBLE_DEVICES")
     _call(driver, "cuDeviceGet", ctypes.byref(handle), 0)
     return driver, handle.value
 
@@ -126,7 +136,10 @@ def _primary_context(driver: Any, handle: int) -> Iterator[None]:
 
 
 def _call(driver: Any, name: str, *arguments: Any) -> None:
-    status = getattr(driver, name)(*arguments)
+    _check(driver, name, getattr(driver, name)(*arguments))
+
+
+def _check(driver: Any, name: str, status: int) -> None:
     if status:
         text = ctypes.c_char_p()
         driver.cuGetErrorString(status, ctypes.byref(text))

@@ -74,6 +74,7 @@ def test_fallback_serves_during_the_build_and_gives_way_when_it_is_done(
 
     loader.start(opener(graph), opener(other, "onnxruntime"))
 
+    wait_for(lambda: loader.engine.is_ready)
     assert answer(worker, loader) == 10
     wait_for(lambda: loader.progress.percent == 42 and loader.progress.step == "waiting")
     assert answer(worker, loader) == 10
@@ -111,7 +112,7 @@ def test_fallback_that_cannot_be_opened_does_not_stop_the_build(worker, loader, 
 
     loader.start(opener(graph), opener(graph, "opencv"))
 
-    assert "nothing is published until it is built: " in caplog.text
+    wait_for(lambda: "nothing is published until it is built: " in caplog.text)
     let_through(graph)
     wait_for(lambda: loader.engine.is_ready)
 
@@ -145,6 +146,7 @@ def test_one_thread_does_everything_with_every_engine(
 def test_pair_is_answered_by_one_engine_from_begin_to_end(worker, loader, gpu, graph, other):
     gpu()
     loader.start(opener(graph), opener(other, "onnxruntime"))
+    wait_for(lambda: loader.engine.is_ready)
     begun, go_on = threading.Event(), threading.Event()
 
     def pair():

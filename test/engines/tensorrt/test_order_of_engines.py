@@ -12,6 +12,7 @@ from stand_ins import builds_of, save
 
 from stereo_depth_ros.engines import Caller, EngineError, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions
+from stereo_depth_ros.engines.tensorrt.device import NoGpuError
 
 RTX, TENSORRT = "tensorrt_rtx", "tensorrt"
 
@@ -102,9 +103,9 @@ def test_onnxruntime_asked_for_builds_nothing(gpu, graph):
     assert builds_of(graph) == []
 
 
-def test_without_a_gpu_nothing_is_logged_and_the_provenance_says_why(graph, caplog, monkeypatch):
+def test_without_a_gpu_nothing_is_logged_and_the_cpu_is_no_surprise(graph, caplog, monkeypatch):
     def find_device():
-        raise EngineError("no driver here")
+        raise NoGpuError("no driver here")
 
     monkeypatch.setattr("stereo_depth_ros.engines.open.find_device", find_device)
 
@@ -112,7 +113,8 @@ def test_without_a_gpu_nothing_is_logged_and_the_provenance_says_why(graph, capl
         engine = open_engine(str(graph))
 
     assert engine.spec.device == "CPU"
-    assert engine.spec.provenance.endswith("the first choice without a GPU (no driver here)")
+    assert engine.spec.provenance.endswith("; the first choice without a GPU")
+    assert engine.spec.degraded == ""
     assert told(caplog) == []
 
 

@@ -27,7 +27,8 @@ class Cuda(Protocol):
 
     Addresses, streams and graphs are plain integers. All calls come from the thread that opened it,
     and all but ``current`` from inside ``with cuda.current()``. Every call raises `EngineError`
-    when the driver refuses, naming what was asked.
+    when the driver refuses, naming what was asked, and `EngineLostError` when it will refuse all
+    else in this process.
     """
 
     name: str

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError
+from stereo_depth_ros.engines.cuda_errors import cuda_error
 from stereo_depth_ros.engines.tensorrt.cuda.api import HostMemory
 
 _OLDEST = (12, 9, 1)  # the first that lets other threads of Python run while the GPU works
@@ -122,7 +123,7 @@ class CudaPython:
         if status != self._api.cudaError_t.cudaSuccess:
             cause = self._api.cudaGetErrorString(status)[1].decode()
             cure = _CURES.get(status.name, "see dmesg and nvidia-smi")
-            raise EngineError(f"{self.name}: {name} failed: {cause}; {cure}")
+            raise cuda_error(f"{self.name}: {name} failed: {cause}; {cure}", int(status))
         return results[0] if len(results) == 1 else tuple(results)
 
 

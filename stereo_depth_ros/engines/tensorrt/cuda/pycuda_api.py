@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError
+from stereo_depth_ros.engines.cuda_errors import cuda_error
 from stereo_depth_ros.engines.tensorrt.cuda.api import HostMemory
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
@@ -141,7 +142,9 @@ class PyCuda:
         try:
             yield
         except self._driver.Error as error:
-            raise EngineError(f"{self.name}: was refused {what}: {error}; {cure}") from error
+            # pycuda tells no codes, and what ended the context is told by every later call.
+            code = self._library.cuCtxSynchronize()
+            raise cuda_error(f"{self.name}: was refused {what}: {error}; {cure}", code) from error
 
     def _do(self, function: str, *arguments: Any) -> None:
         status = getattr(self._library, function)(*arguments)
@@ -149,4 +152,4 @@ class PyCuda:
             text = ctypes.c_char_p()
             self._library.cuGetErrorString(status, ctypes.byref(text))
             cause = text.value.decode() if text.value else "unknown error"
-            raise EngineError(f"{self.name}: {function} failed: {cause} ({status})")
+            raise cuda_error(f"{self.name}: {function} failed: {cause} ({status})", status)

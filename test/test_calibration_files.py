@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.calibration import CalibrationError
-from stereo_depth_ros.calibration_file import FORMATS, read_calibration
+from stereo_depth_ros.calibration_files import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
 
 CAMERA_INFO = """\
@@ -79,7 +79,7 @@ def camera_info_pair(folder, **changes):
 
 def test_camera_info_files_give_every_number(tmp_path):
     paths = camera_info_pair(tmp_path)
-    left, right = read_calibration(",".join(paths), 1, 1)
+    left, right = read_calibration(",".join(paths), 640, 480)
     assert (left.source, right.source) == paths
     assert (left.width, left.height) == (640, 480)
     assert left.k.tolist() == [[430.5, 0, 311.25], [0, 431.5, 242.5], [0, 0, 1]]
@@ -144,16 +144,19 @@ def test_null_in_a_plain_file_counts_as_missing(tmp_path, caplog):
     assert left.p[0, 2] == 319.5
 
 
-@pytest.mark.parametrize(
-    ("absent", "words"), [("focal_px", "focal_px is None"), ("baseline_m", "baseline_m None")]
-)
-def test_null_focal_or_baseline_is_refused_by_name(tmp_path, absent, words):
-    content = {"focal_px": 400, "baseline_m": 0.12, absent: None}
-    path = write(tmp_path, json.dumps(content), "calib.json")
+def test_null_focal_length_is_refused_by_name(tmp_path):
+    path = write(tmp_path, '{"focal_px": null, "baseline_m": 0.12}', "calib.json")
     message = read_error(path)
     assert path in message
-    assert words in message
-    assert "metric depth needs both" in message
+    assert "focal_px is missing" in message
+
+
+@pytest.mark.parametrize("text", ["focal_px: 400", "focal_px: 400\nbaseline_m: null"])
+def test_missing_baseline_is_left_to_the_user(tmp_path, text):
+    pair = read_calibration(write(tmp_path, text, "calib.yaml"), 640, 480)
+    with pytest.raises(CalibrationError, match=r"baseline is 0.*set --baseline"):
+        StereoCamera.from_calibrations(*pair, option="--baseline")
+    assert StereoCamera.from_calibrations(*pair, baseline=0.12).baseline == 0.12
 
 
 def test_middlebury_file_gives_metres_and_both_principal_points(tmp_path):
@@ -197,39 +200,86 @@ def without(text, start):
 
 @pytest.mark.parametrize(
     "text",
-    [
-        pytest.param("", id="empty"),
-        pytest.param("hello\n", id="text"),
-        pytest.param("[1, 2, 3]\n", id="list"),
-        pytest.param("camera: 3\n", id="YAML of something else"),
-        pytest.param("{broken: [\n", id="broken YAML"),
-        pytest.param("baseline_m: 0.12\n", id="plain without focal_px"),
-        pytest.param("focal_px: 400\n", id="plain without baseline_m"),
-        pytest.param("focal_px: wide\nbaseline_m: 0.12\n", id="plain with a word"),
-        pytest.param(without(MIDDLEBURY, "cam1"), id="Middlebury without cam1"),
-        pytest.param(without(MIDDLEBURY, "baseline"), id="Middlebury without baseline"),
-        pytest.param(
-            MIDDLEBURY.replace("; 0 3997.684 1011.728; 0 0 1]", "]"),
-            id="Middlebury matrix of one row",
-        ),
-        pytest.param(without(KITTI_OBJECT, "P3"), id="KITTI without P3"),
-        pytest.param(without(KITTI_RAW, "P_rect_03"), id="KITTI without P_rect_03"),
-        pytest.param(KITTI_OBJECT.replace(" 0 0 1 0.0027", " 0.0027"), id="KITTI P too short"),
-    ],
+    ["", "hello\n", "[1, 2, 3]\n", "camera: 3\n", "{broken: [\n", "[" * 200_000, "{a: " * 5000],
+    ids=["empty", "text", "list", "other YAML", "broken YAML", "brackets", "nested"],
 )
-def test_unreadable_file_is_named_with_the_known_formats(tmp_path, text):
+def test_file_of_no_known_format_is_named_on_one_line_with_the_known_formats(tmp_path, text):
     path = write(tmp_path, text)
     message = read_error(path)
-    assert path in message
-    assert FORMATS in message
+    assert message.startswith(f"{path}: not a known calibration format; known are camera_info")
+    assert "Kalibr" in message
+    assert "\n" not in message
 
 
-def test_file_of_bytes_is_named_with_the_known_formats(tmp_path):
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        pytest.param("baseline_m: 0.12\n", "focal_px is missing", id="plain without focal_px"),
+        pytest.param(
+            "focal_px: wide\nbaseline_m: 1\n", "focal_px is 'wide'", id="plain with a word"
+        ),
+        pytest.param("focal_px: true\nbaseline_m: 1\n", "focal_px is True", id="plain with true"),
+        pytest.param("focal_px: .nan\nbaseline_m: 1\n", "focal_px is nan", id="plain with NaN"),
+        pytest.param(
+            f"focal_px: {'9' * 400}\nbaseline_m: 1\n", "focal_px is 99999", id="400 digits"
+        ),
+        pytest.param(
+            f"focal_px: {'x' * 100_000}\nbaseline_m: 1\n", "focal_px is 'xxx", id="100 000 letters"
+        ),
+        pytest.param("focal_px: " + "[" * 200 + "]" * 200, "focal_px is [[[[[[", id="nested list"),
+        pytest.param(without(MIDDLEBURY, "cam1"), "lacks 'cam1'", id="Middlebury without cam1"),
+        pytest.param(without(MIDDLEBURY, "baseline"), "lacks 'baseline'", id="no baseline"),
+        pytest.param(
+            MIDDLEBURY.replace("; 0 3997.684 1011.728; 0 0 1]", "]"),
+            "cam0 has 3 numbers, not 9",
+            id="Middlebury matrix of one row",
+        ),
+        pytest.param(without(KITTI_OBJECT, "P3"), "lacks 'P3'", id="KITTI without P3"),
+        pytest.param(without(KITTI_RAW, "P_rect_03"), "lacks 'P_rect_03'", id="KITTI raw"),
+        pytest.param(
+            KITTI_OBJECT.replace(" 0 0 1 0.0027", " 0.0027"),
+            "P2 has 9 numbers, not 12",
+            id="KITTI P too short",
+        ),
+        pytest.param(
+            KITTI_OBJECT.replace("721.5377", "0"), "P2 has the focal length 0", id="KITTI of zeros"
+        ),
+        pytest.param(
+            f"T_BS: &a {[1] * 3000}\nP1: {{data: [{', '.join(['*a'] * 3000)}]}}\nP2: {{data: 1}}\n",
+            "P1 has more than 100 numbers",
+            id="one row three thousand times",
+        ),
+        pytest.param("[LEFT_CAM_HD]\nfx\n", "parsing errors", id="ZED without a value"),
+        pytest.param("cam0: {camera_model: omni}\ncam1: 3\n", "'omni'", id="Kalibr omni"),
+        pytest.param("P1: {data: [1]}\nP2: {data: 3}\n", "P1 has 1 numbers", id="OpenCV"),
+        pytest.param('{"cameraData": 3}', "int", id="DepthAI of another shape"),
+        pytest.param("<?xml?><opencv_storage><P1>", "XML", id="broken XML"),
+    ],
+)
+@pytest.mark.filterwarnings("error")
+def test_unreadable_file_is_named_on_one_short_line_with_the_cause(tmp_path, text, cause):
+    path = write(tmp_path, text)
+    message = read_error(path)
+    assert message.startswith(f"{path}, read as ")
+    assert cause in message
+    assert "\n" not in message
+    assert len(message) < len(path) + 300
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"\x89PNG\r\n\x1a\n\xff\xfe", bytes(range(256)) * 8000, b"\0" * 2_000_000, b"\xff\xfe\0"],
+    ids=["head of a PNG", "2 MB", "zeros", "half a UTF-16"],
+)
+def test_binary_file_is_one_short_line(tmp_path, data):
     path = tmp_path / "calib.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe")
-    message = read_error(str(path))
-    assert str(path) in message
-    assert FORMATS in message
+    path.write_bytes(data)
+    assert read_error(str(path)) == f"{path} is a binary file, not a calibration"
+
+
+def test_large_text_is_not_read(tmp_path):
+    path = write(tmp_path, "focal_px: 400\n" * 100_000)
+    assert read_error(path) == f"{path} is larger than 256 kB, so no calibration"
 
 
 @pytest.mark.parametrize(
@@ -246,17 +296,37 @@ def test_camera_info_file_without_a_key_is_refused_by_name(tmp_path, key):
     left, right = camera_info_pair(tmp_path)
     text = CAMERA_INFO.format(name="right", tx="-48.0", model="plumb_bob")
     write(tmp_path, text.replace(key, "other"), "right.yaml")
-    message = read_error(f"{left},{right}")
-    assert key in message
-    assert right in message
-    assert FORMATS in message
+    assert read_error(f"{left},{right}") == f"{right}, read as camera_info YAML: lacks '{key}'"
 
 
 def test_camera_info_matrix_of_wrong_size_is_refused(tmp_path):
     left, right = camera_info_pair(tmp_path)
     text = CAMERA_INFO.format(name="right", tx="-48.0", model="plumb_bob")
     write(tmp_path, text.replace(", 0.0, 0.0, 1.0]", "]"), "right.yaml")
-    assert FORMATS in read_error(f"{left},{right}")
+    message = read_error(f"{left},{right}")
+    assert message == f"{right}, read as camera_info YAML: K has 6 numbers, not 9"
+
+
+def test_one_file_of_two_is_told_that_it_is_one(tmp_path):
+    left, _ = camera_info_pair(tmp_path)
+    assert read_error(left) == f"{left} is camera_info YAML of one camera; give both as LEFT,RIGHT"
+    calib = write(tmp_path, MIDDLEBURY)
+    assert "give one file" in read_error(f"{calib},{calib}")
+    assert "not a known calibration format" in read_error(f"{left},{calib}")
+
+
+def test_help_says_every_format():
+    for name in (
+        "camera_info",
+        "Middlebury",
+        "KITTI",
+        "K.txt",
+        "Kalibr",
+        "EuRoC",
+        "ZED",
+        "DepthAI",
+    ):
+        assert name in FORMATS
 
 
 @pytest.mark.parametrize("pair", [False, True])

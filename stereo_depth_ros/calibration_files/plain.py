@@ -1,0 +1,63 @@
+"""YAML or JSON that names the focal length and the baseline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from stereo_depth_ros.calibration_files.document import (
+    Document,
+    Format,
+    Pair,
+    Size,
+    make_pinhole_pair,
+    parse_number,
+    parse_size,
+)
+
+_LOG = logging.getLogger(__name__)
+
+_FOCAL = ("focal_px", "fx")
+_BASELINE = ("baseline_m", "baseline")
+
+
+def _read(documents: Sequence[Document], size: Size) -> Pair:
+    (document,) = documents
+    content = document.content
+
+    def first(keys: Sequence[str]) -> float | None:
+        key = next((key for key in keys if content.get(key) is not None), None)
+        return None if key is None else parse_number(content[key], key)
+
+    def given(key: str, default: float) -> float:
+        value = first((key,))
+        if value is None:
+            _LOG.warning("%s gives no %s: taken as %g", document.path, key, default)
+            return default
+        return value
+
+    focal = first(_FOCAL)
+    if focal is None:
+        raise ValueError("focal_px is missing; metric depth needs it")
+    if content.get("width") is not None and content.get("height") is not None:
+        size = parse_size(content["width"], content["height"])
+    cx, cy = given("cx", (size[0] - 1) / 2), given("cy", (size[1] - 1) / 2)
+    return make_pinhole_pair(
+        document.path,
+        size,
+        focal=focal,
+        cx=cx,
+        cy=cy,
+        cx_right=cx + given("doffs_px", 0.0),
+        baseline=first(_BASELINE) or 0.0,
+    )
+
+
+FORMAT = Format(
+    name="focal_px and baseline_m",
+    summary="YAML or JSON with focal_px (or fx) and baseline_m (m), and optionally cx, cy, "
+    "doffs_px (cx_right - cx), width, height",
+    files=(1,),
+    matches=lambda document: any(key in document for key in (*_FOCAL, *_BASELINE)),
+    read=_read,
+)

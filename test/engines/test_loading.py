@@ -1,0 +1,148 @@
+"""When an engine is opened again, and who waits for it; the openers are the test's own."""
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fakes import FixedEngine
+
+from stereo_depth_ros.engines import EngineError, loader
+from stereo_depth_ros.engines.tensorrt import BuildProgress
+from stereo_depth_ros.ros.worker import LatestWorker
+
+PAIR = (np.zeros((4, 6, 3), np.uint8),) * 2
+
+
+class Known(FixedEngine):
+    """An engine that tells when it is closed."""
+
+    def __init__(self, disparity, device, degraded=""):
+        super().__init__(disparity)
+        self.spec = replace(self.spec, device=device, degraded=degraded)
+        self.closed = False
+
+    def close(self):
+        self.closed = True
+
+
+def wait_for(condition, seconds=60.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def worker():
+    worker = LatestWorker(lambda item: None, "owner")
+    yield worker
+    assert worker.close(10.0)
+
+
+@pytest.fixture
+def loading(worker, monkeypatch):
+    monkeypatch.setattr(loader, "RETRY_S", 0.0)
+    loading = loader.EngineLoader(worker.call)
+    yield loading
+    loading.close()
+
+
+def test_nobody_waits_until_the_fallback_has_warmed_up(loading, worker):
+    warm, built = threading.Event(), threading.Event()
+    slow, fast = Known(1.0, "CPU"), Known(2.0, "GPU")
+
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        assert built.wait(60)
+        return fast
+
+    def fallback(caller):
+        assert warm.wait(60)
+        return slow
+
+    loading.start(wanted, fallback)
+
+    assert not loading.engine.is_ready
+    assert loading.progress.step == "building"
+    warm.set()
+    wait_for(lambda: loading.engine.is_ready)
+    assert loading.engine.spec == slow.spec
+    built.set()
+    wait_for(lambda: loading.engine.spec == fast.spec)
+    assert slow.closed
+
+
+def attempts(loading, second, report=False):
+    """Start on a degraded engine; return it and the calls, once the second has returned."""
+    degraded, calls = Known(1.0, "CPU", degraded="no memory"), []
+
+    def wanted(caller):
+        calls.append(caller.gpu_only)
+        if report:
+            caller.report(BuildProgress(None, 0.0, "building"))
+        return second() if caller.gpu_only else degraded
+
+    loading.start(wanted)
+    wait_for(lambda: not loading._thread.is_alive())
+    return degraded, calls
+
+
+def test_gpu_that_comes_late_is_taken(loading):
+    gpu = Known(2.0, "GPU")
+
+    degraded, calls = attempts(loading, lambda: gpu)
+
+    assert calls == [False, True]
+    assert (loading.engine.spec, degraded.closed) == (gpu.spec, True)
+
+
+def test_gpu_that_stays_away_is_tried_once_and_the_cpu_goes_on(loading, caplog):
+    def refuse():
+        raise EngineError("still no memory")
+
+    degraded, calls = attempts(loading, refuse)
+
+    assert calls == [False, True]
+    assert (loading.engine.spec, degraded.closed) == (degraded.spec, False)
+    assert "the GPU is still not used: still no memory" in caplog.messages
+    assert loading.error is None
+
+
+def test_second_engine_on_the_cpu_is_closed(loading):
+    another = Known(3.0, "CPU", degraded="no memory")
+
+    degraded, _ = attempts(loading, lambda: another)
+
+    assert (loading.engine.spec, degraded.closed, another.closed) == (degraded.spec, False, True)
+
+
+def test_failed_build_is_not_repeated(loading):
+    _, calls = attempts(loading, lambda: Known(2.0, "GPU"), report=True)
+
+    assert calls == [False]
+
+
+def test_engine_that_was_chosen_is_not_opened_again(loading):
+    calls = []
+
+    def wanted(caller):
+        calls.append(caller.gpu_only)
+        return Known(1.0, "CPU")
+
+    loading.start(wanted)
+    wait_for(lambda: not loading._thread.is_alive())
+
+    assert calls == [False]
+
+
+def test_closing_ends_the_wait_for_the_second_attempt(worker, monkeypatch):
+    monkeypatch.setattr(loader, "RETRY_S", 3600.0)
+    loading = loader.EngineLoader(worker.call)
+    loading.start(lambda caller: Known(1.0, "CPU", degraded="no memory"))
+
+    loading.close()
+
+    assert not loading._thread.is_alive()
+    assert not loading.engine.is_ready

@@ -1,0 +1,99 @@
+"""Parameters to engines: what serves during a build, and what is measured alone."""
+
+from __future__ import annotations
+
+import fcntl
+from dataclasses import replace
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
+
+from fakes import FixedEngine, save_graph
+
+from stereo_depth_ros.engines import Caller, EngineError
+from stereo_depth_ros.engines.tensorrt.device import Device
+from stereo_depth_ros.ros import engine_choice, parameters
+
+DESKTOP = Device("RTX", "8.6", 28, 12000, False)
+ORIN = Device("Orin", "8.7", 16, 62000, True)
+
+
+def values(**changes):
+    return {p.name: p.default for p in parameters.PARAMETERS} | changes
+
+
+@pytest.fixture
+def graph(tmp_path):
+    return str(save_graph(tmp_path / "net.onnx"))
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    def install(device):
+        def find_device():
+            if device is None:
+                raise EngineError("no NVIDIA driver")
+            return device
+
+        monkeypatch.setattr(engine_choice, "find_device", find_device)
+
+    return install
+
+
+@pytest.mark.parametrize(
+    ("device", "backend"), [(ORIN, "opencv"), (DESKTOP, "onnxruntime"), (None, "onnxruntime")]
+)
+def test_build_shares_its_memory_with_no_graph_on_the_cpu(gpu, graph, device, backend):
+    gpu(device)
+
+    _, meanwhile = engine_choice.engine_choice(values(model=graph, backend="tensorrt"))
+
+    assert meanwhile(Caller()).spec.backend == backend
+
+
+def test_without_the_fallback_nothing_serves(graph):
+    assert engine_choice.engine_choice(values(model=graph, build_fallback=False))[1] is None
+
+
+def test_model_that_serves_on_a_desktop_is_the_least_accurate_graph(gpu, tmp_path):
+    gpu(DESKTOP)
+    large, small = (str(save_graph(tmp_path / f"{n}.onnx")) for n in ("large", "small"))
+    chosen = values(models=f"{large}, {small}, sgbm", latency_budget_ms=50.0)
+
+    _, meanwhile = engine_choice.engine_choice(chosen)
+
+    assert meanwhile(Caller()).spec.provenance.startswith(small)
+
+
+@pytest.mark.parametrize(("backend", "is_locked"), [("tensorrt", True), ("onnxruntime", False)])
+def test_gpu_is_timed_while_no_other_process_builds(
+    monkeypatch, tmp_path, graph, backend, is_locked
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    lock = tmp_path / "stereo_depth_ros" / "engines" / "lock"
+    locked = []
+
+    class Engine(FixedEngine):
+        def infer(self, left, right):
+            if not lock.exists():
+                locked.append(False)
+            else:
+                with lock.open("w") as file:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                        locked.append(False)
+                    except BlockingIOError:
+                        locked.append(True)
+            return super().infer(left, right)
+
+    engine = Engine(1.0, width=64, height=48)
+    engine.spec = replace(engine.spec, backend=backend)
+    monkeypatch.setattr(engine_choice, "open_engine", lambda *args, **options: engine)
+    wanted, _ = engine_choice.engine_choice(values(models=graph, latency_budget_ms=1e4))
+
+    assert wanted(Caller()) is engine
+
+    assert set(locked) == {is_locked}
+    with (lock if is_locked else tmp_path / "free").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
