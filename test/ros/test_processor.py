@@ -15,7 +15,9 @@ from rig import info
 from sensor_msgs.msg import CompressedImage
 
 from stereo_depth_ros.decoding import compressed
+from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.ros import geometry
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.images import encode
@@ -43,12 +45,13 @@ class Outputs:
 class Log:
     def __init__(self) -> None:
         self.errors: list[str] = []
+        self.warnings: list[str] = []
 
     def error(self, text: str) -> None:
         self.errors.append(text)
 
     def warning(self, text: str) -> None:
-        pass
+        self.warnings.append(text)
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def rig(dds):
     node = SimpleNamespace(context=rclpy.get_default_context(), get_clock=ROSClock)
     topics = ("left/camera_info", "right/camera_info")
     pair_geometry = PairGeometry(topics, 0.0, "always", True, lambda left, right: None)
-    pipeline = StereoPipeline(FixedEngine(5.0))
+    pipeline = StereoPipeline(FixedEngine(5.0), monitor=PairMonitor())
     processor = FrameProcessor(node, pipeline, outputs, pair_geometry, Statistics(), log)
     return SimpleNamespace(processor=processor, outputs=outputs, log=log, pipeline=pipeline)
 
@@ -128,3 +131,48 @@ def test_the_brightness_of_16_bits_stays_while_the_camera_is_the_same(rig):
     camera = info(WIDTH, HEIGHT, focal=90.0), info(WIDTH, HEIGHT, focal=90.0, right=True)
     rig.processor(Frame(deep(1000), deep(1000), *camera))
     assert rig.pipeline.engine.pairs[-1][0][10, 10, 0] == 1000 >> 2
+
+
+def pair_frame(left, right, focal: float = 260.0) -> Frame:
+    height, width = left.shape[:2]
+    infos = info(width, height, focal, 0.12), info(width, height, focal, 0.12, right=True)
+    return Frame(encode(left, "rgb8"), encode(right, "rgb8"), *infos)
+
+
+def test_a_wrong_pair_is_an_error_and_no_output(rig, yard):
+    for _ in range(2):
+        rig.processor(pair_frame(yard.pair.right, yard.pair.left))
+
+    assert rig.outputs.published == []
+    assert len(rig.log.errors) == 2
+    assert "left and right are swapped" in rig.log.errors[0]
+    assert "left and right are swapped" in rig.processor.pair.refusal
+
+
+def test_a_finding_about_the_pairs_is_logged_once_per_geometry(rig, yard):
+    dark = (yard.pair.right * 0.5).astype(np.uint8)
+    for _ in range(3):
+        rig.processor(pair_frame(yard.pair.left, dark))
+
+    assert len(rig.outputs.published) == 3
+    assert len(rig.log.warnings) == 1
+    assert "times the contrast of the left" in rig.log.warnings[0]
+
+    rig.processor(pair_frame(yard.pair.left, dark, focal=261.0))
+    assert len(rig.log.warnings) == 2
+
+
+def test_a_pair_is_rectified_once_and_its_check_is_a_stage(rig, yard, monkeypatch):
+    calls = []
+    rectify = RectificationMap.__call__
+
+    def count(self, image):
+        calls.append(image.ndim)
+        return rectify(self, image)
+
+    monkeypatch.setattr(RectificationMap, "__call__", count)
+    rig.processor(pair_frame(yard.pair.left, yard.pair.right))
+
+    # Beside the two images only the mask of what the left one shows.
+    assert sorted(calls) == [2, 3, 3]
+    assert "pair check" in rig.outputs.published[0].seconds
