@@ -8,9 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stereo_depth_ros.atomic_file import write_aside
 from stereo_depth_ros.checkpoints import fast_foundation_stereo
 from stereo_depth_ros.checkpoints.detection import (
     blueprint,
@@ -108,11 +110,11 @@ def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -
     """Write a state dict with what is known of it; `load_weights` reads it back."""
     # Authors' files share memory between entries, which .safetensors do not.
     separate = {key: value.detach().cpu().clone().contiguous() for key, value in entries.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(separate, str(partial), metadata=info.as_metadata())
-    partial.replace(path)
+    with write_aside(Path(path)) as aside:
+        try:
+            save_file(separate, str(aside), metadata=info.as_metadata())
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_info(path: Path) -> WeightsInfo:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.options import BuildBar
 from stereo_depth_ros.engines import BACKENDS, Caller, open_engine
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         engine.close()
     print(as_text(scores))
     if arguments.json:
-        arguments.json.write_text(json.dumps(as_dict(scores), indent=1))
+        write_text(arguments.json, json.dumps(as_dict(scores), indent=1))
     if arguments.html:
-        arguments.html.write_text(as_html(scores, gallery, f"Stereo on {arguments.data.name}"))
+        title = f"Stereo on {arguments.data.name}"
+        write_text(arguments.html, as_html(scores, gallery, title))
     return 0

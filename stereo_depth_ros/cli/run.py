@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.atomic_file import write_npy
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.calibration_file import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
@@ -73,8 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _write(folder: Path, result: StereoResult) -> None:
-    np.save(folder / "disparity.npy", result.matched)
-    np.save(folder / "confidence.npy", result.certainty)
+    write_npy(folder / "disparity.npy", result.matched)
+    write_npy(folder / "confidence.npy", result.certainty)
     pictures.write_image(folder / "disparity.png", pictures.colour_disparity(result.matched))
     pictures.write_image(folder / "confidence.png", pictures.colour_confidence(result.certainty))
     print(
@@ -82,7 +83,7 @@ def _write(folder: Path, result: StereoResult) -> None:
         f"{100 * result.known.mean():.1f} %, inference {1e3 * result.seconds['inference']:.0f} ms"
     )
     if result.depth is not None:
-        np.save(folder / "depth.npy", result.depth)
+        write_npy(folder / "depth.npy", result.depth)
         pictures.write_image(folder / "depth.png", pictures.colour_depth(result.depth))
         points = result.camera.points(result.depth)
         count = pictures.write_ply(folder / "points.ply", points, result.image)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
 
+from stereo_depth_ros.atomic_file import scratch_folder, write_bytes
 from stereo_depth_ros.export.gate import check_graph
 from stereo_depth_ros.export.mixed import to_mixed
 from stereo_depth_ros.export.simplify import simplify
@@ -48,8 +47,8 @@ def export_onnx(
         raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
-        traced = Path(folder) / "traced.onnx"
+    with scratch_folder(path.parent) as folder:
+        traced = folder / "traced.onnx"
         trace(network, height, width, traced)
         model = simplify(traced)
         if precision == "mixed":
@@ -57,9 +56,7 @@ def export_onnx(
         described = {**_describe(network, width), "precision": precision, **(metadata or {})}
         onnx.helper.set_model_props(model, described)
         check_graph(model)
-        checked = Path(folder) / "checked.onnx"
-        onnx.save(model, str(checked))
-        os.replace(checked, path)
+    write_bytes(path, model.SerializeToString())
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from stereo_depth_ros.atomic_file import write_bytes
 from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.networks.lite import Lite, Matches
 from stereo_depth_ros.scenes.synthetic.textures import photographs
@@ -192,10 +194,9 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "recipe": asdict(self.recipe),
         }
-        # A run that is killed while it writes must leave the old file whole.
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        buffer = io.BytesIO()  # PyTorch hides the cause where it writes to a file itself
+        torch.save(state, buffer)
+        write_bytes(self.checkpoint, buffer.getbuffer())
 
     def _resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
