@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,15 +17,20 @@ from stereo_depth_ros.atomic_file import write_aside
 from stereo_depth_ros.checkpoints import fast_foundation_stereo
 from stereo_depth_ros.checkpoints.detection import (
     blueprint,
+    build,
     identify,
     mismatch,
     network_module,
+    recognise,
 )
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
-from stereo_depth_ros.networks import StereoNetwork, create_network
+from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.networks.source import Source
+
+_MAX_PREFIXES = 3
+_COUNTER = ".num_batches_tracked"  # of a batch norm in training
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ def import_weights(
         raise CheckpointError(f"{output}: imported weights are written as .safetensors; name it so")
     file = read_weights_file(path)
     with errors_about(path):
+        file = _without_unknown_prefix(file, network)
         info = _info_of(file, network, config or {})
         entries = _checked(file, info)
     save_weights(output, entries, info)
@@ -134,7 +141,7 @@ def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
     file = read_weights_file(path)
     with errors_about(path):
         info = _imported_info(file)
-        network = create_network(info.network, info.variant, **info.config)
+        network = build(info.network, {"variant": info.variant, **info.config})
         if wrong := mismatch(shapes_of(network.state_dict()), file.shapes):
             raise CheckpointError(
                 f"does not fit {info.network} {info.variant}: entries are {wrong}; import the "
@@ -161,11 +168,21 @@ def _overridden(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
 def _imported_info(file: WeightsFile) -> WeightsInfo:
     try:
         return WeightsInfo.from_metadata(file.metadata)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             "does not say which network it is of; turn it into a file that does with "
             f"'stereo-depth import {file.path} -o OUT.safetensors'"
         ) from error
+
+
+def _without_unknown_prefix(file: WeightsFile, network: str | None) -> WeightsFile:
+    """Return the file without what a wrapper of any name put before most of its keys."""
+    stripped: WeightsFile | None = file
+    for _ in range(_MAX_PREFIXES):
+        if stripped is None or "network" in file.metadata or recognise(stripped.shapes, network):
+            break
+        stripped = stripped.without_prefix()
+    return stripped if stripped and recognise(stripped.shapes, network) else file
 
 
 def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) -> WeightsInfo:
@@ -213,6 +230,10 @@ def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
     made = blueprint(info.network, {"variant": info.variant, **info.config})
     expected = made.state_dict()
     entries = made.own_entries(file.entries)
+    entries = {
+        **{key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(_COUNTER)},
+        **{k: v for k, v in entries.items() if k in expected or not k.endswith(_COUNTER)},
+    }
     if wrong := mismatch(shapes_of(expected), shapes_of(entries)):
         raise CheckpointError(
             f"looks like {info.network} {info.variant}, but entries are {wrong}. It is altered, "
