@@ -45,9 +45,9 @@ def unwrap(path: Path) -> Iterator[Path]:
 
 def _is_other_archive(path: Path) -> bool:
     """Tell whether this is a whole zip archive that torch.save did not write."""
-    if not zipfile.is_zipfile(path):
-        return False
     try:
+        if not zipfile.is_zipfile(path):
+            return False
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception:  # it is damaged, which the reader of weights puts into words

@@ -36,6 +36,8 @@ _TORCH_NAME = re.compile(
 )
 _NAMES_SHOWN, _LETTERS_SHOWN = 5, 80
 
+_FOLDER = 0x10  # among the attributes of an entry
+
 # Before it, a crafted file can write past its memory (CVE-2026-24747).
 _SAFE_TORCH = (2, 10)
 
@@ -113,11 +115,13 @@ def _list_names(path: Path) -> Iterator[str]:
                 "is a compressed archive, not what torch.save writes, and is not opened; unpack "
                 "it and give the folder, or fetch the weights from their authors"
             )
-        damaged = archive.testzip()
+        # torch takes these for empty, and leaves the memory of their weights as it was.
+        damaged = next((e.filename for e in archive.infolist() if e.external_attr & _FOLDER), None)
+        damaged = damaged or archive.testzip()
         if damaged is not None:
             raise CheckpointError(
-                f"is damaged: the checksum of '{shorten(damaged, _LETTERS_SHOWN)}' is wrong; fetch "
-                "it again"
+                f"is damaged: '{shorten(damaged, _LETTERS_SHOWN)}' is not what was saved (checksum "
+                "or kind of entry); fetch it again"
             )
         for name in archive.namelist():
             if name.endswith(".pkl"):
