@@ -282,6 +282,6 @@ def test_no_other_module_writes_a_file_in_place():
         for line in writes_in_place(file)
     }
 
-    assert found == {"export/publish.py: reference.save(reference_beside(published))"}
+    assert found == {"export/publication.py: reference.save(reference_beside(published))"}
     # Else the search could find nothing anywhere.
     assert len(list(writes_in_place(files["engines/tensorrt/builder.py"]))) >= 2

@@ -23,13 +23,14 @@ from stereo_depth_ros.checkpoints.detection import (
     network_module,
     recognise,
 )
-from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about, shorten
 from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
 from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.networks.source import Source
 
 _MAX_PREFIXES = 3
+_MAX_TEXT = 500  # letters of what a file says of itself
 _COUNTER = ".num_batches_tracked"  # of a batch norm in training
 
 
@@ -77,11 +78,11 @@ class WeightsInfo:
             metadata["network"],
             metadata["variant"],
             dict(json.loads(metadata["config"])),
-            metadata["licence"],
+            shorten(metadata["licence"], _MAX_TEXT),
             {"true": True, "false": False}[metadata["commercial"]],
-            metadata["source"],
-            metadata["sha256"],
-            tuple(json.loads(metadata["notes"])),
+            shorten(metadata["source"], _MAX_TEXT),
+            shorten(metadata["sha256"], _MAX_TEXT),
+            tuple(shorten(str(note), _MAX_TEXT) for note in json.loads(metadata["notes"])),
         )
 
 

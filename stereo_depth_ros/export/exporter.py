@@ -48,19 +48,32 @@ def export_onnx(
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(path.parent) as folder:
-        traced = folder / "traced.onnx"
-        trace(network, height, width, traced)
-        model = simplify(traced)
-        if precision == "mixed":
-            model = to_mixed(model, network.float32_parts)
-        described = {**_describe(network, width), "precision": precision, **(metadata or {})}
-        onnx.helper.set_model_props(model, described)
-        check_graph(model)
+        model = fold(network, height, width, folder)
+    model = finish(model, network, precision, {**describe(network, width), **(metadata or {})})
     write_bytes(path, model.SerializeToString())
     return path
 
 
-def _describe(network: StereoNetwork, width: int) -> dict[str, str]:
+def fold(network: StereoNetwork, height: int, width: int, folder: Path) -> onnx.ModelProto:
+    """Return the float32 graph of ``network``, traced and folded in the empty ``folder``."""
+    traced = folder / "traced.onnx"
+    trace(network, height, width, traced)
+    return simplify(traced)
+
+
+def finish(
+    model: onnx.ModelProto, network: StereoNetwork, precision: str, metadata: Mapping[str, str]
+) -> onnx.ModelProto:
+    """Return the folded ``model`` in ``precision`` with its metadata, checked."""
+    if precision == "mixed":
+        model = to_mixed(model, network.float32_parts)
+    onnx.helper.set_model_props(model, {"precision": precision, **metadata})
+    check_graph(model)
+    return model
+
+
+def describe(network: StereoNetwork, width: int) -> dict[str, str]:
+    """Return what a graph for images of ``width`` px says of its network."""
     return {
         "network": network.name,
         "variant": network.variant,

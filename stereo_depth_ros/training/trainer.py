@@ -25,6 +25,8 @@ from stereo_depth_ros.training.validation import Validation
 
 _AVERAGE_OVER = 500  # steps that the averaged weights look back on
 
+_STATE = {"step", "processes", "network", "average", "optimiser", "recipe"}  # of a checkpoint
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -202,7 +204,7 @@ class Trainer:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.is_file():
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = self._read_checkpoint()
         self._check_is_the_same_run(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -211,6 +213,19 @@ class Trainer:
         if self.step >= self.recipe.steps:
             # Nothing is left to train: the run is what it was.
             self.processes = state["processes"]
+
+    def _read_checkpoint(self) -> dict[str, Any]:
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if not state.keys() >= _STATE:
+                raise ValueError("it lacks a part")
+        except Exception as error:  # torch raises whatever its parts do
+            reason = str(error).strip().partition("\n")[0][:200]
+            raise ValueError(
+                f"{self.checkpoint} is no whole checkpoint of a training ({reason}); remove it to "
+                "begin anew, or give another folder"
+            ) from error
+        return state
 
     def _check_is_the_same_run(self, state: dict[str, Any]) -> None:
         asked = asdict(self.recipe)
