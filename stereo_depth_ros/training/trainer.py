@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from stereo_depth_ros.atomic_file import write_bytes
+from stereo_depth_ros.atomic_file import WriteError, write_bytes
 from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.networks.lite import Lite, Matches
 from stereo_depth_ros.scenes.synthetic.textures import photographs
@@ -146,19 +148,33 @@ class Trainer:
             total = sum(terms.values())
             bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
             if self.step % 10 == 0:
-                log.add_scalars("loss", terms, self.step)
+                with self._log_errors():
+                    log.add_scalars("loss", terms, self.step)
             if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
                 figures = validation.figures(self.average)
-                for name, value in figures.items():
-                    log.add_scalar(f"validation/{name}", value, self.step)
-                log.add_image("pair", validation.picture(self.average), self.step)
                 self._save()
+                with self._log_errors():
+                    for name, value in figures.items():
+                        log.add_scalar(f"validation/{name}", value, self.step)
+                    log.add_image("pair", validation.picture(self.average), self.step)
         bar.close()
         if log is not None:
-            log.close()
+            with self._log_errors():
+                log.close()
         if self._parallel:
             distributed.destroy_process_group()
         return figures
+
+    @contextmanager
+    def _log_errors(self) -> Iterator[None]:
+        """Name what TensorBoard could not write."""
+        try:
+            yield
+        except OSError as error:
+            raise WriteError(
+                f"the log in {self.folder} was not written: {error.strerror or error}; the run "
+                "goes on from its last checkpoint when it is started again"
+            ) from error
 
     def _train_step(self, model: nn.Module, stream: SceneStream) -> dict[str, float]:
         rate = self.recipe.learning_rate * _schedule(self.step, self.recipe.steps)

@@ -1,7 +1,9 @@
 """Training end to end, on scenes of 64x96 px."""
 
 import argparse
+import errno
 import hashlib
+import os
 import shlex
 import subprocess
 from dataclasses import replace
@@ -230,6 +232,19 @@ def test_checkpoint_on_a_full_disk_is_named_and_the_old_one_stays(tmp_path):
         assert run.checkpoint.read_bytes() == b"old"
     finally:
         subprocess.run(["umount", str(run.folder)], check=True)
+
+
+def test_log_that_cannot_be_written_is_named_after_the_checkpoint_is(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trainer.SummaryWriter, "add_image", refuse)
+    run = Trainer(replace(RECIPE, steps=1), tmp_path)
+
+    with pytest.raises(OSError, match=f"the log in {tmp_path} was not written: No space left on"):
+        run.run()
+
+    assert checkpoint(tmp_path)["step"] == 1
 
 
 def test_release_compares_the_graph_with_pytorch_before_it_is_kept(finished, tmp_path, monkeypatch):
