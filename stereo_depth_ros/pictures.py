@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stereo_depth_ros.atomic_file import write_bytes
 from stereo_depth_ros.decoding.compressed import decode
 from stereo_depth_ros.decoding.levels import to_rgb
 from stereo_depth_ros.decoding.samples import ImageError, Samples
@@ -93,9 +94,17 @@ def _read_samples(path: str | Path) -> Samples:
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write an RGB (H, W, 3) uint8 image; the suffix of ``path`` decides the format."""
-    if not cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR)):
-        raise OSError(f"{path} could not be written")
+    """Write an RGB (H, W, 3) uint8 image; the suffix of ``path`` decides the format.
+
+    Raises
+    ------
+    ValueError, OSError
+        For a suffix of no image format, or a file that cannot be written.
+    """
+    if not cv2.haveImageWriter(str(path)):
+        raise ValueError(f"{path} cannot be written; end its name in .png or .jpg")
+    _, content = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    write_bytes(path, content.tobytes())
 
 
 def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> int:
@@ -122,7 +131,5 @@ def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> int:
         *(f"property uchar {n}" for n in ("red", "green", "blue")),
         "end_header",
     ]
-    with path.open("wb") as file:
-        file.write(("\n".join(header) + "\n").encode("ascii"))
-        file.write(vertices.tobytes())
+    write_bytes(path, ("\n".join(header) + "\n").encode("ascii") + vertices.tobytes())
     return len(vertices)

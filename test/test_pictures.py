@@ -169,8 +169,14 @@ def test_file_that_is_no_image_is_named(tmp_path):
 
 
 def test_image_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(OSError, match=r"image\.png could not be written"):
-        pictures.write_image(tmp_path / "no_folder" / "image.png", np.zeros((2, 2, 3), np.uint8))
+    (tmp_path / "file").touch()
+
+    with pytest.raises(
+        OSError, match=r"image\.png was not written: .*file is a file, not a folder"
+    ):
+        pictures.write_image(tmp_path / "file" / "image.png", np.zeros((2, 2, 3), np.uint8))
+    with pytest.raises(ValueError, match=r"image cannot be written; end its name in \.png"):
+        pictures.write_image(tmp_path / "image", np.zeros((2, 2, 3), np.uint8))
 
 
 VERTEX = np.dtype([("xyz", "<f4", 3), ("rgb", "u1", 3)])

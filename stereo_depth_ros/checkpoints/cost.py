@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -34,10 +35,24 @@ def network_cost(network: str, variant: str | None, height: int, width: int, **c
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         model = create_network(network, variant, **config).eval()
         image = torch.empty(1, 3, height, width)
-        with FlopCounterMode(display=False) as counter:
+        with _plain_attention(), FlopCounterMode(display=False) as counter:
             model(image, image)
     parameters = sum(value.numel() for value in model.parameters())
     return Cost(parameters, counter.get_total_flops() // 2)
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """Let attention run as matrix products, since not every PyTorch counts its fused kernels."""
+    switches = torch.backends.cuda  # their name notwithstanding, they hold for the CPU too
+    flash, efficient = switches.flash_sdp_enabled(), switches.mem_efficient_sdp_enabled()
+    switches.enable_flash_sdp(False)
+    switches.enable_mem_efficient_sdp(False)
+    try:
+        yield
+    finally:
+        switches.enable_flash_sdp(flash)
+        switches.enable_mem_efficient_sdp(efficient)
 
 
 def graph_cost(path: Path) -> Cost:

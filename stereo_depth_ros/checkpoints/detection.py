@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.checkpoints.error import CheckpointError, shorten
 from stereo_depth_ros.checkpoints.reading import shapes_of
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.registry import MODULES
 
 Shapes = Mapping[str, tuple[int, ...]]
-_SHOWN = 5  # keys of each kind in an error
+_SHOWN, _LETTERS_SHOWN = 5, 80  # keys of each kind in an error, and letters of a key
 
 
 def network_module(name: str) -> ModuleType:
@@ -36,26 +36,55 @@ def identify(shapes: Shapes, network: str | None = None) -> tuple[str, dict[str,
     CheckpointError
         When it is none, or several; the text names the network that comes nearest.
     """
-    # A network of our own has no published checkpoints, and nothing to recognise them by.
-    known = [name for name in MODULES if hasattr(network_module(name), "recognise")]
-    asked = known if network is None else [network]
-    if network is not None and not hasattr(network_module(network), "recognise"):
-        raise CheckpointError(f"{network} has no published checkpoints, but {', '.join(known)} do")
-    found = {name: arguments for name in asked if (arguments := _recognised(name, shapes))}
-    if len(found) == 1:
-        return next(iter(found.items()))
-    if found:
+    candidates = recognise(shapes, network)
+    if len(candidates) == 1:
+        return next(iter(candidates.items()))
+    if candidates:
         raise CheckpointError(
-            f"holds entries of several networks, {' and '.join(found)}; give --network if you know "
-            "that the others do not matter, or fetch the file again"
+            f"holds entries of several networks, {' and '.join(candidates)}; give --network if you "
+            "know that the others do not matter, or fetch the file again"
         )
-    raise CheckpointError(_nearest(shapes, asked))
+    raise CheckpointError(_describe_misfit(shapes, _recognisable(network)))
+
+
+def recognise(shapes: Shapes, network: str | None = None) -> dict[str, dict[str, Any]]:
+    """Return every network that has the telling ones of these entries; see `identify`."""
+    candidates = {name: _recognise(name, shapes) for name in _recognisable(network)}
+    return {name: arguments for name, arguments in candidates.items() if arguments}
+
+
+def _recognisable(network: str | None) -> list[str]:
+    """Return the networks with published checkpoints, or ``network`` alone."""
+    # A network of our own has none, and nothing to recognise them by.
+    known = [name for name in MODULES if hasattr(network_module(name), "recognise")]
+    if network is None:
+        return known
+    if not hasattr(network_module(network), "recognise"):
+        raise CheckpointError(f"{network} has no published checkpoints, but {', '.join(known)} do")
+    return [network]
 
 
 def blueprint(network: str, arguments: Mapping[str, Any]) -> StereoNetwork:
     """Return a network without making its weights."""
     with torch.device("meta"):
+        return build(network, arguments)
+
+
+def build(network: str, arguments: Mapping[str, Any]) -> StereoNetwork:
+    """Return a network with untrained weights, of arguments that come from a file.
+
+    Raises
+    ------
+    CheckpointError, NetworkError
+        When nothing can be built of them.
+    """
+    try:
         return create_network(network, **arguments)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
+        raise CheckpointError(
+            f"cannot build {network} of the settings in it ({shorten(str(error), 200)}); import "
+            "the authors' file again"
+        ) from error
 
 
 def mismatch(expected: Shapes, actual: Shapes) -> str:
@@ -63,23 +92,25 @@ def mismatch(expected: Shapes, actual: Shapes) -> str:
     missing = [key for key in expected if key not in actual]
     unexpected = [key for key in actual if key not in expected]
     reshaped = [
-        f"{key} {actual[key]} instead of {expected[key]}"
+        f"{shorten(key, _LETTERS_SHOWN)} {actual[key]} instead of {expected[key]}"
         for key in expected
         if key in actual and actual[key] != expected[key]
     ]
     kinds = {"missing": missing, "unexpected": unexpected, "of a wrong shape": reshaped}
-    return "; ".join(f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys)
+    return "; ".join(
+        f"{len(keys)} {kind}: {_list_some(keys)}" for kind, keys in kinds.items() if keys
+    )
 
 
-def _recognised(name: str, shapes: Shapes) -> dict[str, Any] | None:
+def _recognise(name: str, shapes: Shapes) -> dict[str, Any] | None:
     try:
         return network_module(name).recognise(shapes)
     except (IndexError, KeyError, TypeError):  # a telling entry is there, but not of its shape
         return None
 
 
-def _nearest(shapes: Shapes, networks: list[str]) -> str:
-    """Say what lacks to be one of ``networks``."""
+def _describe_misfit(shapes: Shapes, networks: list[str]) -> str:
+    """Say that these entries are of none of ``networks``, or what they lack to be of one."""
     candidates = {
         (name, variant): shapes_of(blueprint(name, {"variant": variant}).state_dict())
         for name in networks
@@ -87,21 +118,25 @@ def _nearest(shapes: Shapes, networks: list[str]) -> str:
     }
 
     def likeness(candidate: tuple[str, str]) -> float:
-        keys = candidates[candidate].keys()
-        return len(keys & shapes.keys()) / len(keys | shapes.keys())
+        expected = candidates[candidate].items()
+        return len(expected & shapes.items()) / len(expected | shapes.items())
 
     name, variant = nearest = max(candidates, key=likeness)
-    if not likeness(nearest):
+    matches = len(candidates[nearest].items() & shapes.items())
+    if 2 * matches < len(shapes):
+        asked = f"one of the supported networks ({', '.join(networks)})"
         return (
-            f"none of its entries ({_some(list(shapes))}) is known in {', '.join(networks)}; if "
-            "they were renamed, import the authors' own file"
+            f"is not {networks[0] if len(networks) == 1 else asked}: "
+            f"{matches} of its {len(shapes)} entries ({_list_some(list(shapes))}) "
+            "fit; 'stereo-depth models' lists the files that can be imported"
         )
-    kept = blueprint(name, {"variant": variant}).own_entries(shapes)
+    own = blueprint(name, {"variant": variant}).own_entries(shapes)
     return (
         f"is no whole checkpoint of a known network; nearest is {name} {variant}, but entries are "
-        f"{mismatch(candidates[nearest], kept)}. Fetch the file again, or import the authors' own"
+        f"{mismatch(candidates[nearest], own)}. Fetch the file again, or import the authors' own"
     )
 
 
-def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:_SHOWN]) + (", …" if len(keys) > _SHOWN else "")
+def _list_some(keys: list[str]) -> str:
+    shown = ", ".join(shorten(key, _LETTERS_SHOWN) for key in keys[:_SHOWN])
+    return shown + (", …" if len(keys) > _SHOWN else "")

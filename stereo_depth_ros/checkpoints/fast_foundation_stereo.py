@@ -12,6 +12,7 @@ from stereo_depth_ros.networks.fast_foundation_stereo import SOURCES
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import from_shapes
 
 NAME = "fast_foundation_stereo"
+_MAX_DISPARITY = 1024  # px; the authors train at 192 to 416
 
 
 def completed(
@@ -30,6 +31,17 @@ def completed(
             "whole module, which tells it"
         ) from error
     notes = []
+    arguments = dict(arguments)
+    if "max_disparity" not in told:
+        searched = attributes.get("", {}).get("max_disp")
+        if type(searched) is int and 0 < searched <= _MAX_DISPARITY and searched % 32 == 0:
+            arguments["max_disparity"] = searched
+            notes.append(f"max_disparity is {searched} px, as the module says")
+        else:
+            notes.append(
+                "it does not say how far it searches; 192 px are taken, as its authors do. For one "
+                "that was trained otherwise import it with --set max_disparity=N"
+            )
     if not attributes:
         notes.append(
             "this is not the authors' whole module, so strides, activations and heads are taken "

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
+from urllib.request import Request, urlopen
+
+from tqdm import tqdm
 
 from stereo_depth_ros.checkpoints.detection import network_module
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.networks.registry import MODULES
 from stereo_depth_ros.networks.source import Source
+
+_ATTEMPTS = 5
+_TIMEOUT_S = 30.0  # without a byte
+_BLOCK = 1 << 20
 
 
 def published() -> dict[str, Source]:
@@ -52,7 +61,6 @@ def fetch(source: Source, folder: Path) -> Path:
         return target
     try:
         from huggingface_hub import get_hf_file_metadata, hf_hub_url
-        from huggingface_hub.file_download import http_get
     except ImportError as error:
         raise CheckpointError(
             f"{error}; pip install huggingface_hub, or fetch {source.file} from {source.url} by "
@@ -61,17 +69,10 @@ def fetch(source: Source, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         # hf_hub_download begins anew after an interruption.
-        found = get_hf_file_metadata(hf_hub_url(source.hub, source.file))
-        version = re.sub(r"\W", "", found.etag or "")[:12]
+        metadata = get_hf_file_metadata(hf_hub_url(source.hub, source.file))
+        version = re.sub(r"\W", "", metadata.etag or "")[:12]
         partial = target.with_name(f"{target.name}.{version}.partial")
-        with partial.open("ab") as file:
-            http_get(
-                found.location,
-                file,
-                resume_size=file.tell(),
-                expected_size=found.size,
-                displayed_filename=target.name,
-            )
+        _transfer(metadata.location, partial, metadata.size)
     except Exception as error:
         raise CheckpointError(
             f"cannot fetch {source.file} from {source.hub}: {error}; try again, or fetch it from "
@@ -87,3 +88,35 @@ def fetch(source: Source, folder: Path) -> Path:
         )
     partial.replace(target)
     return target
+
+
+def _transfer(url: str, partial: Path, size: int | None) -> None:
+    """Fetch what ``partial`` lacks of the ``size`` bytes at ``url``, over several connections."""
+    for attempts_left in reversed(range(_ATTEMPTS)):
+        try:
+            _append(url, partial, size)
+        except (ConnectionError, TimeoutError, HTTPException):
+            if not attempts_left:
+                raise
+        transferred = partial.stat().st_size if partial.is_file() else 0
+        if size is None or transferred == size:
+            return
+    raise ConnectionError(f"it broke off after {transferred} of {size} bytes")
+
+
+def _append(url: str, partial: Path, size: int | None) -> None:
+    with partial.open("ab") as file:
+        start = file.tell()
+        if size is not None and start >= size:
+            file.truncate(size)
+            return
+        request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+        with urlopen(request, timeout=_TIMEOUT_S) as response:
+            if start and response.status != HTTPStatus.PARTIAL_CONTENT:
+                file.truncate(0)
+                start = 0
+            name = partial.name.partition(".")[0]
+            with tqdm(desc=name, total=size, initial=start, unit="B", unit_scale=True) as bar:
+                while block := response.read(_BLOCK):
+                    file.write(block)
+                    bar.update(len(block))

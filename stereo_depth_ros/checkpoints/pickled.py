@@ -7,24 +7,36 @@ stand-in that keeps the attributes and has no code.
 
 from __future__ import annotations
 
+import io
+import pickletools
 import re
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.checkpoints.error import CheckpointError, shorten
 
 # What the published files are known to name besides tensors: the authors' modules, the libraries
 # these are built from, and what training state beside the weights consists of. Any other name
 # would be as inert, but it speaks of a file that is not what it claims to be.
 _KNOWN_NAME = re.compile(
     r"(core|foundation_stereo_ori|timm|torch\.(nn|optim|torch_version)|omegaconf|numpy)\.[\w.]+"
-    r"|builtins\.(bool|bytes|dict|float|int|list|object|set|slice|str|tuple|type)"
+    r"|(builtins|__builtin__)\."
+    r"(bool|bytes|dict|float|int|list|long|object|set|slice|str|tuple|type|unicode)"
     r"|argparse\.Namespace|collections\.defaultdict|datetime\.\w+|pathlib\.(Pure)?PosixPath"
     r"|typing\.Any"
 )
+# What torch's loader itself calls for tensors, but bytearray: that makes gigabytes of a few bytes.
+_TORCH_NAME = re.compile(
+    r"torch\.((storage|_utils|_tensor|serialization)\.)?\w+|_codecs\.encode"
+    r"|collections\.(Counter|OrderedDict)|(builtins|__builtin__)\.complex"
+)
+_NAMES_SHOWN, _LETTERS_SHOWN = 5, 80
+
+_FOLDER = 0x10  # among the attributes of an entry
 
 # Before it, a crafted file can write past its memory (CVE-2026-24747).
 _SAFE_TORCH = (2, 10)
@@ -70,16 +82,18 @@ def load_pickled(path: Path) -> Any:
             f"torch {'.'.join(map(str, _SAFE_TORCH))} or newer to import it, on any machine (its "
             ".safetensors then works with every torch)"
         )
-    _check_container(path)
     try:
+        calls = {name for name in _list_names(path) if not _TORCH_NAME.fullmatch(name)}
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except CheckpointError:
+        raise
     except Exception as error:
         raise _damaged(error) from error
-    refused = sorted(name for name in names if not _KNOWN_NAME.fullmatch(name))
+    refused = sorted(name for name in calls.union(names) if not _KNOWN_NAME.fullmatch(name))
     if refused:
-        named = ", ".join(map(repr, refused[:5]))
+        shown = ", ".join(repr(shorten(name, _LETTERS_SHOWN)) for name in refused[:_NAMES_SHOWN])
         raise CheckpointError(
-            f"names code that no known checkpoint needs: {named}. Nothing of it was run; do not "
+            f"names code that no known checkpoint needs: {shown}. Nothing of it was run; do not "
             "trust this file, and fetch the weights from their authors (stereo-depth models lists "
             "where)"
         )
@@ -93,26 +107,34 @@ def load_pickled(path: Path) -> Any:
         raise _damaged(error) from error
 
 
-def _check_container(path: Path) -> None:
-    """Refuse a zip that torch would not have written, or whose checksums are wrong."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise CheckpointError(
-                    "is a compressed archive, not what torch.save writes, and is not opened; "
-                    "unpack it, or fetch the weights from their authors"
-                )
-            wrong = archive.testzip()
-    except (zipfile.BadZipFile, EOFError) as error:
-        raise _damaged(error) from error
-    if wrong is not None:
-        raise CheckpointError(f"is damaged: the checksum of '{wrong}' is wrong; fetch it again")
+def _list_names(path: Path) -> Iterator[str]:
+    """Yield what the file names, after checking that it is an archive as torch writes them."""
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise CheckpointError(
+                "is a compressed archive, not what torch.save writes, and is not opened; unpack "
+                "it and give the folder, or fetch the weights from their authors"
+            )
+        # torch takes these for empty, and leaves the memory of their weights as it was.
+        damaged = next((e.filename for e in archive.infolist() if e.external_attr & _FOLDER), None)
+        damaged = damaged or archive.testzip()
+        if damaged is not None:
+            raise CheckpointError(
+                f"is damaged: '{shorten(damaged, _LETTERS_SHOWN)}' is not what was saved (checksum "
+                "or kind of entry); fetch it again"
+            )
+        for name in archive.namelist():
+            if name.endswith(".pkl"):
+                for opcode, argument, _ in pickletools.genops(io.BytesIO(archive.read(name))):
+                    if opcode.name in ("GLOBAL", "INST"):
+                        yield str(argument).replace(" ", ".")
 
 
 def _damaged(error: Exception) -> CheckpointError:
     # torch puts advice before its reason, to run what the file asks for.
     reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
     return CheckpointError(
-        f"cannot be read as weights ({type(error).__name__}: {reason}); it is truncated, "
-        "altered or something else: fetch it again and compare its size with the publisher's"
+        f"cannot be read as weights ({type(error).__name__}: {shorten(reason, 300)}); it is "
+        "truncated, altered or something else: fetch it again and compare its size with the "
+        "publisher's"
     )

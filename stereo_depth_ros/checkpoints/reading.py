@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from torch.nn import Parameter
 
-from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
+from stereo_depth_ros.checkpoints.container import unwrap
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about, shorten
 from stereo_depth_ros.checkpoints.module_tree import (
     WRAPPERS,
     attributes_of,
@@ -22,8 +25,12 @@ from stereo_depth_ros.checkpoints.module_tree import (
 from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
 from stereo_depth_ros.file_hash import sha256_of
 
-_HOLDERS = ("model", "state_dict")  # entries of a file that hold the state dict
-_DEEPEST = 4  # of these one in another
+_HOLDERS = ("model", "state_dict")  # where it is, if a file holds several state dicts
+_DEEPEST = 4  # mappings in one another
+# What profilers, averaging and training loops leave among the weights.
+_NOT_WEIGHTS = re.compile(
+    r"(.*\.)?(total_ops|total_params|n_averaged|num_updates)|(global_)?step|epoch|iter(ations?)?"
+)
 # Entries may share memory in a file, so that together they are more than it.
 _LARGEST_SHARE = 8
 _PREFIXES = tuple(f"{name}." for name in WRAPPERS)
@@ -48,6 +55,19 @@ class WeightsFile:
         """The entries' shapes."""
         return shapes_of(self.entries)
 
+    def without_prefix(self) -> WeightsFile | None:
+        """Return it without the first part of names that most entries share; None without one."""
+        ((first, _),) = Counter(key.split(".")[0] for key in self.entries).most_common(1)
+        entries = _strip(self.entries, f"{first}.")
+        if entries is None:
+            return None
+        attributes = self.attributes and {
+            "" if path == first else path.removeprefix(f"{first}."): values
+            for path, values in self.attributes.items()
+            if path
+        }
+        return replace(self, entries=entries, attributes=attributes)
+
 
 def shapes_of(entries: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a state dict's entries."""
@@ -63,28 +83,29 @@ def read_weights_file(path: Path) -> WeightsFile:
         For a file that is neither, is damaged, or holds no state dict.
     """
     path = Path(path)
-    digest = sha256_of(path)
-    with path.open("rb") as file:
-        head = file.read(64)
     attributes: dict[str, dict[str, Any]] | None = None
     metadata: dict[str, str] = {}
-    with errors_about(path):
+    with errors_about(path), unwrap(path) as inner:
+        digest = sha256_of(inner)
+        with inner.open("rb") as file:
+            head = file.read(64)
         if head.startswith(b"PK\x03\x04"):
             try:
-                entries, attributes = _unwrapped(load_pickled(path))
+                entries, attributes = _extract_state(load_pickled(inner))
             except (AttributeError, TypeError) as error:
                 raise CheckpointError(
                     f"holds objects that are not what they claim to be ({error}); do not trust "
                     "this file, and fetch the weights from their authors"
                 ) from error
         elif head[8:9] == b"{":
-            entries, metadata = _load_safetensors(path)
+            entries, metadata = _load_safetensors(inner)
         else:
             raise CheckpointError(_what_else(head))
+        entries = {key: v for key, v in entries.items() if not _NOT_WEIGHTS.fullmatch(key)}
         if not entries:
             raise CheckpointError("holds no weights; fetch it again, or save them anew")
-        _check_tensors(entries, path.stat().st_size)
-    return WeightsFile(path, digest, _without_prefixes(entries), attributes, metadata)
+        _check_tensors(entries, inner.stat().st_size)
+    return WeightsFile(path, digest, _without_wrappers(entries), attributes, metadata)
 
 
 def _check_tensors(entries: dict[str, Tensor], file_size: int) -> None:
@@ -98,8 +119,8 @@ def _check_tensors(entries: dict[str, Tensor], file_size: int) -> None:
             or value.is_nested
         ):
             raise CheckpointError(
-                f"'{key}' is no plain tensor in memory; save the state dict of the network on the "
-                "CPU, not quantised"
+                f"'{shorten(key, 80)}' is no plain tensor in memory; save the state dict of the "
+                "network on the CPU, not quantised"
             )
     size = sum(value.nbytes for value in entries.values())
     if size > _LARGEST_SHARE * file_size:
@@ -135,32 +156,65 @@ def _what_else(head: bytes) -> str:
     return "is neither a torch.save file nor .safetensors; see stereo-depth import --help"
 
 
-def _unwrapped(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:
+def _extract_state(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:
     """Return the state dict and, where it comes from a pickled module, the attributes of that."""
-    for _ in range(_DEEPEST):
-        if not isinstance(content, Mapping):
-            break
-        inner = next((content[key] for key in _HOLDERS if key in content), None)
-        if not isinstance(inner, (Mapping, StandIn)):
-            break
-        content = inner
-    if isinstance(content, StandIn):
-        network = network_of(content)
+    state = content
+    if isinstance(content, Mapping):
+        state = _choose(dict(_list_states(content, (), set())))
+    if isinstance(state, StandIn):
+        network = network_of(state)
         return state_dict_of(network), attributes_of(network)
-    if not isinstance(content, Mapping):
+    if not isinstance(state, Mapping):
         raise CheckpointError(
-            f"holds a {type(content).__name__}, not a state dict; save model.state_dict()"
+            f"holds a {type(state).__name__}, not a state dict; save model.state_dict()"
         )
-    odd = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
-    if odd:
-        raise CheckpointError(
-            f"holds no state dict ('{odd[0]}' is no tensor); one is looked for under "
-            f"{' and '.join(_HOLDERS)}, and at the top"
-        )
-    return {str(key): value for key, value in content.items()}, None
+    return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}, None
 
 
-def _without_prefixes(entries: dict[str, Tensor]) -> dict[str, Tensor]:
-    while prefix := next((p for p in _PREFIXES if all(k.startswith(p) for k in entries)), ""):
-        entries = {key.removeprefix(prefix): value for key, value in entries.items()}
+def _list_states(
+    content: Mapping[Any, Any], path: tuple[str, ...], visited: set[int]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield every mapping of names to tensors and every pickled module once, by its keys."""
+    visited.add(id(content))
+    if any(isinstance(value, Tensor) for value in content.values()):
+        yield path, content
+    for key, value in content.items():
+        # An optimiser's state is by number.
+        if not isinstance(key, str) or len(path) == _DEEPEST or id(value) in visited:
+            continue
+        if isinstance(value, Mapping):
+            yield from _list_states(value, (*path, key), visited)
+        elif isinstance(value, StandIn) and "_modules" in value.state:
+            yield (*path, key), value
+
+
+def _choose(states: Mapping[tuple[str, ...], Any]) -> Any:
+    """Return the state dict or module that is meant; a few tensors beside it are not."""
+    sizes = {path: len(_tensors_of(state)) for path, state in states.items()}
+    largest = [path for path in states if 2 * sizes[path] >= max(sizes.values())]
+    if len(largest) > 1:
+        largest = [path for path in largest if path and path[-1] in _HOLDERS]
+    if len(largest) == 1:
+        return states[largest[0]]
+    if not states:
+        raise CheckpointError("holds no weights by name; save model.state_dict()")
+    names = ", ".join(shorten(".".join(path) or "the top", 80) for path in states)
+    raise CheckpointError(f"holds several state dicts ({names}); save the one that is meant")
+
+
+def _tensors_of(state: Any) -> Mapping[Any, Any]:
+    entries = state_dict_of(state) if isinstance(state, StandIn) else state
+    return {key: value for key, value in entries.items() if isinstance(value, Tensor)}
+
+
+def _without_wrappers(entries: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES * len(_PREFIXES):
+        entries = _strip(entries, prefix) or entries
     return entries
+
+
+def _strip(entries: dict[str, Tensor], prefix: str) -> dict[str, Tensor] | None:
+    """Return the entries without ``prefix``, which most must have; None where they have not."""
+    stripped = {key.removeprefix(prefix): value for key, value in entries.items()}
+    count = sum(key.startswith(prefix) for key in entries)
+    return stripped if 2 * count > len(entries) == len(stripped) else None

@@ -8,21 +8,30 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from stereo_depth_ros.atomic_file import write_aside
 from stereo_depth_ros.checkpoints import fast_foundation_stereo
 from stereo_depth_ros.checkpoints.detection import (
     blueprint,
+    build,
     identify,
     mismatch,
     network_module,
+    recognise,
 )
-from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about, shorten
 from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
-from stereo_depth_ros.networks import StereoNetwork, create_network
+from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.networks.source import Source
+
+_MAX_PREFIXES = 3
+_MAX_TEXT = 500  # letters of what a file says of itself
+_COUNTER = ".num_batches_tracked"  # of a batch norm in training
 
 
 @dataclass(frozen=True)
@@ -69,11 +78,11 @@ class WeightsInfo:
             metadata["network"],
             metadata["variant"],
             dict(json.loads(metadata["config"])),
-            metadata["licence"],
+            shorten(metadata["licence"], _MAX_TEXT),
             {"true": True, "false": False}[metadata["commercial"]],
-            metadata["source"],
-            metadata["sha256"],
-            tuple(json.loads(metadata["notes"])),
+            shorten(metadata["source"], _MAX_TEXT),
+            shorten(metadata["sha256"], _MAX_TEXT),
+            tuple(shorten(str(note), _MAX_TEXT) for note in json.loads(metadata["notes"])),
         )
 
 
@@ -98,6 +107,7 @@ def import_weights(
         raise CheckpointError(f"{output}: imported weights are written as .safetensors; name it so")
     file = read_weights_file(path)
     with errors_about(path):
+        file = _without_unknown_prefix(file, network)
         info = _info_of(file, network, config or {})
         entries = _checked(file, info)
     save_weights(output, entries, info)
@@ -108,11 +118,11 @@ def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -
     """Write a state dict with what is known of it; `load_weights` reads it back."""
     # Authors' files share memory between entries, which .safetensors do not.
     separate = {key: value.detach().cpu().clone().contiguous() for key, value in entries.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    save_file(separate, str(partial), metadata=info.as_metadata())
-    partial.replace(path)
+    with write_aside(Path(path)) as aside:
+        try:
+            save_file(separate, str(aside), metadata=info.as_metadata())
+        except SafetensorError as error:
+            raise OSError(str(error)) from error
 
 
 def read_info(path: Path) -> WeightsInfo:
@@ -132,7 +142,7 @@ def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
     file = read_weights_file(path)
     with errors_about(path):
         info = _imported_info(file)
-        network = create_network(info.network, info.variant, **info.config)
+        network = build(info.network, {"variant": info.variant, **info.config})
         if wrong := mismatch(shapes_of(network.state_dict()), file.shapes):
             raise CheckpointError(
                 f"does not fit {info.network} {info.variant}: entries are {wrong}; import the "
@@ -159,11 +169,21 @@ def _overridden(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
 def _imported_info(file: WeightsFile) -> WeightsInfo:
     try:
         return WeightsInfo.from_metadata(file.metadata)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(
             "does not say which network it is of; turn it into a file that does with "
             f"'stereo-depth import {file.path} -o OUT.safetensors'"
         ) from error
+
+
+def _without_unknown_prefix(file: WeightsFile, network: str | None) -> WeightsFile:
+    """Return the file without what a wrapper of any name put before most of its keys."""
+    stripped: WeightsFile | None = file
+    for _ in range(_MAX_PREFIXES):
+        if stripped is None or "network" in file.metadata or recognise(stripped.shapes, network):
+            break
+        stripped = stripped.without_prefix()
+    return stripped if stripped and recognise(stripped.shapes, network) else file
 
 
 def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) -> WeightsInfo:
@@ -211,6 +231,10 @@ def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
     made = blueprint(info.network, {"variant": info.variant, **info.config})
     expected = made.state_dict()
     entries = made.own_entries(file.entries)
+    entries = {
+        **{key: torch.zeros((), dtype=torch.int64) for key in expected if key.endswith(_COUNTER)},
+        **{k: v for k, v in entries.items() if k in expected or not k.endswith(_COUNTER)},
+    }
     if wrong := mismatch(shapes_of(expected), shapes_of(entries)):
         raise CheckpointError(
             f"looks like {info.network} {info.variant}, but entries are {wrong}. It is altered, "

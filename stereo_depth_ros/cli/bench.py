@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.options import DEFAULT_MODEL, BuildBar, check_output_file, ros_layer, size
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
@@ -64,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     text, figures = (_node if arguments.node else _models)(arguments, models, backends)
     print(text + "\n\n" + "\n".join(f"- {name}: {value}" for name, value in machine.items()))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine, **figures}, indent=1))
+        write_text(arguments.json, json.dumps({"machine": machine, **figures}, indent=1))
     return 0
 
 

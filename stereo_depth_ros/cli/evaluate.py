@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.options import BuildBar, check_output_file
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
@@ -57,7 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
     print(as_text(scores))
     if arguments.json:
-        arguments.json.write_text(json.dumps(as_dict(scores), indent=1))
+        write_text(arguments.json, json.dumps(as_dict(scores), indent=1))
     if arguments.html:
-        arguments.html.write_text(as_html(scores, gallery, f"Stereo on {arguments.data.name}"))
+        title = f"Stereo on {arguments.data.name}"
+        write_text(arguments.html, as_html(scores, gallery, title))
     return 0

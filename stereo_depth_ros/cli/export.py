@@ -13,17 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.cli.options import size, training_layer
-from stereo_depth_ros.engines.tensorrt.graph import read_graph
-from stereo_depth_ros.engines.tensorrt.self_test import (
-    Reference,
-    reference_beside,
-    reference_key,
-    rendered_pair,
-)
 from stereo_depth_ros.share import share_directory
 
 HELP = "write a network as an ONNX graph"
-_FARTHEST = 0.1  # px in the median, from PyTorch in float32
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,35 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare, and say what was written."""
-    export = training_layer("export")
+    publish = training_layer("export").publish
     network, metadata = _network(arguments)
     height, width = arguments.size
     output = arguments.output
-    left, right = rendered_pair(height, width)
-    agreement = training_layer("export.agreement")
-    expected = agreement.disparity_of(network, left, right)
-    untried = output.with_name(f"{output.stem}.untried.onnx")
-    export.export_onnx(
-        network, height, width, untried, precision=arguments.precision, metadata=metadata
+    agreement = publish(
+        network, height, width, output, precision=arguments.precision, metadata=metadata
     )
     print(f"{network.name} {network.variant}, {height}x{width}, {arguments.precision}")
     print(f"licence of the weights: {metadata['licence']}")
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
-    try:
-        found = agreement.compare(untried, left, right, expected)
-        if not found.median <= _FARTHEST:
-            raise ValueError(
-                f"the graph answers otherwise than PyTorch ({found}) and was not kept; "
-                "try --precision fp32, or other weights"
-            )
-        untried.replace(output)
-    finally:
-        untried.unlink(missing_ok=True)
-    print(f"against PyTorch: {found}")
-    graph = read_graph(output)
-    reference = Reference(left, right, expected, "PyTorch in float32", reference_key(graph))
-    reference.save(reference_beside(graph))
+    print(f"against PyTorch: {agreement}")
     print(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     return 0
 

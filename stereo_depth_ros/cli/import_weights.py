@@ -1,9 +1,10 @@
 """Turn a checkpoint of a network's authors into checked weights.
 
 Finds out which network and variant FILE is of, whichever way it is wrapped (torch.save of a state
-dict, of a training state, of a whole module, or .safetensors), compares every entry with that
-network, and writes the weights as .safetensors with their network, licence and origin. Nothing in
-FILE is executed. `stereo-depth models` lists where to get checkpoints.
+dict under any key, of a training state, of a whole module, .safetensors, an unpacked folder, a zip
+around one file), compares every entry with that network, and writes the weights as .safetensors
+with their network, licence and origin. Nothing in FILE is executed. `stereo-depth models` lists
+where to get checkpoints.
 """
 
 from __future__ import annotations

@@ -53,11 +53,18 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except (CalibrationError, EngineError, ModelError, OSError, ValueError) as error:
-        print(f"stereo-depth {arguments.verb}: {error}", file=sys.stderr)
+        print(f"stereo-depth {arguments.verb}: {_describe(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"stereo-depth {arguments.verb}: interrupted", file=sys.stderr)
         return 130
+
+
+def _describe(error: Exception) -> str:
+    """Return the text of an error, for one of the system without its number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 if __name__ == "__main__":

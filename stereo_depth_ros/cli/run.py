@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.atomic_file import write_npy
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.calibration_files import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
@@ -107,8 +108,8 @@ def _choose_rectification(
 
 def _write(folder: Path, result: StereoResult) -> None:
     confidence = np.where(result.known, result.certainty, np.float32(0))
-    np.save(folder / "disparity.npy", result.matched)
-    np.save(folder / "confidence.npy", confidence)
+    write_npy(folder / "disparity.npy", result.matched)
+    write_npy(folder / "confidence.npy", confidence)
     pictures.write_image(folder / "disparity.png", pictures.colour_disparity(result.matched))
     pictures.write_image(folder / "confidence.png", pictures.colour_confidence(confidence))
     print(
@@ -116,7 +117,7 @@ def _write(folder: Path, result: StereoResult) -> None:
         f"{100 * result.known.mean():.1f} %, inference {1e3 * result.seconds['inference']:.0f} ms"
     )
     if result.depth is not None:
-        np.save(folder / "depth.npy", result.depth)
+        write_npy(folder / "depth.npy", result.depth)
         pictures.write_image(folder / "depth.png", pictures.colour_depth(result.depth))
         points = result.camera.points(result.depth)
         count = pictures.write_ply(folder / "points.ply", points, result.image)

@@ -1,7 +1,8 @@
 """Train `lite` on rendered scenes, and write what a robot needs to run it.
 
 The folder keeps checkpoint, TensorBoard log and validation pictures; the same command goes on where
-an interrupted run stopped. At the end it holds lite.safetensors (weights), lite.onnx (a graph) and
+an interrupted run stopped. At the end it holds lite.safetensors (weights), lite.onnx (a graph that
+agrees with PyTorch), lite.reference.npz (the pair that TensorRT engines prove themselves on) and
 lite.yaml (the model card): copied into models/, or named by --model, they run. Several GPUs:
 torchrun --nproc-per-node N -m stereo_depth_ros.cli.main train lite …
 """
@@ -9,6 +10,8 @@ torchrun --nproc-per-node N -m stereo_depth_ros.cli.main train lite …
 from __future__ import annotations
 
 import argparse
+import os
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
@@ -52,13 +55,17 @@ def run(arguments: argparse.Namespace) -> int:
     }
     if arguments.evaluate is not None:
         read_dataset(arguments.evaluate, arguments.layout)  # not after days of training
-    trainer = trainer_module.Trainer(trainer_module.Recipe(**chosen), arguments.output)
-    trainer.run()
-    if trainer.rank == 0:
-        release = training_layer("training.release")
-        pairs = None
-        if arguments.evaluate is not None:
-            pairs = release.RealPairs(arguments.evaluate, arguments.layout)
-        card = release.release(trainer, arguments.size, pairs)
-        print(f"written to {card}; try it: stereo-depth demo --model {card}")
+    recipe = trainer_module.Recipe(**chosen)
+    is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
+    lock = training_layer("training.lock").lock_folder(arguments.output)
+    with lock if is_first else nullcontext():
+        trainer = trainer_module.Trainer(recipe, arguments.output)
+        trainer.run()
+        if is_first:
+            release = training_layer("training.release")
+            pairs = None
+            if arguments.evaluate is not None:
+                pairs = release.RealPairs(arguments.evaluate, arguments.layout)
+            card = release.release(trainer, arguments.size, pairs)
+            print(f"written to {card}; try it: stereo-depth demo --model {card}")
     return 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 import torch
 
+from stereo_depth_ros.atomic_file import scratch_folder, write_bytes
 from stereo_depth_ros.export.gate import check_graph
 from stereo_depth_ros.export.mixed import to_mixed
 from stereo_depth_ros.export.simplify import simplify
@@ -48,22 +47,33 @@ def export_onnx(
         raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export") as folder:
-        traced = Path(folder) / "traced.onnx"
-        trace(network, height, width, traced)
-        model = simplify(traced)
-        if precision == "mixed":
-            model = to_mixed(model, network.float32_parts)
-        described = {**_describe(network, width), "precision": precision, **(metadata or {})}
-        onnx.helper.set_model_props(model, described)
-        check_graph(model)
-        checked = Path(folder) / "checked.onnx"
-        onnx.save(model, str(checked))
-        os.replace(checked, path)
+    with scratch_folder(path.parent) as folder:
+        model = fold(network, height, width, folder)
+    model = finish(model, network, precision, {**describe(network, width), **(metadata or {})})
+    write_bytes(path, model.SerializeToString())
     return path
 
 
-def _describe(network: StereoNetwork, width: int) -> dict[str, str]:
+def fold(network: StereoNetwork, height: int, width: int, folder: Path) -> onnx.ModelProto:
+    """Return the float32 graph of ``network``, traced and folded in the empty ``folder``."""
+    traced = folder / "traced.onnx"
+    trace(network, height, width, traced)
+    return simplify(traced)
+
+
+def finish(
+    model: onnx.ModelProto, network: StereoNetwork, precision: str, metadata: Mapping[str, str]
+) -> onnx.ModelProto:
+    """Return the folded ``model`` in ``precision`` with its metadata, checked."""
+    if precision == "mixed":
+        model = to_mixed(model, network.float32_parts)
+    onnx.helper.set_model_props(model, {"precision": precision, **metadata})
+    check_graph(model)
+    return model
+
+
+def describe(network: StereoNetwork, width: int) -> dict[str, str]:
+    """Return what a graph for images of ``width`` px says of its network."""
     return {
         "network": network.name,
         "variant": network.variant,

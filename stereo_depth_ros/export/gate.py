@@ -81,7 +81,7 @@ class Finding:
 
 
 class GraphError(ValueError):
-    """A graph that must not leave the house; ``findings`` says why, one by one."""
+    """A graph that must not be used; ``findings`` says why, one by one."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)

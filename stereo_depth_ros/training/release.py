@@ -9,12 +9,13 @@ from typing import Any
 
 import yaml
 
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import COLUMNS, confidence_medians, medians
-from stereo_depth_ros.export import export_onnx
+from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.training.trainer import Recipe, Trainer
 from stereo_depth_ros.training.validation import Validation
@@ -29,7 +30,7 @@ class RealPairs:
 
 
 def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = None) -> Path:
-    """Write lite.safetensors, lite.onnx of ``size`` (height, width) px and lite.yaml; return it.
+    """Write weights, graph of ``size`` (height, width) px, its reference, and card; return that.
 
     The card's figures are measured here: on rendered pairs that training never sees and, where
     ``pairs`` are given, on those, with SGBM beside it.
@@ -40,13 +41,9 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     height, width = size
     info = WeightsInfo("lite", network.variant, licence=network.licence, commercial=True)
     save_weights(folder / "lite.safetensors", network.state_dict(), info)
-    graph = export_onnx(
-        network,
-        height,
-        width,
-        folder / "lite.onnx",
-        metadata={"licence": network.licence, "commercial": "true"},
-    )
+    graph = folder / "lite.onnx"
+    terms = {"licence": network.licence, "commercial": "true"}
+    publish(network, height, width, graph, metadata=terms)
     card = {
         "engine": "onnx",
         "network": network.name,
@@ -66,7 +63,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
         },
     }
     path = folder / "lite.yaml"
-    path.write_text(yaml.safe_dump(card, sort_keys=False, width=100))
+    write_text(path, yaml.safe_dump(card, sort_keys=False, width=100))
     return path
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from stereo_depth_ros.atomic_file import WriteError, write_bytes
 from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.networks.lite import Lite, Matches
 from stereo_depth_ros.scenes.synthetic.textures import photographs
@@ -22,6 +26,8 @@ from stereo_depth_ros.training.stream import SceneStream
 from stereo_depth_ros.training.validation import Validation
 
 _AVERAGE_OVER = 500  # steps that the averaged weights look back on
+
+_STATE = {"step", "processes", "network", "average", "optimiser", "recipe"}  # of a checkpoint
 
 
 @dataclass(frozen=True)
@@ -142,19 +148,33 @@ class Trainer:
             total = sum(terms.values())
             bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
             if self.step % 10 == 0:
-                log.add_scalars("loss", terms, self.step)
+                with self._log_errors():
+                    log.add_scalars("loss", terms, self.step)
             if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
                 figures = validation.figures(self.average)
-                for name, value in figures.items():
-                    log.add_scalar(f"validation/{name}", value, self.step)
-                log.add_image("pair", validation.picture(self.average), self.step)
                 self._save()
+                with self._log_errors():
+                    for name, value in figures.items():
+                        log.add_scalar(f"validation/{name}", value, self.step)
+                    log.add_image("pair", validation.picture(self.average), self.step)
         bar.close()
         if log is not None:
-            log.close()
+            with self._log_errors():
+                log.close()
         if self._parallel:
             distributed.destroy_process_group()
         return figures
+
+    @contextmanager
+    def _log_errors(self) -> Iterator[None]:
+        """Name what TensorBoard could not write."""
+        try:
+            yield
+        except OSError as error:
+            raise WriteError(
+                f"the log in {self.folder} was not written: {error.strerror or error}; the run "
+                "goes on from its last checkpoint when it is started again"
+            ) from error
 
     def _train_step(self, model: nn.Module, stream: SceneStream) -> dict[str, float]:
         rate = self.recipe.learning_rate * _schedule(self.step, self.recipe.steps)
@@ -192,16 +212,15 @@ class Trainer:
             "optimiser": self.optimiser.state_dict(),
             "recipe": asdict(self.recipe),
         }
-        # A run that is killed while it writes must leave the old file whole.
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        buffer = io.BytesIO()  # PyTorch hides the cause where it writes to a file itself
+        torch.save(state, buffer)
+        write_bytes(self.checkpoint, buffer.getbuffer())
 
     def _resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.is_file():
             return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+        state = self._read_checkpoint()
         self._check_is_the_same_run(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -210,6 +229,19 @@ class Trainer:
         if self.step >= self.recipe.steps:
             # Nothing is left to train: the run is what it was.
             self.processes = state["processes"]
+
+    def _read_checkpoint(self) -> dict[str, Any]:
+        try:
+            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
+            if not state.keys() >= _STATE:
+                raise ValueError("it lacks a part")
+        except Exception as error:  # torch raises whatever its parts do
+            reason = str(error).strip().partition("\n")[0][:200]
+            raise ValueError(
+                f"{self.checkpoint} is no whole checkpoint of a training ({reason}); remove it to "
+                "begin anew, or give another folder"
+            ) from error
+        return state
 
     def _check_is_the_same_run(self, state: dict[str, Any]) -> None:
         asked = asdict(self.recipe)

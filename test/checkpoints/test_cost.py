@@ -1,10 +1,13 @@
 import numpy as np
 import onnx
 import pytest
+import torch
 from fakes import save_graph
 from onnx import TensorProto, helper, numpy_helper
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
-from stereo_depth_ros.checkpoints import CheckpointError
+from stereo_depth_ros.checkpoints import CheckpointError, cost
 from stereo_depth_ros.checkpoints.cost import graph_cost, network_cost
 
 
@@ -17,11 +20,23 @@ from stereo_depth_ros.checkpoints.cost import graph_cost, network_cost
     ],
 )
 def test_cost_is_the_published_one(network, variant, size, parameters, gmacs):
-    cost = network_cost(network, variant, *size)
+    known = network_cost(network, variant, *size)
 
-    assert cost.parameters == parameters
-    assert cost.macs / 1e9 == pytest.approx(gmacs, abs=0.06)
-    assert cost.nodes is None
+    assert known.parameters == parameters
+    assert known.macs / 1e9 == pytest.approx(gmacs, abs=0.06)
+    assert known.nodes is None
+
+
+def test_attention_is_counted_as_its_two_matrix_products():
+    heads, tokens, width = 3, 50, 16
+    queries = torch.ones(1, heads, tokens, width)
+
+    with cost._plain_attention(), FlopCounterMode(display=False) as counter:
+        F.scaled_dot_product_attention(queries, queries, queries)
+
+    assert counter.get_total_flops() == 2 * 2 * heads * tokens**2 * width
+    assert torch.backends.cuda.flash_sdp_enabled()
+    assert torch.backends.cuda.mem_efficient_sdp_enabled()
 
 
 def test_more_iterations_cost_more():
@@ -62,12 +77,12 @@ def save_counted_graph(path, batch=1):
 
 
 def test_cost_of_a_graph_counts_convolutions_and_products(tmp_path):
-    cost = graph_cost(save_counted_graph(tmp_path / "net.onnx"))
+    counted = graph_cost(save_counted_graph(tmp_path / "net.onnx"))
 
     convolution, inverse = 4 * 6 * 6 * (2 * 9), 4 * 6 * 6 * (5 * 4)
-    assert cost.macs == convolution + inverse + 480 * 7 + 7 * 3
-    assert cost.parameters == 6 * 2 * 9 + 6 * 5 * 4 + 480 * 7 + 7 * 3
-    assert cost.nodes == 5
+    assert counted.macs == convolution + inverse + 480 * 7 + 7 * 3
+    assert counted.parameters == 6 * 2 * 9 + 6 * 5 * 4 + 480 * 7 + 7 * 3
+    assert counted.nodes == 5
 
 
 def test_graph_of_no_fixed_size_is_refused(tmp_path):

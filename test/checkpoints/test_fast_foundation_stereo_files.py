@@ -52,7 +52,7 @@ def test_searched_network_that_shapes_do_not_tell_answers_as_recorded(tmp_path):
     info = import_weights(
         tmp_path / "net.pth",
         tmp_path / "net.safetensors",
-        config={"iterations": 4, "max_disparity": 64},
+        config={"iterations": 4},
     )
     network, _ = load_weights(tmp_path / "net.safetensors")
     left, right = (as_tensor(image) for image in stereo_pair(96, 160))
@@ -65,6 +65,33 @@ def test_searched_network_that_shapes_do_not_tell_answers_as_recorded(tmp_path):
         disparity.view_as(recorded), recorded, atol=tolerance["atol"], rtol=tolerance["rtol"]
     )
     assert not any("normalised" in note for note in info.notes)
+    assert "max_disparity is 64 px, as the module says" in info.notes
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "searched", "note"),
+    [
+        (argparse.Namespace(max_disp=416), {}, 416, "max_disparity is 416 px, as the module says"),
+        (argparse.Namespace(max_disp=416), {"max_disparity": 192}, 192, None),
+        (None, {"max_disparity": 64}, 64, None),
+        (None, {}, None, "it does not say how far it searches; 192 px are taken"),
+        (argparse.Namespace(max_disp=100), {}, None, "192 px are taken"),
+        (argparse.Namespace(max_disp="far"), {}, None, "192 px are taken"),
+        (argparse.Namespace(max_disp=32 * 10**9), {}, None, "192 px are taken"),
+    ],
+    ids=["told", "told_otherwise", "given", "untold", "no_multiple", "no_number", "endless"],
+)
+def test_search_range_is_the_modules_or_is_said_to_be_assumed(
+    options, settings, searched, note, tmp_path
+):
+    save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192", args=options)
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors", config=settings)
+
+    assert info.config.get("max_disparity") == searched
+    said = [text for text in info.notes if "px" in text]
+    assert len(said) == (note is not None)
+    assert all(note in text for text in said)
 
 
 def test_missing_word_on_normalisation_is_noted_and_can_be_given(tmp_path):

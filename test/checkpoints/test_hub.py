@@ -8,34 +8,43 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from stereo_depth_ros.checkpoints import CheckpointError
 from stereo_depth_ros.checkpoints.hub import fetch, find, published
+from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.networks import s2m2
 
-CONTENT = bytes(range(256)) * 100_000  # 25.6 MB; the client writes in pieces of 10 MB
+CONTENT = bytes(range(256)) * 100_000  # 25.6 MB
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Serves one content as every file; the first transfer may stop half way."""
+    """Serves one content as every file; the first transfer may stall or break off half way."""
 
     asked_for: list[str]
     stalls: bool
+    breaks_off: int  # so many transfers
+    resumes: bool
 
     def do_HEAD(self):
         self._head(200, len(CONTENT))
 
     def do_GET(self):
-        start = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+        asked = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
+        start = asked if self.resumes else 0
         if "/resolve/" not in self.path:
             self.send_error(404)
             return
-        self.asked_for.append(f"{self.path} from {start}")
+        self.asked_for.append(f"{self.path} from {asked}")
         self._head(206 if start else 200, len(CONTENT) - start)
         if self.stalls and len(self.asked_for) == 1:
             self.wfile.write(CONTENT[: len(CONTENT) // 2])
             self.rfile.read(1)  # until the client goes away
+            return
+        if len(self.asked_for) <= self.breaks_off:
+            self.wfile.write(CONTENT[start : start + 1_000_000])
             return
         self.wfile.write(CONTENT[start:])
 
@@ -51,11 +60,14 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
+STEADY = {"stalls": False, "breaks_off": 0, "resumes": True}
+
+
 @pytest.fixture
 def hub():
     """A Hub of its own for each test, with the requests that it saw."""
     pytest.importorskip("huggingface_hub")
-    handler = type("OneHub", (Hub,), {"asked_for": [], "stalls": False})
+    handler = type("OneHub", (Hub,), {"asked_for": [], **STEADY})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
@@ -86,20 +98,30 @@ sys.exit(main(["models", "get", {name!r}, "-o", {str(folder)!r}]))
     )
 
 
-def get(*arguments, **settings):
-    """Run it to its end; return status, output and errors."""
-    process = begin(*arguments, **settings)
-    out, err = process.communicate(timeout=120)
-    return process.returncode, out, err
+@pytest.fixture
+def get(hub, monkeypatch, capfd):
+    """Run the verb in this process, the file known by ``sha256``: status, output and errors."""
+
+    def run(folder, name="s2m2/s", sha256=None):
+        if sha256 is not None:
+            monkeypatch.setitem(s2m2.SOURCES, "s", replace(s2m2.SOURCES["s"], sha256=sha256))
+        monkeypatch.setattr(
+            "huggingface_hub.hf_hub_url",
+            lambda *names: f"{hub.url}/{names[0]}/resolve/main/{names[1]}",
+        )
+        return main(["models", "get", name, "-o", str(folder)]), *capfd.readouterr()
+
+    return run
 
 
 RIGHT = hashlib.sha256(CONTENT).hexdigest()
 
 
 def test_file_is_fetched_verified_and_what_follows_is_said(hub, tmp_path):
-    status, out, err = get(hub, tmp_path, sha256=RIGHT)
+    process = begin(hub, tmp_path, sha256=RIGHT)
+    out, err = process.communicate(timeout=300)
 
-    assert status == 0, err
+    assert process.returncode == 0, err
     assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
     assert hub.asked_for == ["/minimok/s2m2/resolve/main/CH128NTR1.pth from 0"]
     assert "CC-BY-NC-4.0; NOT FOR COMMERCIAL USE" in out
@@ -107,35 +129,35 @@ def test_file_is_fetched_verified_and_what_follows_is_said(hub, tmp_path):
     assert "not verified" not in out
 
 
-def test_file_that_is_there_is_not_fetched_again(hub, tmp_path):
+def test_file_that_is_there_is_not_fetched_again(hub, get, tmp_path):
     (tmp_path / "CH128NTR1.pth").write_bytes(CONTENT)
 
-    status, _, err = get(hub, tmp_path, sha256=RIGHT)
+    status, _, err = get(tmp_path, sha256=RIGHT)
 
     assert status == 0, err
     assert hub.asked_for == []
 
 
-def test_file_without_a_known_hash_is_said_not_to_be_verified(hub, tmp_path):
-    status, out, err = get(hub, tmp_path, sha256="")
+def test_file_without_a_known_hash_is_said_not_to_be_verified(hub, get, tmp_path):
+    status, out, err = get(tmp_path, sha256="")
 
     assert status == 0, err
     assert "not verified: its hash is not known" in out
 
 
-def test_interrupted_transfer_is_taken_up_again_by_the_next_call(hub, tmp_path):
+def test_interrupted_transfer_is_taken_up_again_by_the_next_call(hub, get, tmp_path):
     hub.stalls = True
     process = begin(hub, tmp_path, sha256=RIGHT)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not any(part.stat().st_size for part in tmp_path.glob("*.partial")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err.splitlines()[-1] == "stereo-depth models: interrupted"
 
-    status, _, err = get(hub, tmp_path, sha256=RIGHT)
+    status, _, err = get(tmp_path, sha256=RIGHT)
 
     assert status == 0, err
     assert [file.name for file in tmp_path.iterdir()] == ["CH128NTR1.pth"]
@@ -145,9 +167,46 @@ def test_interrupted_transfer_is_taken_up_again_by_the_next_call(hub, tmp_path):
     assert second > 0, "it began again"
 
 
-def test_file_that_is_not_the_published_one_is_named_and_not_kept(hub, tmp_path):
+@pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "begins_anew"])
+def test_transfer_that_breaks_off_is_taken_up_in_the_same_call(resumes, hub, get, tmp_path):
+    hub.breaks_off, hub.resumes = 2, resumes
+
+    status, _, err = get(tmp_path, sha256=RIGHT)
+
+    assert status == 0, err
+    assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
+    starts = [int(request.rpartition(" ")[2]) for request in hub.asked_for]
+    assert starts == [0, 1_000_000, 2_000_000 if resumes else 1_000_000]
+
+
+def test_transfer_that_keeps_breaking_off_is_named_and_kept_for_the_next_call(hub, get, tmp_path):
+    hub.breaks_off = 5
+
+    status, _, err = get(tmp_path, sha256=RIGHT)
+
+    assert status == 1
+    assert err.splitlines()[-1].startswith(
+        "stereo-depth models: cannot fetch CH128NTR1.pth from minimok/s2m2: it broke off after "
+        f"5000000 of {len(CONTENT)} bytes; try again"
+    )
+    status, _, err = get(tmp_path, sha256=RIGHT)
+    assert status == 0, err
+    assert hub.asked_for[-1].endswith("from 5000000")
+
+
+def test_transfer_that_ended_just_before_its_last_step_needs_no_other(hub, get, tmp_path):
+    (tmp_path / f"CH128NTR1.pth.{RIGHT[:12]}.partial").write_bytes(CONTENT)
+
+    status, _, err = get(tmp_path, sha256=RIGHT)
+
+    assert status == 0, err
+    assert hub.asked_for == []
+    assert [file.name for file in tmp_path.iterdir()] == ["CH128NTR1.pth"]
+
+
+def test_file_that_is_not_the_published_one_is_named_and_not_kept(hub, get, tmp_path):
     for _ in range(2):
-        status, _, err = get(hub, tmp_path, name="lite_any_stereo/las2_s")
+        status, _, err = get(tmp_path, name="lite_any_stereo/las2_s")
 
         assert status == 1
         assert err.splitlines()[-1].startswith("stereo-depth models: ")
@@ -157,11 +216,10 @@ def test_file_that_is_not_the_published_one_is_named_and_not_kept(hub, tmp_path)
     assert len(hub.asked_for) == 2
 
 
-@pytest.mark.slow
-def test_hub_that_does_not_answer_leaves_the_link(hub, tmp_path):
+def test_hub_that_does_not_answer_leaves_the_link(hub, get, tmp_path):
     hub.url = "http://127.0.0.1:9"
 
-    status, _, err = get(hub, tmp_path)
+    status, _, err = get(tmp_path)
 
     assert status == 1
     assert "https://huggingface.co/minimok/s2m2 by hand" in err

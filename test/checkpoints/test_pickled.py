@@ -5,6 +5,7 @@ import datetime
 import io
 import os
 import pickle
+import resource
 import tarfile
 import zipfile
 from contextlib import suppress
@@ -209,7 +210,7 @@ def test_one_wrong_bit_is_noticed(tmp_path):
     content[content.index(torch.full((64,), 1.5).numpy().tobytes()) + 1] ^= 1
     (tmp_path / "net.pth").write_bytes(content)
 
-    with pytest.raises(CheckpointError, match=r"is damaged: the checksum of '.*data/0' is wrong"):
+    with pytest.raises(CheckpointError, match=r"is damaged: '.*data/0' is not what was saved"):
         load_pickled(tmp_path / "net.pth")
 
 
@@ -236,3 +237,96 @@ def test_training_state_beside_the_weights_does_not_matter(tmp_path):
     entries = read_weights_file(tmp_path / "net.pth").entries
 
     assert entries.keys() == {"weight", "bias"}
+
+
+GIGABYTE = 0x3FFFFFFF
+
+
+@pytest.mark.parametrize(
+    "name", [b"cbuiltins\nbytearray\n", b"c__builtin__\nbytearray\n", b"cexceptions\nbytearray\n"]
+)
+def test_few_bytes_that_ask_for_gigabytes_are_refused_before_they_are_taken(name, tmp_path):
+    parts = [part for _ in range(4) for part in (name, (GIGABYTE,), b"R")]
+    write_zip(tmp_path / "net.pth", by_hand(b"(", *parts, b"t"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(CheckpointError, match=r"names code that no .*bytearray"):
+        read_weights_file(tmp_path / "net.pth")
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
+
+
+def test_bytearray_beside_weights_is_refused_too(tmp_path):
+    torch.save({"model": {"weight": torch.ones(2)}, "note": bytearray(3)}, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="bytearray"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+def test_huge_view_of_a_small_storage_is_refused(tmp_path):
+    storage = (b"(", "storage", b"ctorch\nFloatStorage\n", "0", "cpu", 4, b"tQ")
+    view = by_hand(
+        b"}",
+        "weight",
+        b"ctorch._utils\n_rebuild_tensor_v2\n(",
+        *(*storage, 0, (GIGABYTE,), (0,), False),
+        b"ccollections\nOrderedDict\n)RtRs",
+    )
+    write_zip(tmp_path / "net.pth", view)
+    with zipfile.ZipFile(tmp_path / "net.pth", "a") as file:
+        file.writestr("archive/data/0", bytes(16))
+
+    with pytest.raises(CheckpointError, match=r"claims \d+ bytes of weights in a file of"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+def spoil(content, marker, offset, new):
+    """Overwrite the bytes at ``offset`` from every ``marker`` of a zip."""
+    spoilt = bytearray(content)
+    at = spoilt.find(marker)
+    assert at >= 0
+    while at >= 0:
+        spoilt[at + offset : at + offset + len(new)] = new
+        at = spoilt.find(marker, at + 1)
+    return bytes(spoilt)
+
+
+CENTRAL = b"PK\x01\x02"
+SPOILT = {
+    "version_of_zip": lambda content: spoil(content, CENTRAL, 6, b"\xff\xff"),
+    "name_that_is_no_text": lambda content: spoil(
+        spoil(content, CENTRAL, 8, b"\x00\x08"), CENTRAL, 46, b"\xff\xfe"
+    ),
+    "encrypted": lambda content: spoil(content, CENTRAL, 8, b"\x01\x00"),
+    "hole_before_the_entries": lambda content: spoil(content, CENTRAL, 42, b"\xff\xff\xff\x7f"),
+    "weights_that_are_a_folder": lambda content: spoil(content, CENTRAL, 38, b"\x10"),
+    "several_disks": lambda content: spoil(content, b"PK\x06\x07", 16, b"\xff"),
+    "hole_in_the_middle": lambda content: content[:200] + content[300:],
+    "zeros_in_the_middle": lambda content: content[:200] + bytes(300) + content[500:],
+    "method_of_packing": lambda content: spoil(content, CENTRAL, 10, b"\x63\x00"),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT)
+def test_spoilt_archive_is_one_line_that_names_file_and_cause(kind, tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({"weight": torch.ones(64)}, path)
+    path.write_bytes(SPOILT[kind](path.read_bytes()))
+
+    with pytest.raises(CheckpointError) as refusal:
+        read_weights_file(path)
+
+    text = str(refusal.value)
+    assert text.startswith(f"{path}: ")
+    assert text.isprintable()
+    assert "fetch" in text
+
+
+def test_any_one_spoilt_byte_of_the_directory_is_no_raw_error(tmp_path):
+    path = tmp_path / "net.pth"
+    torch.save({"weight": torch.ones(4)}, path)
+    content = path.read_bytes()
+    for at in range(content.index(CENTRAL), len(content)):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        with suppress(CheckpointError):
+            assert read_weights_file(path).entries["weight"].sum() == 4

@@ -1,5 +1,6 @@
 import argparse
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from stereo_depth_ros.checkpoints import CheckpointError
 from stereo_depth_ros.checkpoints.reading import read_weights_file
+from stereo_depth_ros.file_hash import sha256_of
 
 ENTRIES = {
     "stem.0.weight": torch.arange(12.0).view(3, 4),
@@ -51,6 +53,7 @@ def training_state():
     }
 
 
+ANY_KEY = ("model_state", "model_state_dict", "net", "weights", "params", "params_ema")
 FORMS = {
     "bare": lambda: ENTRIES,
     "under_model": lambda: {"model": ENTRIES, "epoch": 3},
@@ -64,6 +67,18 @@ FORMS = {
     "module": module,
     "module_under_model": lambda: {"model": module()},
     "module_in_data_parallel": lambda: nn.DataParallel(module()),
+    **{f"under_{key}": lambda key=key: {key: ENTRIES, "epoch": 3} for key in ANY_KEY},
+    "under_any_keys": lambda: {"checkpoint": {"generator": prefixed("module.")}, "epoch": 3},
+    "module_under_any_key": lambda: {"network": module(), "epoch": 3},
+    "among_numbers_and_words": lambda: {"epoch": 3, "arch": "net", "best": None, **ENTRIES},
+    "beside_a_smaller_mapping": lambda: {"net": ENTRIES, "statistics": {"mean": torch.ones(1)}},
+    "beside_an_average": lambda: {"ema": prefixed("ema."), "model": ENTRIES},
+    "averaged": lambda: {"n_averaged": torch.tensor(3), **prefixed("module.")},
+    "profiled": lambda: {
+        **ENTRIES,
+        "total_ops": torch.ones(1),
+        "stem.0.total_params": torch.ones(1),
+    },
 }
 
 
@@ -149,7 +164,12 @@ BROKEN = {
     "tensor": (lambda path: save(path, torch.ones(3)), "holds a Tensor, not a state dict"),
     "list": (lambda path: save(path, [ENTRIES]), "holds a list, not a state dict"),
     "no_weights": (lambda path: save(path, {"model": {}}), "holds no weights"),
-    "other_things": (lambda path: save(path, {"epoch": 3, **ENTRIES}), "'epoch' is no tensor"),
+    "other_things": (lambda path: save(path, {"epoch": 3}), "holds no weights by name"),
+    "several": (
+        lambda path: save(path, {"params": ENTRIES, "params_ema": prefixed("")}),
+        r"several state dicts \(params, params_ema\); save the one that is meant",
+    ),
+    "by_number": (lambda path: save(path, {"net": dict(enumerate(ENTRIES))}), "no weights by name"),
     "empty_module": (lambda path: save(path, nn.Identity()), "holds no weights"),
 }
 
@@ -203,7 +223,7 @@ def test_file_that_holds_itself_is_read_to_its_end(tmp_path):
     content["model"] = content
     torch.save(content, tmp_path / "net.pth")
 
-    with pytest.raises(CheckpointError, match="holds no state dict"):
+    with pytest.raises(CheckpointError, match="holds no weights by name"):
         read_weights_file(tmp_path / "net.pth")
 
 
@@ -234,3 +254,97 @@ def test_file_that_claims_more_than_it_holds_is_refused(tmp_path):
 
     with pytest.raises(CheckpointError, match="claims 4000000 bytes of weights in a file of"):
         read_weights_file(tmp_path / "net.pth")
+
+
+def test_mappings_that_hold_each_other_many_times_over_are_read_to_their_end(tmp_path):
+    content = {}
+    content.update({f"key{number}": content for number in range(1000)})
+    torch.save(content, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="holds no weights by name"):
+        read_weights_file(tmp_path / "net.pth")
+
+
+def pack(path, *members, packing=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+
+
+def unpack(tmp_path):
+    """A saved file, unpacked with the folder that torch puts in it."""
+    torch.save({"net": ENTRIES}, tmp_path / "saved.pth")
+    with zipfile.ZipFile(tmp_path / "saved.pth") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    return tmp_path / "unpacked"
+
+
+def as_folder(tmp_path):
+    return unpack(tmp_path)
+
+
+def as_inner_folder(tmp_path):
+    return next(unpack(tmp_path).iterdir())
+
+
+def zip_around(tmp_path):
+    content = save(tmp_path / "saved.pth", ENTRIES)
+    pack(
+        tmp_path / "download.zip",
+        ("README.md", b"weights"),
+        ("models/net.pth", content),
+        ("__MACOSX/models/._net.pth", b"of a Macintosh"),
+    )
+    return tmp_path / "download.zip"
+
+
+def zip_around_safetensors(tmp_path):
+    save_file(ENTRIES, tmp_path / "saved.safetensors")
+    pack(tmp_path / "net.pth", ("net.safetensors", (tmp_path / "saved.safetensors").read_bytes()))
+    return tmp_path / "net.pth"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [as_folder, as_inner_folder, zip_around, zip_around_safetensors],
+    ids=lambda f: f.__name__,
+)
+def test_what_somebody_put_around_the_file_is_taken_off(make, tmp_path):
+    path = make(tmp_path)
+    before = set(tmp_path.rglob("*"))
+
+    file = read_weights_file(path)
+
+    assert file.entries.keys() == ENTRIES.keys()
+    for key, value in ENTRIES.items():
+        assert torch.equal(file.entries[key], value)
+    assert file.path == path
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_file_in_a_zip_has_the_hash_of_the_file(tmp_path):
+    file = read_weights_file(zip_around(tmp_path))
+
+    assert file.sha256 == sha256_of(tmp_path / "saved.pth")
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("a.pth", b"1"), ("b.pth", b"2")], "an archive with 2 weights files"),
+        ([("notes.txt", b"1")], "an archive with 0 weights files"),
+        ([("net.pth", bytes(1_000_000))], "claims to unpack into 1000000 bytes; do not trust it"),
+        ([("net.pth", b"text")], "neither a torch.save file nor"),
+    ],
+    ids=["two", "none", "bomb", "text"],
+)
+def test_archive_without_one_weights_file_is_named_with_its_cause(members, message, tmp_path):
+    pack(tmp_path / "net.zip", *members)
+
+    with pytest.raises(CheckpointError, match=rf"net\.zip: .*{message}"):
+        read_weights_file(tmp_path / "net.zip")
+
+
+def test_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder, not an unpacked"):
+        read_weights_file(tmp_path)

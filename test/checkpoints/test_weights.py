@@ -1,5 +1,8 @@
 import json
+import os
 import re
+import stat
+import subprocess
 
 import pytest
 import torch
@@ -17,6 +20,7 @@ from stereo_depth_ros.checkpoints import (
 )
 from stereo_depth_ros.checkpoints.detection import blueprint, identify, mismatch
 from stereo_depth_ros.checkpoints.reading import shapes_of as shapes_of_entries
+from stereo_depth_ros.networks import create_network
 
 PUBLISHED = {  # of each fixture: network, variant, what is said beside the variant
     ("lite_any_stereo", "las1"): ("las1", {}),
@@ -216,14 +220,18 @@ def test_entries_that_do_not_fit_are_named(kind, tmp_path):
 def test_nobodys_entries_list_the_known_networks(tmp_path):
     torch.save({"fc.weight": torch.ones(3, 3)}, tmp_path / "net.pth")
 
-    with pytest.raises(CheckpointError, match=r"none of its entries \(fc\.weight\) is known"):
+    message = (
+        r"net\.pth: is not one of the supported networks \(.*s2m2.*\): 0 of its 1 entries "
+        r"\(fc\.weight\) fit"
+    )
+    with pytest.raises(CheckpointError, match=message):
         import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
 
 
 def test_telling_entry_of_an_odd_shape_is_of_no_network(tmp_path):
     torch.save({"disp_init.layer_norm.weight": torch.tensor(1.0)}, tmp_path / "net.pth")
 
-    with pytest.raises(CheckpointError, match="nearest is s2m2 s"):
+    with pytest.raises(CheckpointError, match="is not one of the supported networks"):
         import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
 
 
@@ -242,7 +250,7 @@ def test_two_networks_in_one_file_are_named_and_one_can_be_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        ("s2m2", r"none of its entries \(.*\) is known in s2m2"),
+        ("s2m2", r"is not s2m2: \d+ of its \d+ entries \(.*\) fit"),
         ("s3m3", r"network 's3m3' is not known; there are .*s2m2"),
         ("lite", r"lite has no published checkpoints, but .*s2m2"),
     ],
@@ -255,6 +263,136 @@ def test_file_of_another_network_than_asked_for_is_refused(network, message, sma
 def test_imported_file_of_another_network_than_asked_for_is_refused(imported, tmp_path):
     with pytest.raises(CheckpointError, match="weights of lite_any_stereo, not of s2m2"):
         import_weights(imported, tmp_path / "net.safetensors", network="s2m2")
+
+
+def without_counters(entries):
+    return {k: v for k, v in entries.items() if not k.endswith("num_batches_tracked")}
+
+
+def profiled(entries):
+    """What thop adds to every module, and averaging and loops to the whole."""
+    paths = {key.rpartition(".")[0] for key in entries}
+    counts = {f"{path}.total_ops": torch.zeros(1, dtype=torch.float64) for path in paths}
+    tops = {name: torch.tensor(7) for name in ("n_averaged", "step", "epoch", "total_params")}
+    return {**entries, **counts, **tops}
+
+
+def counted_more(entries):
+    return {**entries, "refine_3.extra.num_batches_tracked": torch.tensor(7)}
+
+
+def prefixed(prefix, stray="n_averaged"):
+    return lambda entries: {
+        stray: torch.tensor(7),
+        **{f"{prefix}{key}": value for key, value in entries.items()},
+    }
+
+
+UNUSUAL = {
+    "without_counters": without_counters,
+    "profiled": profiled,
+    "another_counter": counted_more,
+    "averaged": prefixed("module."),
+    "prefix_of_any_name": prefixed("net."),
+    "prefixes_of_any_name": prefixed("student.module.stereo."),
+    "prefix_on_most": prefixed("generator.", stray="generator_steps.num_batches_tracked"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_what_surrounds_the_weights_does_not_matter(kind, tmp_path):
+    path = altered(tmp_path, UNUSUAL[kind])
+
+    info = import_weights(path, tmp_path / "net.safetensors")
+
+    assert (info.network, info.variant) == ("lite_any_stereo", "las2_s")
+    state = load_weights(tmp_path / "net.safetensors")[0].state_dict()
+    for key, value in entries_of("lite_any_stereo", "las2_s").items():
+        if key in state and not key.endswith("num_batches_tracked"):
+            assert torch.equal(state[key], value), key
+
+
+def test_prefix_of_any_name_does_not_hide_an_entry_that_does_not_fit(tmp_path):
+    path = altered(tmp_path, prefixed("net.", stray="net.extra_layer"))
+
+    with pytest.raises(CheckpointError, match=r"las2_s, but entries are 1 unexpected: extra_layer"):
+        import_weights(path, tmp_path / "net.safetensors")
+
+
+def test_another_networks_file_is_not_called_nearly_ours(tmp_path):
+    # Names that stereo networks share, of shapes that ours do not have.
+    def resize(entries):
+        return {
+            key: value.new_zeros((*value.shape, 2)) if i % 3 else value
+            for i, (key, value) in enumerate(entries.items())
+        }
+
+    entries = resize(entries_of("lite_any_stereo", "las2_s"))
+    del entries["fnet.backbone.patch_embed.proj.weight"]
+    torch.save(entries, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError, match="is not one of the supported networks") as refusal:
+        import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    assert "nearest" not in str(refusal.value)
+    assert len(str(refusal.value)) < 600
+
+
+def test_names_of_any_length_make_an_error_of_one_bounded_line(tmp_path):
+    entries = {f"{'layer' * 20_000}\n\x1b[2J{i}": torch.ones(2) for i in range(9)}
+    torch.save(entries, tmp_path / "net.pth")
+
+    with pytest.raises(CheckpointError) as refusal:
+        import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    assert len(str(refusal.value)) < 1200
+    assert str(refusal.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "config",
+    ['{"max_disparity": 1' + "0" * 400 + "}", "[" * 100_000, '{"structure": {"blocks": 3}}'],
+    ids=["number", "nesting", "kind"],
+)
+def test_settings_that_nothing_can_be_built_of_are_one_line(config, tmp_path):
+    info = WeightsInfo("fast_foundation_stereo", "pruned")
+    metadata = {**info.as_metadata(), "config": config}
+    save_file({"weight": torch.ones(1)}, tmp_path / "net.safetensors", metadata=metadata)
+
+    with pytest.raises(CheckpointError) as refusal:
+        load_weights(tmp_path / "net.safetensors")
+
+    assert str(refusal.value).startswith(f"{tmp_path / 'net.safetensors'}: ")
+    assert len(str(refusal.value)) < 1200
+
+
+def test_weights_on_a_full_disk_are_named_and_the_old_ones_stay(tmp_path, imported):
+    small = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    )
+    if small.returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        path = tmp_path / "net.safetensors"
+        path.write_bytes(b"old")
+        with pytest.raises(OSError, match=r"net\.safetensors was not written: .*No space left"):
+            import_weights(imported, path)
+        assert path.read_bytes() == b"old"
+        assert [file.name for file in tmp_path.iterdir()] == ["net.safetensors"]
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_weights_are_as_readable_as_the_mask_says(tmp_path):
+    network = create_network("lite")
+
+    save_weights(tmp_path / "lite.safetensors", network.state_dict(), WeightsInfo("lite", "base"))
+
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "lite.safetensors").stat().st_mode) == 0o666 & ~mask
 
 
 def test_setting_inside_of_a_number_is_refused(tmp_path):

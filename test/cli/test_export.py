@@ -1,118 +1,113 @@
 import json
 
+import cv2
 import onnx
 import pytest
 
+from stereo_depth_ros import export
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.cli import main as cli
-from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
-from stereo_depth_ros.engines.tensorrt.self_test import (
-    load_reference,
-    reference_beside,
-    run_self_test,
-)
-from stereo_depth_ros.export import agreement
+from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
+from stereo_depth_ros.export.agreement import Agreement
 from stereo_depth_ros.networks import create_network
 
 SIZE = ["--size", "64x96"]
 
 
-def metadata(path):
-    return {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
-
-
-@pytest.fixture
-def weights(tmp_path):
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
     """Weights of the small network as an import or a training leaves them."""
+    path = tmp_path_factory.mktemp("weights") / "lite.safetensors"
     network = create_network("lite", max_disparity=96)
     info = WeightsInfo(
         "lite", network.variant, {"max_disparity": 96}, "CC-BY-NC-4.0", False, "lite.pth", "abc123"
     )
-    save_weights(tmp_path / "lite.safetensors", network.state_dict(), info)
-    return str(tmp_path / "lite.safetensors")
+    save_weights(path, network.state_dict(), info)
+    return str(path)
 
 
-def test_exported_weights_carry_their_terms_and_agree_with_pytorch(weights, tmp_path, capsys):
+@pytest.fixture
+def published(monkeypatch):
+    """What the verb hands on to `export.publish`, which here writes a few bytes."""
+    calls = []
+
+    def publish(network, height, width, path, **settings):
+        calls.append({"network": network, "size": (height, width), "path": path, **settings})
+        path.write_bytes(b"graph")
+        return Agreement(0.01, 0.02)
+
+    monkeypatch.setattr(export, "publish", publish)
+    return calls
+
+
+def test_exported_weights_carry_their_terms_agree_with_pytorch_and_run(
+    weights, tmp_path, wall, capsys
+):
+    for name, image in (("left.png", wall.pair.left), ("right.png", wall.pair.right)):
+        cv2.imwrite(str(tmp_path / name), image)
+    pair = [str(tmp_path / name) for name in ("left.png", "right.png")]
     path = tmp_path / "out" / "lite.onnx"
+    size = "x".join(str(side) for side in wall.pair.left.shape[:2])
 
-    status = cli.main(["export", "lite", "--weights", weights, *SIZE, "-o", str(path)])
+    status = cli.main(["export", "lite", "--weights", weights, "--size", size, "-o", str(path)])
 
     text = capsys.readouterr().out
     assert status == 0
     assert "NOT FOR COMMERCIAL USE" in text
     assert f"written to {path}" in text
     assert float(text.split("pixels within ")[1].split()[0]) < 1e-3
-    found = metadata(path)
+    found = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     assert (found["licence"], found["commercial"]) == ("CC-BY-NC-4.0", "false")
     assert (found["weights_sha256"], found["max_disparity"]) == ("abc123", "96")
+    graph = read_graph(path)
+    assert load_reference(reference_beside(graph), graph).source == "PyTorch in float32"
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        "lite.onnx",
+        "lite.reference.npz",
+    ]
 
-
-def test_graph_that_answers_otherwise_is_not_kept_and_the_old_one_stays(
-    weights, tmp_path, capsys, monkeypatch
-):
-    path = tmp_path / "lite.onnx"
-    path.write_bytes(b"an older graph")
-    right = agreement.disparity_of
-    monkeypatch.setattr(agreement, "disparity_of", lambda *arguments: right(*arguments) + 1)
-
-    status = cli.main(["export", "lite", "--weights", weights, *SIZE, "-o", str(path)])
-
-    assert status == 1
-    assert "answers otherwise than PyTorch (median 1 px" in capsys.readouterr().err
-    assert path.read_bytes() == b"an older graph"
-    assert {file.name for file in tmp_path.iterdir()} == {"lite.onnx", "lite.safetensors"}
-
-
-def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(weights, tmp_path):
-    graphs = {"fp32": tmp_path / "lite.onnx", "mixed": tmp_path / "lite.mixed.onnx"}
-    for precision, path in graphs.items():
-        arguments = ["--weights", weights, "--precision", precision, "-o", str(path)]
-        assert cli.main(["export", "lite", *SIZE, *arguments]) == 0
-
-    kept = [read_graph(path) for path in graphs.values()]
-    found = [load_reference(reference_beside(graph), graph) for graph in kept]
-
-    assert reference_beside(kept[0]) == reference_beside(kept[1])
-    for reference in found:
-        assert reference.source == "PyTorch in float32"
-        engine = OnnxRuntimeEngine(graphs["fp32"])
-        assert run_self_test(engine, reference).mae < 1e-3
-        engine.close()
-
-
-def test_search_range_can_be_changed(weights, tmp_path):
-    path = tmp_path / "lite.onnx"
-    arguments = ["--weights", weights, "--max-disparity", "64", "-o", str(path)]
-
-    assert cli.main(["export", "lite", *SIZE, *arguments]) == 0
-
-    assert metadata(path)["max_disparity"] == "64"
-
-
-def test_random_weights_say_that_they_are(tmp_path, capsys):
-    path = tmp_path / "lite.onnx"
-    arguments = ["--random-weights", "--precision", "mixed", "-o", str(path)]
-
-    assert cli.main(["export", "lite", *SIZE, *arguments]) == 0
-
-    assert "NOT FOR COMMERCIAL USE" not in capsys.readouterr().out
-    found = metadata(path)
-    assert (found["weights_sha256"], found["precision"]) == ("random", "mixed")
-
-
-def test_graph_runs_with_the_run_verb(tmp_path, wall, capsys):
-    import cv2
-
-    for name, image in (("left.png", wall.pair.left), ("right.png", wall.pair.right)):
-        cv2.imwrite(str(tmp_path / name), image)
-    files = [str(tmp_path / name) for name in ("left.png", "right.png", "lite.onnx", "out")]
-    size = "x".join(str(n) for n in wall.pair.left.shape[:2])
-
-    cli.main(["export", "lite", "--random-weights", "--size", size, "-o", files[2]])
-    status = cli.main(["run", *files[:2], "--model", files[2], "-o", files[3]])
+    status = cli.main(["run", *pair, "--model", str(path), "-o", str(tmp_path / "run")])
 
     assert status == 0, capsys.readouterr().err
+    assert (tmp_path / "run" / "disparity.npy").is_file()
+
+
+def test_options_reach_the_exporter(weights, published, tmp_path, capsys):
+    path = tmp_path / "lite.mixed.onnx"
+    options = ["--max-disparity", "64", "--precision", "mixed", "-o", str(path)]
+
+    assert cli.main(["export", "lite", "--weights", weights, *SIZE, *options]) == 0
+
+    (call,) = published
+    assert (call["size"], call["precision"], call["path"]) == ((64, 96), "mixed", path)
+    assert (call["network"].max_disparity, call["network"].training) == (64, False)
+    assert call["metadata"]["weights_sha256"] == "abc123"
+    assert "lite base, 64x96, mixed" in capsys.readouterr().out
+
+
+def test_random_weights_say_that_they_are(published, tmp_path, capsys):
+    path = tmp_path / "lite.onnx"
+
+    assert cli.main(["export", "lite", "--random-weights", *SIZE, "-o", str(path)]) == 0
+
+    assert "NOT FOR COMMERCIAL USE" not in capsys.readouterr().out
+    assert published[0]["metadata"]["weights_sha256"] == "random"
+
+
+def test_graph_that_disagrees_is_one_line(weights, tmp_path, capsys, monkeypatch):
+    def publish(*arguments, **settings):
+        raise ValueError("net.onnx: the graph disagrees with PyTorch")
+
+    monkeypatch.setattr(export, "publish", publish)
+
+    status = cli.main(
+        ["export", "lite", "--weights", weights, *SIZE, "-o", str(tmp_path / "n.onnx")]
+    )
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert error == "stereo-depth export: net.onnx: the graph disagrees with PyTorch\n"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +118,7 @@ def test_graph_runs_with_the_run_verb(tmp_path, wall, capsys):
         (["lite", "--random-weights", "--variant", "huge"], "has no variant 'huge'"),
         (["lite", "--random-weights", "--iterations", "4"], "iterations"),
         (["light", "--random-weights"], "network 'light' is not known"),
-        (["lite", "--weights", "absent.safetensors"], "absent.safetensors"),
+        (["lite", "--weights", "absent.safetensors"], "absent.safetensors: No such file"),
     ],
     ids=lambda value: None if isinstance(value, str) else json.dumps(value[1:]),
 )

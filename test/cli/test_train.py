@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from stereo_depth_ros.cli import main as cli
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
 from stereo_depth_ros.model_card import load_model_card
-from stereo_depth_ros.training import stream
+from stereo_depth_ros.training import release, stream, trainer
+from stereo_depth_ros.training.lock import lock_folder
 
 ROOT = Path(cli.__file__).parents[2]
 TINY = (
@@ -35,7 +38,76 @@ def test_training_ends_in_a_model_that_runs(tmp_path, capsys):
         "stereo-depth train lite -o lite_run --steps 2 --batch 2 --scene 32x64 --crop 32x64 "
         "--reuse 4 --size 32x64"
     )
-    assert {"checkpoint.pt", "lite.onnx", "lite.safetensors"} <= {p.name for p in folder.iterdir()}
+    written = {"checkpoint.pt", "lite.onnx", "lite.reference.npz", "lite.safetensors"}
+    assert written <= {file.name for file in folder.iterdir()}
+    graph = read_graph(folder / "lite.onnx")
+    assert load_reference(reference_beside(graph), graph).source == "PyTorch in float32"
+
+
+class StandInTrainer:
+    """Trains nothing; tells what it was made of."""
+
+    rank = 0
+    made: tuple
+
+    def __init__(self, recipe, folder):
+        StandInTrainer.made = recipe, folder
+
+    def run(self):
+        pass
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A trainer and a release that take no time; returns the trainer."""
+    monkeypatch.setattr(trainer, "Trainer", StandInTrainer)
+    monkeypatch.setattr(release, "release", lambda run, size, pairs: Path("run/lite.yaml"))
+    return StandInTrainer
+
+
+def test_options_become_the_recipe(stand_in, tmp_path, capsys):
+    assert cli.main(["train", "lite", "-o", str(tmp_path), *TINY, "--seed", "4"]) == 0
+
+    recipe, folder = stand_in.made
+    assert folder == tmp_path
+    assert (recipe.steps, recipe.batch, recipe.reuse, recipe.seed) == (2, 2, 4, 4)
+    assert (recipe.scene, recipe.crop) == ((32, 64), (32, 64))
+    assert "written to run/lite.yaml" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_second_training_in_a_folder_is_told_who_holds_it(tmp_path, capsys):
+    code = f"""
+from pathlib import Path
+import time
+from stereo_depth_ros.training.lock import lock_folder
+with lock_folder(Path({str(tmp_path)!r})):
+    print("locked", flush=True)
+    time.sleep(600)
+"""
+    first = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert first.stdout.readline() == "locked\n"
+
+    status = cli.main(["train", "lite", "-o", str(tmp_path), *TINY])
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert f"{tmp_path} is in use by a training, process {first.pid} on " in error
+    assert error.count("\n") == 1
+    assert cli.main(["train", "lite", "-o", str(tmp_path / "other"), *TINY]) == 0
+
+    first.kill()
+    first.wait(timeout=60)
+    first.stdout.close()
+    assert cli.main(["train", "lite", "-o", str(tmp_path), *TINY]) == 0
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_processes_of_one_training_do_not_lock_each_other_out(tmp_path, monkeypatch):
+    with lock_folder(tmp_path):
+        monkeypatch.setenv("RANK", "1")
+
+        assert cli.main(["train", "lite", "-o", str(tmp_path), *TINY]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +129,7 @@ def trained_by_two(tmp_path_factory):
     return folder, done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_network_and_one_of_them_writes(trained_by_two):
     folder, said = trained_by_two
 
@@ -69,6 +142,7 @@ def test_two_processes_train_one_network_and_one_of_them_writes(trained_by_two):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_few_textures")
 def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_two):
     folder, _ = trained_by_two

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from generator import stereo_pair
@@ -12,18 +16,22 @@ from rounding import save_rounded
 from weights import load_filled
 
 from stereo_depth_ros.export import export_onnx
-from stereo_depth_ros.export.agreement import measure_agreement
+from stereo_depth_ros.export.agreement import compare, disparity_of, measure_agreement
+from stereo_depth_ros.export.exporter import PRECISIONS, describe, finish, fold
 from stereo_depth_ros.networks import create_network, list_networks
 
 SIZE = 96, 160
 ITERATIONS = 2  # more add nodes, not kinds of nodes
-SLOW = {
-    "fast_foundation_stereo/unpruned",
-    "foundation_stereo/vitl",
-    "s2m2/l",
-    "s2m2/xl",
-    "smoe_stereo/damv2_vitb",
-    "smoe_stereo/damv2_vitl",
+# The smallest variant of each network; the others are larger, and only of other widths.
+QUICK = {
+    "lite/base",
+    "fast_foundation_stereo/pruned",
+    "foundation_stereo/vits",
+    "lite_any_stereo/las1",
+    "lite_any_stereo/las2_s",
+    "lite_any_stereo/las2_h",  # alone of its family in refining by a recurrent unit
+    "s2m2/s",
+    "smoe_stereo/damv2_vits",
 }
 # Whose recorded weights a variant takes that has no fixture of its own name.
 FIXTURES = {
@@ -32,7 +40,7 @@ FIXTURES = {
     "smoe_stereo/damv2_vitl": "damv2_vitb",
 }
 VARIANTS = [
-    pytest.param((variant, {}), id=variant, marks=[pytest.mark.slow] if variant in SLOW else [])
+    pytest.param((variant, {}), id=variant, marks=[] if variant in QUICK else [pytest.mark.slow])
     for name, variants in list_networks().items()
     for variant in (f"{name}/{variant}" for variant in variants)
 ]
@@ -58,30 +66,44 @@ def recorded_weights(variant):
     return {"seed": entry["seed"], "scale": entry["weight_scale"]}
 
 
+class Graphs(NamedTuple):
+    """A network's graphs by precision, all of one tracing, and what it answers itself."""
+
+    paths: dict[str, Path]
+    expected: np.ndarray
+
+
+PAIR = stereo_pair(*SIZE, seed=1)
+
+
 @pytest.fixture(scope="module", params=VARIANTS + SETTINGS)
-def network(request):
+def graphs(request, tmp_path_factory):
     path, config = request.param
     name, variant = path.split("/")
     with torch.device("meta"):
         iterates = create_network(name, variant).iterations is not None
     if iterates:
         config = {**config, "iterations": ITERATIONS}
-    return load_filled(create_network(name, variant, **config), **recorded_weights(path))
+    network = load_filled(create_network(name, variant, **config), **recorded_weights(path))
+    folder = tmp_path_factory.mktemp(name)
+    folded = fold(network, *SIZE, folder)
+    paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
+    for precision, file in paths.items():
+        metadata = describe(network, SIZE[1])
+        file.write_bytes(finish(folded, network, precision, metadata).SerializeToString())
+    yield Graphs(paths, disparity_of(network, *PAIR))
+    shutil.rmtree(folder)
 
 
-def test_fp32_graph_agrees_with_pytorch(network, tmp_path):
-    path = export_onnx(network, *SIZE, tmp_path / "net.onnx")
-
-    assert measure_agreement(network, path, *stereo_pair(*SIZE, seed=1)).worst < 1e-3
+def test_fp32_graph_agrees_with_pytorch(graphs):
+    assert compare(graphs.paths["fp32"], *PAIR, graphs.expected).worst < 1e-3
 
 
-def test_mixed_graph_agrees_with_pytorch_even_where_every_half_result_is_rounded(network, tmp_path):
-    path = export_onnx(network, *SIZE, tmp_path / "net.onnx", precision="mixed")
-    pair = stereo_pair(*SIZE, seed=1)
+def test_mixed_graph_agrees_with_pytorch_even_where_every_half_result_is_rounded(graphs, tmp_path):
+    rounded = save_rounded(graphs.paths["mixed"], tmp_path / "rounded.onnx")
 
-    assert measure_agreement(network, path, *pair).median < 0.1
-    rounded = save_rounded(path, tmp_path / "rounded.onnx")
-    assert measure_agreement(network, rounded, *pair).median < 0.1
+    assert compare(graphs.paths["mixed"], *PAIR, graphs.expected).median < 0.1
+    assert compare(rounded, *PAIR, graphs.expected).median < 0.1
 
 
 def test_lite_agrees_with_pytorch_beyond_the_range_that_its_weights_span(tmp_path):

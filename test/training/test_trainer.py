@@ -1,8 +1,11 @@
 """Training end to end, on scenes of 64x96 px."""
 
 import argparse
+import errno
 import hashlib
+import os
 import shlex
+import subprocess
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +18,7 @@ from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
+from stereo_depth_ros.export import publication
 from stereo_depth_ros.model_card import load_model_card
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
@@ -197,6 +201,65 @@ def test_run_of_another_recipe_is_not_gone_on_with(tmp_path, change, words):
         Trainer(replace(RECIPE, **{"steps": 3, **change}), tmp_path)
 
     assert checkpoint(tmp_path)["step"] == saved["step"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no checkpoint", None], ids=["empty", "text", "of_something_else"]
+)
+def test_checkpoint_that_is_none_is_named_and_left_alone(content, tmp_path):
+    path = tmp_path / "checkpoint.pt"
+    if content is None:
+        torch.save({"step": 3}, path)
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is no whole checkpoint .* remove it to"):
+        Trainer(RECIPE, tmp_path)
+
+    assert path.read_bytes() == before
+
+
+def test_checkpoint_on_a_full_disk_is_named_and_the_old_one_stays(tmp_path):
+    run = Trainer(RECIPE, tmp_path / "run")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(run.folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        run.checkpoint.write_bytes(b"old")
+        with pytest.raises(OSError, match=r"checkpoint\.pt was not written: No space left"):
+            run._save()
+        assert run.checkpoint.read_bytes() == b"old"
+    finally:
+        subprocess.run(["umount", str(run.folder)], check=True)
+
+
+def test_log_that_cannot_be_written_is_named_after_the_checkpoint_is(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trainer.SummaryWriter, "add_image", refuse)
+    run = Trainer(replace(RECIPE, steps=1), tmp_path)
+
+    with pytest.raises(OSError, match=f"the log in {tmp_path} was not written: No space left on"):
+        run.run()
+
+    assert checkpoint(tmp_path)["step"] == 1
+
+
+def test_release_compares_the_graph_with_pytorch_before_it_is_kept(finished, tmp_path, monkeypatch):
+    run = finished[0]
+    before = {file: file.read_bytes() for file in run.folder.glob("lite.*")}
+    disparity_of = publication.disparity_of
+    monkeypatch.setattr(publication, "disparity_of", lambda *pair: disparity_of(*pair) + 1)
+
+    with pytest.raises(ValueError, match=r"lite\.onnx: the graph disagrees with PyTorch"):
+        release(run, (64, 96))
+
+    after = {file: file.read_bytes() for file in run.folder.glob("lite.*")}
+    assert after.keys() == before.keys()
+    changed = {file.name for file in after if after[file] != before[file]}
+    assert changed <= {"lite.safetensors"}
 
 
 def test_folder_without_photographs_stops_the_run_at_once(tmp_path):

@@ -6,7 +6,7 @@ no engine runs unproven.
 
 from __future__ import annotations
 
-import os
+import io
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,6 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from stereo_depth_ros.atomic_file import write_bytes
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
@@ -86,10 +87,9 @@ class Reference:
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with part.open("wb") as file:
-            np.savez_compressed(file, **asdict(self))
-        os.replace(part, path)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **asdict(self))
+        write_bytes(path, buffer.getbuffer())
 
 
 def reference_beside(graph: Graph) -> Path:

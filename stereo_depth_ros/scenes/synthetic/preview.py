@@ -46,7 +46,6 @@ def preview(
             torch.cuda.synchronize(device)
         seconds += time.perf_counter() - began
         rows += [_row(left[i], right[i], truth, i) for i in range(batch)]
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_image(path, np.vstack(rows))
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "the CPU"
     return count / seconds, name

@@ -1,0 +1,79 @@
+"""Export a network, compare the graph with it, and only then publish graph and reference."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from stereo_depth_ros.atomic_file import WriteError, scratch_folder
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    Reference,
+    reference_beside,
+    reference_key,
+    rendered_pair,
+)
+from stereo_depth_ros.export.agreement import Agreement, compare, disparity_of
+from stereo_depth_ros.export.exporter import export_onnx
+from stereo_depth_ros.networks.base import StereoNetwork
+
+MAX_MEDIAN_PX = 0.1  # difference from PyTorch in float32
+
+
+def publish(
+    network: StereoNetwork,
+    height: int,
+    width: int,
+    path: Path,
+    *,
+    precision: str = "fp32",
+    metadata: Mapping[str, str] | None = None,
+) -> Agreement:
+    """Write ``network`` to ``path`` if its graph agrees with it; return how well it does.
+
+    They are compared on a rendered pair, which with PyTorch's disparity becomes NAME.reference.npz
+    beside ``path``. The other arguments are those of `export_onnx`. Where anything fails, ``path``
+    and the reference stay as they were.
+
+    Raises
+    ------
+    GraphError
+        When the graph breaks the contract, or holds what TensorRT mishandles.
+    OSError
+        When the disk is full, or ``path`` cannot be written.
+    ValueError
+        When the graph and PyTorch disagree, or for an unknown ``precision``.
+    """
+    target = Path(os.path.realpath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _check_space(network, path, target.parent)
+    left, right = rendered_pair(height, width)
+    expected = disparity_of(network, left, right)
+    with scratch_folder(target.parent) as folder:
+        graph = folder / target.name
+        export_onnx(network, height, width, graph, precision=precision, metadata=metadata)
+        agreement = compare(graph, left, right, expected)
+        if not agreement.median <= MAX_MEDIAN_PX:
+            raise ValueError(
+                f"{path}: the graph disagrees with PyTorch ({agreement}) and was not kept; "
+                "export in fp32 if this is mixed precision, or use other weights"
+            )
+        graph.replace(target)
+    published = read_graph(target)
+    reference = Reference(left, right, expected, "PyTorch in float32", reference_key(published))
+    reference.save(reference_beside(published))
+    return agreement
+
+
+def _check_space(network: StereoNetwork, path: Path, folder: Path) -> None:
+    """Refuse to begin where the traced and the folded graph do not fit."""
+    weights = sum(value.numel() for value in network.state_dict().values())
+    needed = 2 * 4 * weights + 2**20
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise WriteError(
+            f"{path} was not written: {needed / 1e6:.0f} MB of disk are needed while exporting, "
+            f"{free / 1e6:.0f} MB are free"
+        )

@@ -1,0 +1,172 @@
+"""A graph is published only where it agrees with its network, and the old one stays till then."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_network import TinyNetwork
+from weights import load_filled
+
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    load_reference,
+    reference_beside,
+    rendered_pair,
+    run_self_test,
+)
+from stereo_depth_ros.export import export_onnx, publication, publish
+from stereo_depth_ros.networks import StereoOutput
+
+SIZE = 32, 64
+
+
+def names(folder):
+    return sorted(file.name for file in folder.iterdir())
+
+
+@pytest.fixture
+def network():
+    return load_filled(TinyNetwork())
+
+
+def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
+    path = tmp_path / "new" / "net.onnx"
+
+    agreement = publish(network, *SIZE, path, metadata={"licence": "MIT"})
+
+    assert agreement.worst < 1e-4
+    assert names(path.parent) == ["net.onnx", "net.reference.npz"]
+    graph = read_graph(path)
+    assert graph.metadata["licence"] == "MIT"
+    reference = load_reference(reference_beside(graph), graph)
+    assert reference.source == "PyTorch in float32"
+    left, right = (torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in rendered_pair(*SIZE))
+    with torch.inference_mode():
+        expected = network(left, right).disparity[0, 0].numpy()
+    np.testing.assert_array_equal(reference.disparity, expected)
+
+
+def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(network, tmp_path):
+    paths = {"fp32": tmp_path / "net.onnx", "mixed": tmp_path / "net.mixed.onnx"}
+    for precision, path in paths.items():
+        publish(network, *SIZE, path, precision=precision)
+
+    graphs = [read_graph(path) for path in paths.values()]
+
+    assert names(tmp_path) == ["net.mixed.onnx", "net.onnx", "net.reference.npz"]
+    assert reference_beside(graphs[0]) == reference_beside(graphs[1])
+    for graph in graphs:
+        reference = load_reference(reference_beside(graph), graph)
+        engine = OnnxRuntimeEngine(paths["fp32"])
+        assert run_self_test(engine, reference).mae < 1e-3
+        engine.close()
+
+
+@pytest.mark.parametrize("offset", [1.0, np.nan], ids=["shifted", "not_a_number"])
+def test_graph_that_disagrees_is_not_kept_and_the_old_files_stay(
+    offset, network, tmp_path, monkeypatch
+):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"an older graph")
+    (tmp_path / "net.reference.npz").write_bytes(b"its reference")
+    disparity_of = publication.disparity_of
+    monkeypatch.setattr(publication, "disparity_of", lambda *pair: disparity_of(*pair) + offset)
+
+    with pytest.raises(ValueError, match=r"net\.onnx: the graph disagrees with PyTorch \(median "):
+        publish(network, *SIZE, path)
+
+    assert path.read_bytes() == b"an older graph"
+    assert (tmp_path / "net.reference.npz").read_bytes() == b"its reference"
+    assert names(tmp_path) == ["net.onnx", "net.reference.npz"]
+
+
+class WithOffset(TinyNetwork):
+    """Every weight alike, but disparities apart by a number of px."""
+
+    offset = 0.0
+
+    def match(self, left, right):
+        output = super().match(left, right)
+        return StereoOutput(output.disparity + self.offset, output.confidence)
+
+
+def test_two_exports_to_one_file_at_once_each_publish_their_own(tmp_path, monkeypatch):
+    # Both are traced before either is compared: with one name between them, one would compare and
+    # publish the graph of the other.
+    barrier = threading.Barrier(2, timeout=120)
+    lock = threading.Lock()
+
+    def export_together(*arguments, **settings):
+        with lock:  # tracing changes state of the whole process
+            path = export_onnx(*arguments, **settings)
+        barrier.wait()
+        return path
+
+    monkeypatch.setattr(publication, "export_onnx", export_together)
+    agreements = {}
+
+    def run(offset):
+        network = load_filled(WithOffset())
+        network.offset = offset
+        agreements[offset] = publish(network, *SIZE, tmp_path / "net.onnx")
+
+    threads = [threading.Thread(target=run, args=(offset,)) for offset in (0.0, 5.0)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert {offset: agreement.worst < 1e-3 for offset, agreement in agreements.items()} == {
+        0.0: True,
+        5.0: True,
+    }
+    assert names(tmp_path) == ["net.onnx", "net.reference.npz"]
+
+
+def test_killed_export_leaves_nothing_after_the_next_one(network, tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"an older graph")
+    code = f"""
+import sys, time
+sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+from pathlib import Path
+from stereo_depth_ros.export import publication, publish
+from tiny_network import TinyNetwork
+def wait(*arguments):
+    print("compares", flush=True)
+    time.sleep(600)
+publication.compare = wait
+publish(TinyNetwork().eval(), 32, 64, Path({str(path)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "compares\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    process.stdout.close()
+    assert path.read_bytes() == b"an older graph"
+    assert len(names(tmp_path)) == 2
+
+    publish(network, *SIZE, tmp_path / "other.onnx")
+
+    assert names(tmp_path) == ["net.onnx", "other.onnx", "other.reference.npz"]
+
+
+def test_full_disk_is_named_before_anything_is_traced(network, tmp_path):
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
+    ).returncode:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        with pytest.raises(OSError, match=r"net\.onnx was not written: \d+ MB of disk are needed"):
+            publish(network, *SIZE, tmp_path / "net.onnx")
+        assert names(tmp_path) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
