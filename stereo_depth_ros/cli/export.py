@@ -15,11 +15,11 @@ from typing import Any
 from stereo_depth_ros.cli.options import size, training_layer
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
-    Reference,
     reference_beside,
-    reference_key,
+    reference_of,
     rendered_pair,
 )
+from stereo_depth_ros.engines.tensorrt.verdict import add_noise
 from stereo_depth_ros.share import share_directory
 
 HELP = "write a network as an ONNX graph"
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output
     left, right = rendered_pair(height, width)
     agreement = training_layer("export.agreement")
-    expected = agreement.disparity_of(network, left, right)
+    expected = agreement.outputs_of(network, left, right)
     untried = output.with_name(f"{output.stem}.untried.onnx")
     export.export_onnx(
         network, height, width, untried, precision=arguments.precision, metadata=metadata
@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
     try:
-        found = agreement.compare(untried, left, right, expected)
+        found = agreement.compare(untried, left, right, expected.disparity)
         if not found.median <= _FARTHEST:
             raise ValueError(
                 f"the graph answers otherwise than PyTorch ({found}) and was not kept; "
@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         untried.unlink(missing_ok=True)
     print(f"against PyTorch: {found}")
     graph = read_graph(output)
-    reference = Reference(left, right, expected, "PyTorch in float32", reference_key(graph))
+    noisy = agreement.outputs_of(network, add_noise(left), add_noise(right))
+    reference = reference_of(graph, (left, right), expected, noisy, "PyTorch in float32")
     reference.save(reference_beside(graph))
     print(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
     return 0

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from stereo_depth_ros.engines.tensorrt.builder import REVISION
 from stereo_depth_ros.engines.tensorrt.device import Device, board
 from stereo_depth_ros.engines.tensorrt.graph import Graph
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.self_test import SelfTest
+from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
 from stereo_depth_ros.engines.tensorrt.versions import MODULES, Runtime
 from stereo_depth_ros.file_hash import sha256_of
 
@@ -74,11 +74,8 @@ class EngineFile:
 
     @property
     def self_test(self) -> SelfTest | None:
-        """The result of its self-test; None before that was run."""
-        found = self.sidecar["self_test"]
-        if found is None:
-            return None
-        return SelfTest(**{field.name: found[field.name] for field in fields(SelfTest)})
+        """The result of its self-test; None before that was run, by the gates of today."""
+        return SelfTest.from_dict(self.sidecar["self_test"])
 
     @property
     def proven(self) -> bool | None:

@@ -25,11 +25,11 @@ from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, unreported
 from stereo_depth_ros.engines.tensorrt.self_test import (
     Reference,
-    SelfTest,
     load_reference,
     reference_beside,
     run_self_test,
 )
+from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
 from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime
 
 _LOG = logging.getLogger(__name__)

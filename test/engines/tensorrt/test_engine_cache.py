@@ -23,11 +23,11 @@ from stereo_depth_ros.engines.tensorrt.cache import (
 )
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.self_test import SelfTest
+from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
 
 RUNTIME = runtime_of(10, 3, 0)
-PASSED = SelfTest(100.0, 1.0, 0.01, 0.0, "net.onnx")
-FAILED = SelfTest(100.0, 0.5, 9.0, 40.0, "net.onnx")
+PASSED = SelfTest(100.0, 1.0, 0.01, 0.0, 0.01, 0.1, 0.001, 0.002, 100.0, "net.onnx")
+FAILED = SelfTest(100.0, 0.5, 9.0, 40.0, 1.9, 0.1, 0.3, 0.002, 60.0, "net.onnx")
 
 
 @pytest.fixture
@@ -139,11 +139,10 @@ def rewrite(sidecar, **parts):
         (lambda plan, sidecar: sidecar.write_text(sidecar.read_text()[:40]), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_text("{}"), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_text("[]"), "is no sidecar"),
-        (lambda plan, sidecar: rewrite(sidecar, self_test={}), "is no sidecar"),
         (lambda plan, sidecar: rewrite(sidecar, graph=None), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_bytes(b"\xff\xfe"), "is no sidecar"),
     ],
-    ids=["altered", "short", "absent", "cut", "empty", "list", "untested", "graphless", "binary"],
+    ids=["altered", "short", "absent", "cut", "empty", "list", "graphless", "binary"],
 )
 def test_damage_is_named(cache, graph, harm, message):
     path = cache.record(add(cache, graph), PASSED).path
@@ -151,6 +150,16 @@ def test_damage_is_named(cache, graph, harm, message):
 
     with pytest.raises(EngineDamaged, match=message):
         cache.find(key_of(graph), graph)
+
+
+def test_test_by_the_gates_of_another_release_counts_as_none(cache, graph):
+    path = cache.record(add(cache, graph), PASSED).path
+    rewrite(path.with_suffix(".json"), self_test={"finite": 100.0, "cosine": 1.0, "passed": True})
+
+    found = cache.find(key_of(graph), graph)
+
+    assert found.proven is None
+    assert found.path.exists()
 
 
 def test_plan_without_a_sidecar_was_never_finished_and_is_not_found(cache, graph):

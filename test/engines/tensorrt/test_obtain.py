@@ -173,7 +173,7 @@ def test_engine_that_answers_nan_is_refused(host, graph, tmp_path):
     file = obtain_engine(graph, AUTO, host=host)
 
     assert file.precision == "fp32"
-    assert "0.000 % of the answers are finite" in file.notes[0]
+    assert "0.000 % of the outputs are finite" in file.notes[0]
 
 
 def test_insisting_on_mixed_is_not_answered_with_fp32(host, graph, tmp_path):
