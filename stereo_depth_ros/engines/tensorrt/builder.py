@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.device import Device, find_device, free_memory_mb
+from stereo_depth_ros.engines.tensorrt.error_log import ErrorLog
 from stereo_depth_ros.engines.tensorrt.graph import Graph, read_graph
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import Phases
@@ -113,16 +113,16 @@ class Builder:
         self._runtime, self._graph = runtime, graph
         self._report = report
         self._cancelled = cancelled or threading.Event()
-        self._errors: deque[str] = deque(maxlen=3)
-        self._logger = runtime.logger(self._log)
-        runtime.load_plugins(self._logger)
+        self._errors = ErrorLog()
+        logger = runtime.logger()
+        runtime.load_plugins()
         try:
-            self._builder = runtime.module.Builder(self._logger)
+            self._builder = runtime.module.Builder(logger)
         except TypeError as error:
             # How the bindings put it that the library gave no builder.
             raise self._failure("cannot start") from error
         self.network = self._builder.create_network(runtime.network_flags())
-        self._parser = runtime.module.OnnxParser(self.network, self._logger)
+        self._parser = runtime.module.OnnxParser(self.network, logger)
 
     def parse(self) -> None:
         """Read the graph into ``network``.
@@ -197,15 +197,10 @@ class Builder:
 
         return self._runtime.monitor(begins, steps, ends)
 
-    def _log(self, severity: str, message: str) -> None:
-        if severity in ("ERROR", "INTERNAL_ERROR"):
-            self._errors.append(_one_line(message))
-
     def _failure(self, what: str) -> EngineError:
-        words = "; ".join(self._errors) or "it does not say why"
         return EngineError(
-            f"{self._graph.path}: {self._runtime} {what}: {words}. If memory ran out, lower the "
-            "workspace or the size of the images"
+            f"{self._graph.path}: {self._runtime} {what}: {self._errors}. If memory ran out, lower "
+            "the workspace or the size of the images"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,15 @@ def free_memory_mb(device: Device) -> int:
     with _primary_context(driver, handle):
         _call(driver, "cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
     return free.value // _MB
+
+
+def driver_version() -> str:
+    """Return the release of the NVIDIA driver, such as "580.65.06", else its L4T, else "none"."""
+    for file in ("/sys/module/nvidia/version", "/etc/nv_tegra_release"):
+        with suppress(OSError):
+            # Of the latter the first line, "# R36 (release), REVISION: 4.0, ...", tells it.
+            return "".join(c for c in Path(file).read_text()[:40] if c.isalnum() or c == ".")
+    return "none"
 
 
 def board() -> str:
