@@ -13,7 +13,7 @@ from pathlib import Path
 from stereo_depth_ros.cli.options import BuildBar
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
-from stereo_depth_ros.engines.tensorrt.cache import copy_engine
+from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.model_card import load_model_card
 

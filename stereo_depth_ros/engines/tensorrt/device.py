@@ -13,6 +13,12 @@ from typing import Any
 from stereo_depth_ros.engines.base import EngineError
 
 _MB = 2**20
+# Of nvpmodel, and what jetson_clocks sets.
+_SPEED_FILES = (
+    "var/lib/nvpmodel/status",
+    "sys/class/devfreq/*gpu*/min_freq",
+    "sys/class/devfreq/*gpu*/max_freq",
+)
 # CUdevice_attribute; these numbers have been the same since CUDA 5.
 _MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
 
@@ -29,6 +35,11 @@ class Device:
     multiprocessors: int
     memory_mb: int
     integrated: bool
+
+    @property
+    def has_tf32(self) -> bool:
+        """Whether it rounds float32 products to TF32 unless told not to: from Ampere on."""
+        return int(self.compute_capability.partition(".")[0]) >= 8
 
     def __str__(self) -> str:
         return f"{self.name}, compute capability {self.compute_capability}"
@@ -87,6 +98,26 @@ def driver_version() -> str:
             # Of the latter the first line, "# R36 (release), REVISION: 4.0, ...", tells it.
             return "".join(c for c in Path(file).read_text()[:40] if c.isalnum() or c == ".")
     return "none"
+
+
+def cudnn_version() -> int:
+    """Return the version of the cuDNN that TensorRT 8 loads, such as 8906, 0 where it has none."""
+    try:
+        library = ctypes.CDLL("libcudnn.so.8")
+        library.cudnnGetVersion.restype = ctypes.c_size_t
+        return int(library.cudnnGetVersion())
+    except (OSError, AttributeError):
+        return 0
+
+
+def power_mode(root: Path = Path("/")) -> str:
+    """Return what a Jetson's speed is set to, "" elsewhere: its power mode, its GPU's clocks."""
+    texts = []
+    for pattern in _SPEED_FILES:
+        for file in sorted(root.glob(pattern)):
+            with suppress(OSError, ValueError):
+                texts += file.read_text().split()[:1]
+    return "_".join(texts)
 
 
 def board() -> str:

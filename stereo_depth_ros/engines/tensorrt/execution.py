@@ -8,8 +8,8 @@ from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.buffers import WorkingMemory
-from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.error_log import ErrorLog
 from stereo_depth_ros.engines.tensorrt.kernels import KernelCache
 from stereo_depth_ros.engines.tensorrt.versions import Runtime

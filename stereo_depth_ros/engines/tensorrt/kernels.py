@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.engines.tensorrt.device import driver_version
+from stereo_depth_ros.engines.tensorrt.parts import part_of
 
 SUFFIX = ".kernels"
 
@@ -43,7 +44,7 @@ class KernelCache:
         content = b"" if serialized is None else bytes(serialized)
         if content in (b"", self._stored):
             return
-        part = self._path.with_name(f"{self._path.name}.{os.getpid()}.part")
+        part = part_of(self._path)
         try:
             part.write_bytes(content)
             os.replace(part, self._path)

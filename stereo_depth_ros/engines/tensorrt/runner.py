@@ -10,8 +10,8 @@ import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError, EngineSpec
 from stereo_depth_ros.engines.tensorrt.buffers import Block
-from stereo_depth_ros.engines.tensorrt.cache import EngineFile
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
 from stereo_depth_ros.engines.tensorrt.execution import Execution
 from stereo_depth_ros.engines.tensorrt.replay import Replay
 from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime

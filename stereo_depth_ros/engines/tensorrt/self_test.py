@@ -19,6 +19,7 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, read_graph
+from stereo_depth_ros.engines.tensorrt.parts import part_of
 from stereo_depth_ros.engines.tensorrt.verdict import (
     Outputs,
     SelfTest,
@@ -52,7 +53,7 @@ class Reference:
 
     def save(self, path: Path) -> None:
         """Write to ``path``, whole or not at all."""
-        part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        part = part_of(path)
         with part.open("wb") as file:
             np.savez_compressed(file, **asdict(self))
         os.replace(part, path)

@@ -11,8 +11,8 @@ from tensorrt_stand_in import Faults, make_runtime
 from stereo_depth_ros.engines import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.builder import Builder
-from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.device import driver_version
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
