@@ -7,7 +7,11 @@ from onnx import helper, numpy_helper
 
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
-from stereo_depth_ros.engines.tensorrt.self_test import make_reference, run_self_test
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    load_reference,
+    reference_beside,
+    run_self_test,
+)
 from stereo_depth_ros.share import share_directory
 
 GRAPH = share_directory() / "models" / "lite.onnx"
@@ -15,7 +19,8 @@ GRAPH = share_directory() / "models" / "lite.onnx"
 
 @pytest.fixture(scope="module")
 def reference():
-    return make_reference(read_graph(GRAPH))
+    graph = read_graph(GRAPH)
+    return load_reference(reference_beside(graph), graph)
 
 
 def try_engine(model, reference, folder):
