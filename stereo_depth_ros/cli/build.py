@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar=f"FILE{SUFFIX}", help="write a copy there too"
+        "-o",
+        "--output",
+        type=Path,
+        metavar=f"FILE{SUFFIX}",
+        help="write a copy there too, to be given as model",
     )
 
 

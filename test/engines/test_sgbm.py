@@ -234,3 +234,13 @@ def test_closing_twice_is_harmless():
     engine.close()
 
     assert isinstance(engine, Engine)
+
+
+def test_views_that_run_backwards_are_matched_like_copies(wall):
+    left, right = wall.pair.right[:, ::-1], wall.pair.left[:, ::-1]
+
+    matched = SgbmEngine().infer(left, right)
+    of_copies = SgbmEngine().infer(left.copy(), right.copy())
+
+    for values, expected in zip(matched, of_copies, strict=True):
+        assert_array_equal(values, expected)
