@@ -13,6 +13,8 @@ from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.share import share_directory
 
+_ENGINES = {".onnx": "onnx", ".engine": "tensorrt"}
+
 _MAX_BYTES = 1 << 18
 
 _TEXT = (str, "a text; put it in quotes")
@@ -41,10 +43,10 @@ class ModelError(ValueError):
 class ModelCard:
     """What is known of a model before it is opened.
 
-    ``engine`` is what runs it ("onnx" or "sgbm"); ``file`` its graph, None for an algorithm
-    without one; ``network`` and ``variant`` what the graph was made from; ``commercial`` whether
-    the licence allows such use; ``options`` go to the engine as they are; ``command`` made the
-    model, and ``measured`` is what it then found.
+    ``engine`` is what runs it ("onnx", "tensorrt" or "sgbm"); ``file`` its graph or built engine,
+    None for an algorithm without one; ``network`` and ``variant`` what the graph was made from;
+    ``commercial`` whether the licence allows such use; ``options`` go to the engine as they are;
+    ``command`` made the model, and ``measured`` is what it then found.
     """
 
     name: str
@@ -90,7 +92,7 @@ def installed_models() -> list[str]:
 
 
 def load_model_card(model: str) -> ModelCard:
-    """Return the card of ``model``: an installed name, a card's path, or an .onnx file's path.
+    """Return the card of ``model``: an installed name, or the path of a card, .onnx or .engine.
 
     Raises
     ------
@@ -98,8 +100,8 @@ def load_model_card(model: str) -> ModelCard:
         For an unknown name, or a card that is missing or cannot be read.
     """
     path = Path(model).expanduser()
-    if path.suffix == ".onnx":
-        return ModelCard(name=path.stem, engine="onnx", file=path)
+    if path.suffix in _ENGINES:
+        return ModelCard(name=path.stem, engine=_ENGINES[path.suffix], file=path)
     if path.suffix not in (".yaml", ".yml"):
         if model not in installed_models():
             raise ModelError(

@@ -173,9 +173,7 @@ class StereoPipeline:
 
     def _right_view(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         # Mirrored and exchanged, the right view is a left view that the same engine can match.
-        mirrored, _ = self.engine.infer(
-            np.ascontiguousarray(right[:, ::-1]), np.ascontiguousarray(left[:, ::-1])
-        )
+        mirrored, _ = self.engine.infer(right[:, ::-1], left[:, ::-1])
         return mirrored[:, ::-1]
 
     def _filter(

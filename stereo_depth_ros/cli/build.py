@@ -13,7 +13,7 @@ from pathlib import Path
 from stereo_depth_ros.cli.options import BuildBar
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
-from stereo_depth_ros.engines.tensorrt.cache import copy_engine
+from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.model_card import load_model_card
 
@@ -39,7 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"
     )
     parser.add_argument(
-        "-o", "--output", type=Path, metavar=f"FILE{SUFFIX}", help="write a copy there too"
+        "-o",
+        "--output",
+        type=Path,
+        metavar=f"FILE{SUFFIX}",
+        help="write a copy there too, to be given as model",
     )
 
 

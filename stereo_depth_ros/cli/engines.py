@@ -13,14 +13,10 @@ from contextlib import suppress
 from typing import Any
 
 from stereo_depth_ros.engines import EngineError
-from stereo_depth_ros.engines.tensorrt.cache import (
-    EngineCache,
-    EngineDamaged,
-    EngineFile,
-    machine_key,
-    why_useless,
-)
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import find_device
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile, why_useless
+from stereo_depth_ros.engines.tensorrt.key import machine_key
 from stereo_depth_ros.engines.tensorrt.versions import MODULES, find_runtime
 
 HELP = "list or prune the TensorRT engines of this machine"

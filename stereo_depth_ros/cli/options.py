@@ -24,7 +24,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=DEFAULT_MODEL,
-        help="a name in models/ or the path of an exported .onnx file (default: %(default)s)",
+        help="a name in models/ or the path of an .onnx or .engine file (default: %(default)s)",
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
     _add_quantity(parser, "--max-disparity", "max_disparity", 0, "PX")

@@ -14,7 +14,9 @@ from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
+from stereo_depth_ros.engines.tensorrt.engine_file import read_engine
 from stereo_depth_ros.engines.tensorrt.obtain import this_host
+from stereo_depth_ros.engines.tensorrt.prebuilt import open_prebuilt
 from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
 from stereo_depth_ros.engines.tensorrt.versions import MODULES
 from stereo_depth_ros.model_card import ModelCard, load_model_card
@@ -55,7 +57,7 @@ def open_engine(
     cuda_backend: str = "auto",
     caller: Caller | None = None,
 ) -> Engine:
-    """Open ``model`` (a name in models/, a card, or an .onnx file), warmed up and ready.
+    """Open ``model`` (a name in models/, a card, an .onnx or .engine file), warmed up and ready.
 
     ``height`` and ``width``, where given, are the size the caller insists on. ``backend`` "auto"
     takes the first that runs the model here: TensorRT, TensorRT-RTX, ONNX Runtime on the GPU, ONNX
@@ -109,9 +111,18 @@ def open_engine(
             caller,
         )
         engine, why = ways.first(backend)
+    elif card.engine == TENSORRT:
+        _require(backend, (TENSORRT,), model)
+        if max_disparity:
+            raise EngineError(f"model '{model}': its search range is fixed; set max_disparity to 0")
+        file = read_engine(card.verified_file())
+        host = replace(this_host(cuda_backend, file.runtime), run=caller.run)
+        engine = open_prebuilt(file, host)
+        why = f"self-test: {file.self_test}; built beforehand"
     else:
         raise EngineError(
-            f"model '{model}': its card names engine '{card.engine}'; known are onnx and sgbm"
+            f"model '{model}': its card names engine '{card.engine}'; known are onnx, {TENSORRT} "
+            "and sgbm"
         )
     return _checked(engine, card, model, (height, width), why, caller)
 

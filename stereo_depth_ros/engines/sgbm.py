@@ -69,7 +69,8 @@ class SgbmEngine:
                 f"{self.spec.name}: the images are {left.shape[1]} x {left.shape[0]}; at least "
                 f"{_BLOCK} x {_BLOCK} px are needed to match"
             )
-        left, right = _equalize(left, right)
+        # OpenCV takes no view that runs backwards.
+        left, right = _equalize(np.ascontiguousarray(left), np.ascontiguousarray(right))
         largest = self._max_disparity or left.shape[1] / 3
         search = (0.0, largest) if self._max_disparity else _search_range(left, right)
         matched = _match(left, right, search, self._mode)

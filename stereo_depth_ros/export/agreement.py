@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.verdict import Outputs
 from stereo_depth_ros.networks.base import StereoNetwork
 
 
@@ -26,14 +27,14 @@ def measure_agreement(
     network: StereoNetwork, path: Path, left: np.ndarray, right: np.ndarray
 ) -> Agreement:
     """Compare the graph at ``path``, on the CPU, with ``network`` on one pair, (H, W, 3) uint8."""
-    return compare(path, left, right, disparity_of(network, left, right))
+    return compare(path, left, right, outputs_of(network, left, right).disparity)
 
 
-def disparity_of(network: StereoNetwork, left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return what ``network`` itself answers to a pair, (H, W) float32 px."""
+def outputs_of(network: StereoNetwork, left: np.ndarray, right: np.ndarray) -> Outputs:
+    """Return what ``network`` itself computes for a pair of (H, W, 3) uint8 images."""
     tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (left, right)]
     with torch.inference_mode():
-        return network(*tensors).disparity[0, 0].numpy()
+        return Outputs(*(output[0, 0].numpy() for output in network(*tensors)))
 
 
 def compare(path: Path, left: np.ndarray, right: np.ndarray, expected: np.ndarray) -> Agreement:

@@ -10,12 +10,12 @@ from pathlib import Path
 from stereo_depth_ros.atomic_file import WriteError, scratch_folder
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
-    Reference,
     reference_beside,
-    reference_key,
+    reference_of,
     rendered_pair,
 )
-from stereo_depth_ros.export.agreement import Agreement, compare, disparity_of
+from stereo_depth_ros.engines.tensorrt.verdict import add_noise
+from stereo_depth_ros.export.agreement import Agreement, compare, outputs_of
 from stereo_depth_ros.export.exporter import export_onnx
 from stereo_depth_ros.networks.base import StereoNetwork
 
@@ -33,7 +33,7 @@ def publish(
 ) -> Agreement:
     """Write ``network`` to ``path`` if its graph agrees with it; return how well it does.
 
-    They are compared on a rendered pair, which with PyTorch's disparity becomes NAME.reference.npz
+    They are compared on a rendered pair, which with PyTorch's outputs becomes NAME.reference.npz
     beside ``path``. The other arguments are those of `export_onnx`. Where anything fails, ``path``
     and the reference stay as they were.
 
@@ -50,11 +50,12 @@ def publish(
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(network, path, target.parent)
     left, right = rendered_pair(height, width)
-    expected = disparity_of(network, left, right)
+    expected = outputs_of(network, left, right)
+    noisy = outputs_of(network, add_noise(left), add_noise(right))
     with scratch_folder(target.parent) as folder:
         graph = folder / target.name
         export_onnx(network, height, width, graph, precision=precision, metadata=metadata)
-        agreement = compare(graph, left, right, expected)
+        agreement = compare(graph, left, right, expected.disparity)
         if not agreement.median <= MAX_MEDIAN_PX:
             raise ValueError(
                 f"{path}: the graph disagrees with PyTorch ({agreement}) and was not kept; "
@@ -62,7 +63,7 @@ def publish(
             )
         graph.replace(target)
     published = read_graph(target)
-    reference = Reference(left, right, expected, "PyTorch in float32", reference_key(published))
+    reference = reference_of(published, (left, right), expected, noisy, "PyTorch in float32")
     reference.save(reference_beside(published))
     return agreement
 

@@ -76,7 +76,11 @@ def _quantity(setting: str, name: str = "") -> Parameter:
 
 PARAMETERS = (
     Parameter("autostart", True, "Configure and activate at start-up, without a lifecycle manager"),
-    Parameter("model", "sgbm", "A name in models/, or the path of an exported .onnx file"),
+    Parameter(
+        "model",
+        "sgbm",
+        "A name in models/, or the path of an .onnx or .engine file",
+    ),
     Parameter(
         "latency_budget_ms",
         0.0,

@@ -109,7 +109,7 @@ def test_backend_that_does_not_run_the_model_is_refused(graph):
 def test_unknown_engine_of_a_card_lists_the_known_ones(tmp_path):
     card = write_card(tmp_path, "engine: magic")
 
-    with pytest.raises(EngineError, match="engine 'magic'; known are onnx and sgbm"):
+    with pytest.raises(EngineError, match="engine 'magic'; known are onnx, tensorrt and sgbm"):
         open_engine(card)
 
 

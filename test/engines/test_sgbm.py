@@ -292,3 +292,13 @@ def test_options_that_a_card_may_hold_are_refused_on_one_short_line(options, cau
         SgbmEngine(**options)
     assert cause in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+def test_views_that_run_backwards_are_matched_like_copies(wall):
+    left, right = wall.pair.right[:, ::-1], wall.pair.left[:, ::-1]
+
+    matched = SgbmEngine().infer(left, right)
+    of_copies = SgbmEngine().infer(left.copy(), right.copy())
+
+    for values, expected in zip(matched, of_copies, strict=True):
+        assert_array_equal(values, expected)

@@ -16,7 +16,7 @@ from rounding import save_rounded
 from weights import load_filled
 
 from stereo_depth_ros.export import export_onnx
-from stereo_depth_ros.export.agreement import compare, disparity_of, measure_agreement
+from stereo_depth_ros.export.agreement import compare, measure_agreement, outputs_of
 from stereo_depth_ros.export.exporter import PRECISIONS, describe, finish, fold
 from stereo_depth_ros.networks import create_network, list_networks
 
@@ -91,7 +91,7 @@ def graphs(request, tmp_path_factory):
     for precision, file in paths.items():
         metadata = describe(network, SIZE[1])
         file.write_bytes(finish(folded, network, precision, metadata).SerializeToString())
-    yield Graphs(paths, disparity_of(network, *PAIR))
+    yield Graphs(paths, outputs_of(network, *PAIR).disparity)
     shutil.rmtree(folder)
 
 

@@ -75,8 +75,13 @@ def test_graph_that_disagrees_is_not_kept_and_the_old_files_stay(
     path = tmp_path / "net.onnx"
     path.write_bytes(b"an older graph")
     (tmp_path / "net.reference.npz").write_bytes(b"its reference")
-    disparity_of = publication.disparity_of
-    monkeypatch.setattr(publication, "disparity_of", lambda *pair: disparity_of(*pair) + offset)
+    outputs_of = publication.outputs_of
+
+    def shifted(*pair):
+        outputs = outputs_of(*pair)
+        return outputs._replace(disparity=outputs.disparity + offset)
+
+    monkeypatch.setattr(publication, "outputs_of", shifted)
 
     with pytest.raises(ValueError, match=r"net\.onnx: the graph disagrees with PyTorch \(median "):
         publish(network, *SIZE, path)

@@ -4,7 +4,6 @@ Set STEREO_PAIRS to a folder of NAME/left.png and right.png for real pairs besid
 """
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,7 +17,12 @@ from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.cuda import open_cuda
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
-from stereo_depth_ros.engines.tensorrt.self_test import make_reference, run_self_test
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    make_reference,
+    reference_of,
+    run_self_test,
+)
+from stereo_depth_ros.engines.tensorrt.verdict import Outputs, add_noise
 from stereo_depth_ros.engines.tensorrt.versions import find_runtime
 from stereo_depth_ros.pictures import read_image
 
@@ -58,9 +62,10 @@ def test_every_network_answers_as_in_float32_to_real_pairs(
         for side in ("left", "right")
     )
     exact = OnnxRuntimeEngine(graph.path)
-    expected, _ = exact.infer(left, right)
+    expected = Outputs(*exact.infer(left, right))
+    noisy = Outputs(*exact.infer(add_noise(left), add_noise(right)))
     exact.close()
-    reference = replace(make_reference(graph), left=left, right=right, disparity=expected)
+    reference = reference_of(graph, (left, right), expected, noisy, "ONNX Runtime")
     engine = TensorRTEngine(engines(variant, precision))
     try:
         result = run_self_test(engine, reference)

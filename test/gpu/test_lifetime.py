@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.engines.tensorrt import EngineFile
-from stereo_depth_ros.engines.tensorrt.cache import EngineCache, read_engine
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
+from stereo_depth_ros.engines.tensorrt.engine_file import read_engine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.engines.tensorrt.self_test import make_reference, reference_beside

@@ -112,6 +112,25 @@ def test_left_right_check_removes_the_shadow_of_an_occluder():
     assert_array_equal(np.isnan(result.depth), shadow)
 
 
+def test_the_right_view_is_matched_without_copying_the_images():
+    seen = []
+
+    class Watched(EncodedEngine):
+        def infer(self, left, right):
+            seen.append((left, right))
+            return super().infer(left, right)
+
+    image = encode(np.full((48, 64), 5.0))
+    StereoPipeline(Watched(), Settings(lr_check=True)).process(
+        image, image.copy(), make_camera(), {Output.DEPTH}
+    )
+
+    (left, right), (mirrored_right, mirrored_left) = seen
+    assert np.shares_memory(mirrored_right, right)
+    assert np.shares_memory(mirrored_left, left)
+    assert_array_equal(mirrored_right, right[:, ::-1])
+
+
 def test_left_right_check_removes_the_shadow_for_verged_cameras_too():
     camera = make_camera(offset=-1.5)
 

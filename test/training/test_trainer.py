@@ -250,8 +250,13 @@ def test_log_that_cannot_be_written_is_named_after_the_checkpoint_is(tmp_path, m
 def test_release_compares_the_graph_with_pytorch_before_it_is_kept(finished, tmp_path, monkeypatch):
     run = finished[0]
     before = {file: file.read_bytes() for file in run.folder.glob("lite.*")}
-    disparity_of = publication.disparity_of
-    monkeypatch.setattr(publication, "disparity_of", lambda *pair: disparity_of(*pair) + 1)
+    outputs_of = publication.outputs_of
+
+    def shifted(*pair):
+        outputs = outputs_of(*pair)
+        return outputs._replace(disparity=outputs.disparity + 1)
+
+    monkeypatch.setattr(publication, "outputs_of", shifted)
 
     with pytest.raises(ValueError, match=r"lite\.onnx: the graph disagrees with PyTorch"):
         release(run, (64, 96))

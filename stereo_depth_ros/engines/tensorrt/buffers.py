@@ -1,4 +1,4 @@
-"""Memory for the inputs, and for the outputs, of an engine: one block each, allocated once."""
+"""Memory of an engine, allocated once: a block for inputs, one for outputs, working memory."""
 
 from __future__ import annotations
 
@@ -63,3 +63,17 @@ class Block:
                 self._cuda.free(self._own)
         finally:
             self._cuda.free_host(self.memory)
+
+
+class WorkingMemory:
+    """``size`` bytes on the GPU for what lies between inputs and outputs."""
+
+    def __init__(self, cuda: Cuda, size: int) -> None:
+        self._cuda = cuda
+        # An empty allocation is an error, and an engine of one kernel needs none.
+        self.size = max(int(size), _ALIGNMENT)
+        self.address = cuda.allocate(self.size)
+
+    def free(self) -> None:
+        """Free it; the context that works in it is gone by then."""
+        self._cuda.free(self.address)

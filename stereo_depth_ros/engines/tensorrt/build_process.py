@@ -116,7 +116,7 @@ def _follow(
             raise BuildCancelled("cancelled")
         if line is None:
             return None
-        message = json.loads(line) if line else {}
+        message = _message(line)
         if "result" in message or "error" in message:
             return message
         if message and heard is None:
@@ -132,6 +132,14 @@ def _follow(
             step = message.get("step", step)
             last = now
             report(BuildProgress(percent, now - started, step))
+
+
+def _message(line: bytes) -> dict[str, Any]:
+    """Return the message of ``line``, an empty one where the child died in the middle of it."""
+    try:
+        return json.loads(line) if line else {}
+    except ValueError:
+        return {}
 
 
 def _collect(stream: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:

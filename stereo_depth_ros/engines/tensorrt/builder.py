@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.device import Device, find_device, free_memory_mb
+from stereo_depth_ros.engines.tensorrt.error_log import ErrorLog
 from stereo_depth_ros.engines.tensorrt.graph import Graph, read_graph
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
+from stereo_depth_ros.engines.tensorrt.parts import part_of
 from stereo_depth_ros.engines.tensorrt.progress import Phases
 from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime
 
-REVISION = 1
-"""Raised whenever the same graph and options would build a different engine."""
+REVISIONS = {"tensorrt": 1, "tensorrt_rtx": 2}
+"""By module, raised whenever the same graph and options would build a different engine."""
 
 Steps = Callable[[float | None, str], None]
 
+_LOG = logging.getLogger(__name__)
 _MB = 2**20
 # What a build needs beside the scratch memory: the weights some times over, and TensorRT itself.
 _COPIES_OF_WEIGHTS, _BASE_MB = 4, 1024
@@ -36,6 +39,7 @@ def build_file(
     precision: str,
     workspace_mb: int = 0,
     level: int | None = None,
+    tf32: bool = True,
     compute_capability: str | None = None,
     timing_cache: str = "",
     report: Steps,
@@ -63,12 +67,18 @@ def build_file(
     read = read_graph(Path(graph))
     builder = Builder(found, read, report=report, cancelled=cancelled)
     started = time.monotonic()
-    plan = builder.build(
-        BuildOptions(precision, workspace_mb, level),
-        compute_capability=compute_capability,
-        timing_cache=Path(timing_cache) if timing_cache else None,
-    )
-    Path(output).write_bytes(plan)
+    timings = Path(timing_cache) if timing_cache else None
+    try:
+        plan = builder.build(
+            BuildOptions(precision, workspace_mb, level, tf32),
+            compute_capability=compute_capability,
+            timing_cache=timings,
+        )
+        Path(output).write_bytes(plan)
+    finally:
+        # Of a build that was stopped or failed too: the next one starts from them.
+        if timings is not None:
+            builder.save_timings(timings)
     return {
         "layers": builder.network.num_layers,
         "seconds": round(time.monotonic() - started, 1),
@@ -113,16 +123,17 @@ class Builder:
         self._runtime, self._graph = runtime, graph
         self._report = report
         self._cancelled = cancelled or threading.Event()
-        self._errors: deque[str] = deque(maxlen=3)
-        self._logger = runtime.logger(self._log)
-        runtime.load_plugins(self._logger)
+        self._errors = ErrorLog()
+        logger = runtime.logger()
+        runtime.load_plugins()
         try:
-            self._builder = runtime.module.Builder(self._logger)
+            self._builder = runtime.module.Builder(logger)
         except TypeError as error:
             # How the bindings put it that the library gave no builder.
             raise self._failure("cannot start") from error
         self.network = self._builder.create_network(runtime.network_flags())
-        self._parser = runtime.module.OnnxParser(self.network, self._logger)
+        self._timings: Any = None
+        self._parser = runtime.module.OnnxParser(self.network, logger)
 
     def parse(self) -> None:
         """Read the graph into ``network``.
@@ -150,7 +161,7 @@ class Builder:
         compute_capability: str | None = None,
         timing_cache: Path | None = None,
     ) -> Any:
-        """Return the plan, a buffer of bytes.
+        """Return the plan, a buffer of bytes; see `save_timings` for what else it leaves.
 
         ``options.precision`` must be that of the graph where this TensorRT keeps types.
 
@@ -165,6 +176,7 @@ class Builder:
             config,
             workspace_bytes=options.workspace_mb * _MB,
             level=options.level,
+            tf32=options.tf32,
             compute_capability=compute_capability,
         )
         if options.precision == "mixed" and not self._runtime.keeps_types:
@@ -173,16 +185,26 @@ class Builder:
             phases = Phases()
             monitor = self._monitor(phases)
             config.progress_monitor = monitor
-        timings = _use_timings(config, timing_cache)
+        self._timings = _use_timings(config, timing_cache)
         self._report(None, "building")
         plan = self._builder.build_serialized_network(self.network, config)
         if self._cancelled.is_set():
             raise EngineError(f"{self._graph.path}: the build was cancelled")
         if plan is None:
             raise self._failure("built no engine")
-        if timing_cache is not None and timings is not None:
-            _keep_timings(timings, timing_cache)
         return plan
+
+    def save_timings(self, path: Path) -> None:
+        """Write the kernels that were measured so far; losing them costs the next build time."""
+        if self._timings is None:
+            return
+        part = part_of(path)
+        try:
+            part.write_bytes(self._timings.serialize())
+            os.replace(part, path)
+        except (OSError, TypeError) as error:
+            _LOG.warning("timings are not kept: %s: %s", path, error)
+            part.unlink(missing_ok=True)
 
     def _monitor(self, phases: Phases) -> Any:
         def begins(name: str, parent: str | None, steps: int) -> None:
@@ -197,15 +219,10 @@ class Builder:
 
         return self._runtime.monitor(begins, steps, ends)
 
-    def _log(self, severity: str, message: str) -> None:
-        if severity in ("ERROR", "INTERNAL_ERROR"):
-            self._errors.append(_one_line(message))
-
     def _failure(self, what: str) -> EngineError:
-        words = "; ".join(self._errors) or "it does not say why"
         return EngineError(
-            f"{self._graph.path}: {self._runtime} {what}: {words}. If memory ran out, lower the "
-            "workspace or the size of the images"
+            f"{self._graph.path}: {self._runtime} {what}: {self._errors}. If memory ran out, lower "
+            "the workspace or the size of the images"
         )
 
 
@@ -233,9 +250,3 @@ def _use_timings(config: Any, path: Path | None) -> Any:
         if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
             return timings
     return None
-
-
-def _keep_timings(timings: Any, path: Path) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    part.write_bytes(timings.serialize())
-    os.replace(part, path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,12 @@ from stereo_depth_ros.engines.base import EngineError
 
 _MB = 2**20
 _ABSENT = (34, 100)  # CUDA_ERROR_STUB_LIBRARY, as in images for containers; CUDA_ERROR_NO_DEVICE
+# Of nvpmodel, and what jetson_clocks sets.
+_SPEED_FILES = (
+    "var/lib/nvpmodel/status",
+    "sys/class/devfreq/*gpu*/min_freq",
+    "sys/class/devfreq/*gpu*/max_freq",
+)
 # CUdevice_attribute; these numbers have been the same since CUDA 5.
 _MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
 
@@ -34,6 +40,11 @@ class Device:
     multiprocessors: int
     memory_mb: int
     integrated: bool
+
+    @property
+    def has_tf32(self) -> bool:
+        """Whether it rounds float32 products to TF32 unless told not to: from Ampere on."""
+        return int(self.compute_capability.partition(".")[0]) >= 8
 
     def __str__(self) -> str:
         return f"{self.name}, compute capability {self.compute_capability}"
@@ -85,6 +96,35 @@ def free_memory_mb(device: Device) -> int:
     with _primary_context(driver, handle):
         _call(driver, "cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
     return free.value // _MB
+
+
+def driver_version() -> str:
+    """Return the release of the NVIDIA driver, such as "580.65.06", else its L4T, else "none"."""
+    for file in ("/sys/module/nvidia/version", "/etc/nv_tegra_release"):
+        with suppress(OSError):
+            # Of the latter the first line, "# R36 (release), REVISION: 4.0, ...", tells it.
+            return "".join(c for c in Path(file).read_text()[:40] if c.isalnum() or c == ".")
+    return "none"
+
+
+def cudnn_version() -> int:
+    """Return the version of the cuDNN that TensorRT 8 loads, such as 8906, 0 where it has none."""
+    try:
+        library = ctypes.CDLL("libcudnn.so.8")
+        library.cudnnGetVersion.restype = ctypes.c_size_t
+        return int(library.cudnnGetVersion())
+    except (OSError, AttributeError):
+        return 0
+
+
+def power_mode(root: Path = Path("/")) -> str:
+    """Return what a Jetson's speed is set to, "" elsewhere: its power mode, its GPU's clocks."""
+    texts = []
+    for pattern in _SPEED_FILES:
+        for file in sorted(root.glob(pattern)):
+            with suppress(OSError, ValueError):
+                texts += file.read_text().split()[:1]
+    return "_".join(texts)
 
 
 def board() -> str:

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from collections import deque
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
-from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
+from stereo_depth_ros.engines.tensorrt.buffers import WorkingMemory
+from stereo_depth_ros.engines.tensorrt.cuda import Cuda
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
+from stereo_depth_ros.engines.tensorrt.error_log import ErrorLog
+from stereo_depth_ros.engines.tensorrt.kernels import KernelCache
 from stereo_depth_ros.engines.tensorrt.versions import Runtime
+
+# What TensorRT 8 to 11 and RTX say of a plan that is cut short, altered, or of another version or
+# GPU.
+_DAMAGE = re.compile(
+    r"\bserialization \(|magic ?tag|version tag|engine plan file|please rebuild|"
+    r"not compatible with this version",
+    re.IGNORECASE,
+)
 
 
 class Execution:
-    """The engine of ``file`` in ``runtime``; a CUDA context must be current.
+    """The engine of ``file`` in ``runtime``; the context of ``cuda`` must be current.
 
     Raises
     ------
@@ -22,58 +34,83 @@ class Execution:
         When TensorRT cannot start.
     """
 
-    def __init__(self, runtime: Runtime, file: EngineFile) -> None:
+    def __init__(self, runtime: Runtime, file: EngineFile, cuda: Cuda) -> None:
         self._where = f"{file.path}: {runtime}"
-        self._errors: deque[str] = deque(maxlen=8)
+        self._errors = ErrorLog()
         self._runtime: Any = None
         self._engine: Any = None
         self._context: Any = None
+        self._memory: WorkingMemory | None = None
+        self._kernels: KernelCache | None = None
         try:
             self._open(runtime, file)
+            self._context = self._create_context(runtime, file, cuda)
         except BaseException:
             # All of it must be gone before CUDA is, which does not outlive this error.
             self.close()
             raise
 
     def _open(self, runtime: Runtime, file: EngineFile) -> None:
-        self._logger = runtime.logger(self._log)
-        runtime.load_plugins(self._logger)
+        runtime.load_plugins()
         try:
-            self._runtime = runtime.module.Runtime(self._logger)
+            self._runtime = runtime.module.Runtime(runtime.logger())
         except TypeError as error:
             # How the bindings put it that the library gave no runtime.
-            raise EngineError(f"{self._where} cannot start: {self._words()}") from error
+            raise EngineError(f"{self._where} cannot start: {self._errors}") from error
         try:
             plan = file.path.read_bytes()
         except OSError as error:
             raise EngineDamaged(f"{file.path} cannot be read: {error.strerror}") from error
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
-            if "memory" in self._words().lower():
-                raise EngineError(
-                    f"{self._where} cannot load this engine: {self._words()}; stop what else uses "
-                    "the GPU"
-                )
-            raise EngineDamaged(f"{self._where} refuses this engine: {self._words()}")
+            raise self._refusal()
         self._check(*file.size)
-        self._context = self._engine.create_execution_context()
-        if self._context is None:
+
+    def _create_context(self, runtime: Runtime, file: EngineFile, cuda: Cuda) -> Any:
+        if runtime.compiles_on_opening:
+            self._kernels = KernelCache(self._engine, file.path)
+            strategies = runtime.module.ExecutionContextAllocationStrategy
+            config = self._kernels.config
+            config.set_execution_context_allocation_strategy(strategies.USER_MANAGED)
+            context = self._engine.create_execution_context(config)
+        else:
+            context = self._engine.create_execution_context()
+        if context is None:
             raise EngineError(
-                f"{self._where} cannot make room to run: {self._words()}; stop what else uses the "
+                f"{self._where} cannot make room to run: {self._errors}; stop what else uses the "
                 "GPU, or build with a smaller workspace"
             )
+        if runtime.compiles_on_opening:
+            self._memory = WorkingMemory(cuda, self._engine.device_memory_size_v2)
+            context.set_device_memory(self._memory.address, self._memory.size)
+        return context
+
+    def _refusal(self) -> EngineError:
+        """Return what to raise where TensorRT returned no engine.
+
+        Only what it says of the plan itself is damage: an engine may have taken hours to build, and
+        a new one helps against no trouble of CUDA.
+        """
+        text = str(self._errors)
+        if _DAMAGE.search(text):
+            return EngineDamaged(f"{self._where} refuses this engine: {text}")
+        if "memory" in text.lower():
+            cure = "stop what else uses the GPU"
+        else:
+            cure = "see nvidia-smi and dmesg; if the GPU is sound, delete the file to build it anew"
+        return EngineError(f"{self._where} cannot load this engine: {text}; {cure}")
 
     def bind(self, addresses: Mapping[str, int]) -> None:
         """Say where the tensors lie, once for all runs."""
         for name, address in addresses.items():
             if not self._context.set_tensor_address(name, address):
-                raise EngineError(f"{self._where} refuses the address of {name}: {self._words()}")
+                raise EngineError(f"{self._where} refuses the address of {name}: {self._errors}")
 
     def enqueue(self, stream: int) -> None:
         """Enqueue one inference."""
         self._errors.clear()
         if not self._context.execute_async_v3(stream):
-            raise EngineError(f"{self._where} failed: {self._words()}")
+            raise EngineError(f"{self._where} failed: {self._errors}")
 
     def why_no_capture(self, stream: int) -> str:
         """Return why the work cannot be captured, "" where nothing is known against it."""
@@ -82,11 +119,22 @@ class Execution:
             return ""
         return f"{self._where}: the work cannot be captured"
 
+    def keep_kernels(self) -> None:
+        """Keep what was compiled since the engine was opened, where the runtime compiles."""
+        if self._kernels is not None:
+            self._kernels.save()
+
     def close(self) -> None:
-        """Release context, engine and runtime, in this order."""
+        """Release context, its memory, engine and runtime, in this order."""
         self._context = None
-        self._engine = None
-        self._runtime = None
+        self._kernels = None
+        memory, self._memory = self._memory, None
+        try:
+            if memory is not None:
+                memory.free()
+        finally:
+            self._engine = None
+            self._runtime = None
 
     def _check(self, height: int, width: int) -> None:
         image, answer = (1, height, width, 3), (1, height, width)
@@ -105,10 +153,3 @@ class Execution:
             raise EngineDamaged(
                 f"{self._where}: breaks the graph contract: its tensors are {found}"
             )
-
-    def _log(self, severity: str, message: str) -> None:
-        if severity in ("ERROR", "INTERNAL_ERROR"):
-            self._errors.append(message.strip())
-
-    def _words(self) -> str:
-        return "; ".join(self._errors) or "it does not say why"

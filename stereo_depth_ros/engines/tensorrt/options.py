@@ -16,12 +16,14 @@ class BuildOptions:
     ``precision`` "auto" takes mixed where this TensorRT keeps the types of a graph, and fp32
     where it does not, or where the mixed engine fails its self-test. ``workspace_mb`` caps the
     scratch memory in MB, of the build and of the engine. ``level`` 0 to 5 is how long TensorRT
-    looks for faster kernels, its own default being 3.
+    looks for faster kernels, its own default being 3. ``tf32`` False keeps the products of float32
+    from being rounded to TF32, as is done by itself where that rounding fails the self-test.
     """
 
     precision: str = "auto"
     workspace_mb: int = 0
     level: int | None = None
+    tf32: bool = True
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

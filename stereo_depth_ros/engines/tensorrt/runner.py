@@ -10,8 +10,8 @@ import numpy as np
 
 from stereo_depth_ros.engines.base import EngineError, EngineSpec
 from stereo_depth_ros.engines.tensorrt.buffers import Block
-from stereo_depth_ros.engines.tensorrt.cache import EngineFile
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
 from stereo_depth_ros.engines.tensorrt.execution import Execution
 from stereo_depth_ros.engines.tensorrt.replay import Replay
 from stereo_depth_ros.engines.tensorrt.versions import Runtime, find_runtime
@@ -94,25 +94,29 @@ class TensorRTEngine:
             cuda, {"disparity": (answer, np.float32), "confidence": (answer, np.float32)}, mapped
         )
         self._held.callback(outputs.free)
-        execution = Execution(runtime, file)
+        execution = Execution(runtime, file, cuda)
         self._held.callback(execution.close)
         execution.bind({**inputs.addresses, **outputs.addresses})
         self._inputs, self._outputs = inputs.arrays, outputs.arrays
         self._replay = Replay(cuda, stream, inputs, outputs, execution.enqueue)
         self._held.callback(self._replay.close)
+        reason = self._warm_up(execution, stream) if cuda_graph else "not asked for"
+        if reason:
+            # Warms up too, and an engine that cannot do even this is none.
+            self._replay.run()
+        execution.keep_kernels()
         memory = "mapped memory" if mapped else "pinned memory"
-        reason = ""
-        if cuda_graph:
-            try:
-                reason = execution.why_no_capture(stream)
-                if not reason:
-                    self._replay.use_graph()
-                    return f"{memory}, CUDA graph"
-            except EngineError as error:
-                reason = str(error)
-        # Warms up, and an engine that cannot do even this is none.
-        self._replay.run()
-        return f"{memory}, no CUDA graph{reason and ': '}{reason}"
+        return f"{memory}, no CUDA graph: {reason}" if reason else f"{memory}, CUDA graph"
+
+    def _warm_up(self, execution: Execution, stream: int) -> str:
+        """Run once and capture a CUDA graph; returns why there is none, "" where there is."""
+        try:
+            reason = execution.why_no_capture(stream)
+            if not reason:
+                self._replay.use_graph()
+            return reason
+        except EngineError as error:
+            return str(error)
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""

@@ -1,6 +1,6 @@
-"""Prove an engine before it is trusted: its answers beside those of the float32 graph.
+"""Prove an engine before it is trusted: its outputs beside those of the float32 graph.
 
-TensorRT has built engines that answer NaN, or garbage that looks like depth, without a warning; so
+TensorRT has built engines that return NaN, or garbage that looks like depth, without a warning; so
 no engine runs unproven.
 """
 
@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -21,67 +20,34 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, read_graph
+from stereo_depth_ros.engines.tensorrt.verdict import (
+    Outputs,
+    SelfTest,
+    Sensitivity,
+    add_noise,
+    compare,
+    sensitivity,
+)
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
-LEAST_COSINE = 0.999
-MOST_MAE_PX = 0.5
-MOST_BAD_2 = 3.0
-
 _SUFFIX = ".reference.npz"
-
-
-@dataclass(frozen=True)
-class SelfTest:
-    """Engine against reference on one pair.
-
-    ``finite`` is the percentage of pixels whose disparity and confidence are finite; ``cosine``,
-    ``mae`` in px and ``bad_2``, the percentage of pixels that differ by more than 2 px, compare the
-    disparities, what is not finite counting as 0. ``reference`` says what it was compared with.
-    """
-
-    finite: float
-    cosine: float
-    mae: float
-    bad_2: float
-    reference: str
-
-    @property
-    def failures(self) -> tuple[str, ...]:
-        """The gates that were not passed, in words; empty where all were."""
-        gates = (
-            (self.finite == 100, f"{self.finite:.3f} % of the answers are finite, not 100 %"),
-            (self.cosine >= LEAST_COSINE, f"cosine {self.cosine:.5f} is below {LEAST_COSINE}"),
-            (self.mae <= MOST_MAE_PX, f"mean difference {self.mae:.2f} px exceeds {MOST_MAE_PX}"),
-            (self.bad_2 <= MOST_BAD_2, f"{self.bad_2:.1f} % differ by over 2 px, not {MOST_BAD_2}"),
-        )
-        return tuple(text for passed, text in gates if not passed)
-
-    @property
-    def passed(self) -> bool:
-        """Whether the engine may be used."""
-        return not self.failures
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return numbers and verdict, for the sidecar."""
-        return {**asdict(self), "passed": self.passed, "failures": list(self.failures)}
-
-    def __str__(self) -> str:
-        return (
-            f"finite {self.finite:g} %, cosine {self.cosine:.5f}, mean difference {self.mae:.3f} "
-            f"px, over 2 px {self.bad_2:.2f} %, against {self.reference}"
-        )
+_ARRAYS = ("left", "right", "disparity", "confidence", "sensitivity")
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A rendered pair, (H, W, 3) uint8 RGB each, and its float32 ``disparity`` (H, W) px.
+    """A rendered pair, (H, W, 3) uint8 RGB each, and what the graph computes for it in float32.
 
-    ``source`` says what answered; ``key`` belongs to the graph it was made from.
+    ``disparity`` (H, W) float32 px and ``confidence`` (H, W) float32 0 to 1 are those outputs,
+    ``sensitivity`` (2,) float64 is that of the graph, see `verdict.Sensitivity`. ``source`` says
+    what computed them; ``key`` belongs to the graph.
     """
 
     left: np.ndarray
     right: np.ndarray
     disparity: np.ndarray
+    confidence: np.ndarray
+    sensitivity: np.ndarray
     source: str
     key: str
 
@@ -102,13 +68,13 @@ def load_reference(path: Path, graph: Graph) -> Reference | None:
     """Return the reference at ``path``; None where there is none for ``graph``, or it is broken."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            fields = {name: stored[name] for name in ("left", "right", "disparity")}
+            fields = {name: stored[name] for name in _ARRAYS}
             source, key = str(stored["source"]), str(stored["key"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
-    shapes = [fields[name].shape for name in ("left", "right", "disparity")]
     size = graph.height, graph.width
-    if key != reference_key(graph) or shapes != [(*size, 3), (*size, 3), size]:
+    shapes = [fields[name].shape for name in _ARRAYS]
+    if key != reference_key(graph) or shapes != [(*size, 3), (*size, 3), size, size, (2,)]:
         return None
     return Reference(**fields, source=source, key=key)
 
@@ -126,21 +92,42 @@ def make_reference(graph: Graph) -> Reference:
     Raises
     ------
     EngineError
-        When ONNX Runtime is absent or cannot run the graph, or its answers are not finite.
+        When ONNX Runtime is absent or cannot run the graph, or its outputs are not finite.
     """
     left, right = rendered_pair(graph.height, graph.width)
     engine = OnnxRuntimeEngine(graph.path)
     try:
-        disparity, _ = engine.infer(left, right)
+        outputs = Outputs(*engine.infer(left, right))
+        noisy = Outputs(*engine.infer(add_noise(left), add_noise(right)))
     finally:
         engine.close()
-    if not np.isfinite(disparity).all():
+    source = f"{graph.path.name} ({graph.precision}) on the CPU"
+    return reference_of(graph, (left, right), outputs, noisy, source)
+
+
+def reference_of(
+    graph: Graph,
+    pair: tuple[np.ndarray, np.ndarray],
+    outputs: Outputs,
+    noisy: Outputs,
+    source: str,
+) -> Reference:
+    """Return the reference of ``graph`` from what ``source`` computed in float32.
+
+    ``outputs`` are those of ``pair``, ``noisy`` those of both views after `verdict.add_noise`.
+
+    Raises
+    ------
+    EngineError
+        When they are not finite.
+    """
+    if not all(np.isfinite(values).all() for values in (*outputs, *noisy)):
         raise EngineError(
-            f"{graph.path}: its float32 answers are not finite, so no engine of it can be proven; "
+            f"{graph.path}: its float32 outputs are not finite, so no engine of it can be proven; "
             "export it again from sound weights"
         )
-    source = f"{graph.path.name} ({graph.precision}) on the CPU"
-    return Reference(left, right, disparity, source, reference_key(graph))
+    measured = np.array(sensitivity(outputs, noisy))
+    return Reference(*pair, *outputs, measured, source, reference_key(graph))
 
 
 def write_reference(
@@ -169,25 +156,15 @@ def run_self_test(engine: Engine, reference: Reference) -> SelfTest:
     Raises
     ------
     EngineError
-        When the engine fails, or answers at another size.
+        When the engine fails, or returns another size.
     """
-    disparity, confidence = engine.infer(reference.left, reference.right)
-    if disparity.shape != reference.disparity.shape or confidence.shape != disparity.shape:
+    outputs = Outputs(*engine.infer(reference.left, reference.right))
+    shapes = [values.shape for values in outputs]
+    if shapes != [reference.disparity.shape] * 2:
         raise EngineError(
-            f"{engine.spec.name}: answers {disparity.shape} and {confidence.shape}, not "
+            f"{engine.spec.name}: returns {shapes[0]} and {shapes[1]}, not "
             f"{reference.disparity.shape}"
         )
-    finite = np.isfinite(disparity) & np.isfinite(confidence)
-    answered = np.where(np.isfinite(disparity), disparity, 0).astype(np.float64)
-    expected = reference.disparity.astype(np.float64)
-    difference = np.abs(answered - expected)
-    norms = np.linalg.norm(answered) * np.linalg.norm(expected)
-    # Two maps of zeros agree, though they point nowhere.
-    cosine = (answered * expected).sum() / norms if norms else not (answered - expected).any()
-    return SelfTest(
-        finite=100 * float(finite.mean()),
-        cosine=float(cosine),
-        mae=float(difference.mean()),
-        bad_2=100 * float((difference > 2).mean()),
-        reference=reference.source,
-    )
+    expected = Outputs(reference.disparity, reference.confidence)
+    allowed = Sensitivity(*map(float, reference.sensitivity))
+    return compare(outputs, expected, allowed, reference.source)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from stereo_depth_ros.engines.base import EngineError
+from stereo_depth_ros.engines.tensorrt.error_log import logger_of
 
-_PLUGIN_LOGGERS: list[Any] = []
 MODULES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 
 _CURE = (
@@ -51,6 +51,11 @@ class Runtime:
         return hasattr(self.module, "ComputeCapability")
 
     @property
+    def compiles_on_opening(self) -> bool:
+        """Whether kernels are compiled, and memory may be given, when an engine is opened: RTX."""
+        return hasattr(self.module, "IRuntimeCache")
+
+    @property
     def keeps_timings(self) -> bool:
         """Whether measured kernels serve the next build too; RTX measures none."""
         return self.name == "tensorrt"
@@ -63,26 +68,14 @@ class Runtime:
                 return 1 << int(getattr(flags, name))
         return 0
 
-    def logger(self, sink: Callable[[str, str], None]) -> Any:
-        """Return a logger that hands ``sink`` a severity ("ERROR", "WARNING"...) and a text."""
-        module = self.module
+    def logger(self) -> Any:
+        """Return the one logger of this process; `ErrorLog` has what it is told."""
+        return logger_of(self.module)
 
-        class Logger(module.ILogger):  # type: ignore[name-defined]
-            def __init__(self) -> None:
-                module.ILogger.__init__(self)
-
-            def log(self, severity: Any, message: str) -> None:
-                # An exception here would pass through C++ and end the process.
-                sink(str(severity).rpartition(".")[2], message)
-
-        return Logger()
-
-    def load_plugins(self, logger: Any) -> None:
+    def load_plugins(self) -> None:
         """Make known by name what TensorRT 8 needs to read and to run instance norms."""
         if not self.keeps_types:
-            # The plugins keep a bare pointer to it.
-            _PLUGIN_LOGGERS.append(logger)
-            self.module.init_libnvinfer_plugins(logger, "")
+            self.module.init_libnvinfer_plugins(self.logger(), "")
 
     def monitor(
         self,
@@ -114,11 +107,13 @@ class Runtime:
         *,
         workspace_bytes: int,
         level: int | None,
+        tf32: bool = True,
         compute_capability: str | None = None,
     ) -> None:
         """Set what does not depend on the network.
 
-        ``compute_capability`` such as "8.6" is for RTX: the GPU to build for where none is here.
+        ``tf32`` False keeps float32 products from being rounded to TF32. ``compute_capability``
+        such as "8.6" is for RTX: the GPU to build for where none is here.
 
         Raises
         ------
@@ -133,19 +128,25 @@ class Runtime:
         if hasattr(config, "max_aux_streams"):
             # A CUDA graph then captures one stream, and frames take the same time each.
             config.max_aux_streams = 0
+        if hasattr(self.module.BuilderFlag, "REQUIRE_USER_ALLOCATION"):
+            # Else an engine may allocate while it runs, which no CUDA graph can hold.
+            config.set_flag(self.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
+        if not tf32 and hasattr(self.module.BuilderFlag, "TF32"):
+            config.clear_flag(self.module.BuilderFlag.TF32)
         if self.builds_without_gpu:
-            config.num_compute_capabilities = 1
-            config.set_compute_capability(self._capability(compute_capability), 0)
+            self._set_capability(config, compute_capability)
 
-    def _capability(self, wanted: str | None) -> Any:
+    def _set_capability(self, config: Any, asked: str | None) -> None:
         known = self.module.ComputeCapability
-        name = "CURRENT" if wanted is None else f"SM{wanted.replace('.', '')}"
-        if not hasattr(known, name):
+        name = "CURRENT" if asked is None else f"SM{asked.replace('.', '')}"
+        config.num_compute_capabilities = 1
+        if not (hasattr(known, name) and config.set_compute_capability(getattr(known, name), 0)):
+            gpu = "the GPU here" if asked is None else f"compute capability {asked}"
             raise EngineError(
-                f"{self} does not build for compute capability {wanted}; it knows "
-                f"{', '.join(n for n in known.__members__ if n.startswith('SM'))}"
+                f"{self} does not build for {gpu}; it knows "
+                f"{', '.join(n for n in known.__members__ if n.startswith('SM'))}; install "
+                "TensorRT for others"
             )
-        return getattr(known, name)
 
     def ask_for_types(self, network: Any, config: Any) -> None:
         """Make a version that chooses precisions itself (8.x) follow those of the graph."""

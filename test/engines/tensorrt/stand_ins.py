@@ -18,9 +18,10 @@ from fakes import save_graph
 
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
-from stereo_depth_ros.engines.tensorrt.cache import EngineCache, EngineDamaged
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import Device
-from stereo_depth_ros.engines.tensorrt.obtain import Host
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged
+from stereo_depth_ros.engines.tensorrt.host import Host
 from stereo_depth_ros.engines.tensorrt.versions import Runtime
 
 HEIGHT, WIDTH = 48, 64
@@ -41,10 +42,10 @@ def target(function):
     return f"{__name__}:{function.__name__}"
 
 
-def copy_graph(graph, output, *, precision, report, cancelled, **ignored):
+def copy_graph(graph, output, *, precision, tf32, report, cancelled, **ignored):
     report(50.0, "copying")
     with open(f"{graph}.builds", "a") as file:
-        file.write(f"{precision}\n")
+        file.write(f"{precision}{'' if tf32 else '-without-tf32'}\n")
     shutil.copy(graph, output)
     return {"seconds": 0.1, "layers": 7, "workspace_mb": 1}
 
@@ -93,10 +94,30 @@ def crash(report, cancelled):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-def crash_on_mixed(graph, output, *, precision, report, cancelled, **ignored):
+def crash_on_mixed(graph, output, *, precision, **others):
     if precision == "mixed":
         os.kill(os.getpid(), signal.SIGSEGV)
-    return copy_graph(graph, output, precision=precision, report=report, cancelled=cancelled)
+    return copy_graph(graph, output, precision=precision, **others)
+
+
+def round_with_tf32(graph, output, *, tf32, **others):
+    """Build an engine that is a sixteenth off, unless TF32 is forbidden."""
+    built = copy_graph(graph, output, tf32=tf32, **others)
+    if tf32:
+        off = Path(output).with_suffix(".onnx")
+        save(off, factor=0.25 * 17 / 16).replace(output)
+    return built
+
+
+def build_without_reference(graph, output, **others):
+    """Fail, as a build would be in vain that no reference can prove."""
+    raise AssertionError("built before it was known whether it can be proven")
+
+
+def die_in_a_word(report, cancelled):
+    """Crash while half a message is written."""
+    os.write(3, b'{"percent": 12.5, "st')
+    os.kill(os.getpid(), signal.SIGSEGV)
 
 
 def exhaust(report, cancelled):
@@ -168,3 +189,9 @@ def builds_of(path):
     """The precisions in which ``path`` was built, one after the other."""
     log = Path(f"{path}.builds")
     return log.read_text().split() if log.exists() else []
+
+
+def engines_in(folder):
+    """The names of engines in ``folder``, finished or not."""
+    suffixes = (".engine", ".json", ".part")
+    return sorted(path.name for path in folder.iterdir() if path.suffix in suffixes)

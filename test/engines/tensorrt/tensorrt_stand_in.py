@@ -17,6 +17,8 @@ from cuda_stand_in import StandInCuda
 
 from stereo_depth_ros.engines.tensorrt.versions import Runtime as FoundRuntime
 
+WORKING_MEMORY = 4096
+
 
 @dataclass
 class Faults:
@@ -29,6 +31,7 @@ class Faults:
     no_context: bool = False
     no_runtime: bool = False
     no_memory: bool = False
+    refusal: str = ""
     log: list[str] = field(default_factory=list)
 
 
@@ -50,11 +53,67 @@ class ILogger:
         raise NotImplementedError
 
 
+class ExecutionContextAllocationStrategy(Enum):
+    STATIC = 0
+    USER_MANAGED = 2
+
+
+class IRuntimeCache:
+    """Kernels are the word "kernels", and the first run of a context compiles them."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.content = b""
+
+    def deserialize(self, blob: bytes) -> bool:
+        if blob != b"kernels":
+            return False
+        self.content = blob
+        return True
+
+    def reset(self) -> bool:
+        self.content = b""
+        return True
+
+    def serialize(self) -> bytes:
+        return self.content
+
+
+class IRuntimeConfig:
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.strategy = ExecutionContextAllocationStrategy.STATIC
+        self.cache: IRuntimeCache | None = None
+
+    def create_runtime_cache(self) -> IRuntimeCache:
+        return IRuntimeCache(self._faults)
+
+    def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
+        self.cache = cache
+        return True
+
+    def set_execution_context_allocation_strategy(
+        self, strategy: ExecutionContextAllocationStrategy
+    ) -> None:
+        self.strategy = strategy
+
+
 class IExecutionContext:
-    def __init__(self, cuda: StandInCuda, session: Any, logger: Any, faults: Faults) -> None:
+    def __init__(
+        self,
+        cuda: StandInCuda,
+        session: Any,
+        logger: Any,
+        faults: Faults,
+        config: IRuntimeConfig | None,
+    ) -> None:
         self._cuda, self._session, self._logger, self._faults = cuda, session, logger, faults
         self._addresses: dict[str, int] = {}
         self._runs = 0
+        self._config, self._memory = config, (0, 0)
+
+    def set_device_memory(self, memory: int, size: int) -> None:
+        self._memory = memory, size
 
     def set_tensor_address(self, name: str, memory: int) -> bool:
         self._addresses[name] = memory
@@ -65,6 +124,14 @@ class IExecutionContext:
 
     def execute_async_v3(self, stream_handle: int) -> bool:
         self._runs += 1
+        if self._config is not None:
+            assert self._config.strategy is ExecutionContextAllocationStrategy.USER_MANAGED
+            self._cuda.bytes_at(*self._memory)
+            assert self._memory[1] >= WORKING_MEMORY
+            cache = self._config.cache
+            if cache is not None and cache.content != b"kernels":
+                self._faults.log.append("compile")
+                cache.content = b"kernels"
         if self._runs in self._faults.refused_runs:
             self._logger.log("ERROR", "told to fail")
             return False
@@ -115,14 +182,27 @@ class ICudaEngine:
     def get_tensor_shape(self, name: str) -> list[int]:
         return self._tensors[name].shape
 
-    def create_execution_context(self) -> IExecutionContext | None:
-        return None if self._parts[3].no_context else IExecutionContext(*self._parts)
+    @property
+    def device_memory_size_v2(self) -> int:
+        return WORKING_MEMORY
+
+    def create_runtime_config(self) -> IRuntimeConfig:
+        return IRuntimeConfig(self._parts[3])
+
+    def create_execution_context(
+        self, runtime_config: IRuntimeConfig | None = None
+    ) -> IExecutionContext | None:
+        if self._parts[3].no_context:
+            return None
+        return IExecutionContext(*self._parts, runtime_config)
 
     def __del__(self) -> None:
         self._parts[3].log.append("engine")
 
 
-def make_runtime(cuda: StandInCuda, faults: Faults | None = None) -> FoundRuntime:
+def make_runtime(
+    cuda: StandInCuda, faults: Faults | None = None, name: str = "tensorrt"
+) -> FoundRuntime:
     """The stand-in as `find_runtime` would return it, working on ``cuda``."""
     faults = faults or Faults()
 
@@ -134,13 +214,16 @@ def make_runtime(cuda: StandInCuda, faults: Faults | None = None) -> FoundRuntim
             self._logger = logger
 
         def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
+            if faults.refusal:
+                self._logger.log("ERROR", faults.refusal)
+                return None
             if faults.no_memory:
                 self._logger.log("ERROR", "Cuda Runtime (out of memory)")
                 return None
             try:
                 session = onnxruntime.InferenceSession(serialized_engine)
             except Exception:
-                self._logger.log("ERROR", "Magic tag does not match")
+                self._logger.log("ERROR", "Error Code 1: Serialization (Magic tag does not match)")
                 return None
             return ICudaEngine(cuda, session, self._logger, faults)
 
@@ -153,4 +236,7 @@ def make_runtime(cuda: StandInCuda, faults: Faults | None = None) -> FoundRuntim
         NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
         BuilderFlag=SimpleNamespace(),
     )
-    return FoundRuntime("tensorrt", "10.3.0", module)
+    if name == "tensorrt_rtx":
+        module.IRuntimeCache = IRuntimeCache
+        module.ExecutionContextAllocationStrategy = ExecutionContextAllocationStrategy
+    return FoundRuntime(name, "10.3.0", module)

@@ -148,3 +148,8 @@ def test_child_goes_with_its_parent(tmp_path, how):
     parent.wait(10)
 
     wait_for(lambda: not alive(int(output.read_text())), seconds=10)
+
+
+def test_child_that_dies_in_the_middle_of_a_word_is_reported_as_a_crash():
+    with pytest.raises(EngineError, match=r"the child process crashed \(SIGSEGV\)"):
+        run_in_child(target(stand_ins.die_in_a_word), {})

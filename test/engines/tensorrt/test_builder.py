@@ -212,12 +212,54 @@ def test_timings_are_written_whatever_was_there(rtx, graph, tmp_path, known):
     if known is not None:
         timings.write_bytes(known)
 
-    Builder(rtx, graph).build(OPTIONS, compute_capability=GPU, timing_cache=timings)
-    first = timings.read_bytes()
-    Builder(rtx, graph).build(OPTIONS, compute_capability=GPU, timing_cache=timings)
+    for _ in range(2):
+        build_here(graph.path, tmp_path / "plan", timing_cache=str(timings))
+        assert timings.read_bytes() not in (b"", known)
 
-    assert first not in (b"", known)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "some.timings"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["net.onnx", "plan", "some.timings"]
+
+
+@pytest.mark.filterwarnings("ignore:.*no-ops in TensorRT-RTX")
+def test_plan_is_not_lost_on_timings_that_cannot_be_written(rtx, graph, tmp_path, caplog):
+    built = build_here(graph.path, tmp_path / "plan", timing_cache=str(tmp_path / "absent" / "t"))
+
+    assert built["layers"] > 3
+    assert (tmp_path / "plan").stat().st_size > 1000
+    assert "timings are not kept" in caplog.text
+
+
+@pytest.mark.filterwarnings("ignore:.*no-ops in TensorRT-RTX")
+def test_timings_of_a_build_that_was_stopped_are_kept(rtx, network, tmp_path):
+    cancelled = threading.Event()
+
+    def report(percent, step):
+        if (percent or 0) > 1:
+            cancelled.set()
+
+    with pytest.raises(EngineError, match="cancelled"):
+        build_here(
+            network[0],
+            tmp_path / "plan",
+            timing_cache=str(tmp_path / "t"),
+            report=report,
+            cancelled=cancelled,
+        )
+
+    assert (tmp_path / "t").stat().st_size > 0
+    assert not (tmp_path / "plan").exists()
+
+
+def build_here(graph, output, **others):
+    """Build in this process, where there is no GPU."""
+    how = {"report": lambda percent, step: None, "cancelled": threading.Event(), **others}
+    return build_file(
+        str(graph),
+        str(output),
+        runtime="tensorrt_rtx",
+        precision="fp32",
+        compute_capability=GPU,
+        **how,
+    )
 
 
 def arguments(graph, output, **others):

@@ -5,13 +5,20 @@ import re
 import sys
 from operator import attrgetter
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt import cuda
-from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS, Cuda, open_cuda
+from stereo_depth_ros.engines.tensorrt.cuda import (
+    BACKENDS,
+    Cuda,
+    cuda_python_api,
+    open_cuda,
+    pycuda_api,
+)
 from stereo_depth_ros.engines.tensorrt.cuda.cuda_python_api import CudaPython
 from stereo_depth_ros.engines.tensorrt.cuda.pycuda_api import PyCuda
 
@@ -65,6 +72,144 @@ def test_cuda_python_is_taken_where_pycuda_is_missing(monkeypatch, without_gpu):
 
     with pytest.raises(EngineError, match=r"cuda-python [\d.]+: cudaSetDevice failed: .*; \w+"):
         open_cuda()
+
+
+def test_cuda_python_is_taken_where_pycuda_does_not_work(monkeypatch):
+    tried = []
+
+    def open_one(name):
+        tried.append(name)
+        if name == "pycuda":
+            raise EngineError("pycuda 2024: was refused a GPU: system not yet initialized")
+        return "opened"
+
+    monkeypatch.setattr(cuda, "_open", open_one)
+
+    assert open_cuda() == "opened"
+    assert tried == ["pycuda", "cuda-python"]
+    with pytest.raises(EngineError, match="system not yet initialized"):
+        open_cuda("pycuda")
+
+
+def test_back_end_that_fails_is_the_cause_where_the_other_is_not_installed(monkeypatch):
+    def open_one(name):
+        if name == "pycuda":
+            raise EngineError("pycuda 2024: was refused a GPU")
+        raise ImportError("No module named 'cuda'")
+
+    monkeypatch.setattr(cuda, "_open", open_one)
+
+    with pytest.raises(EngineError, match=r"^pycuda 2024: was refused a GPU$"):
+        open_cuda()
+
+
+class Pycuda(ModuleType):
+    """What the back end uses of pycuda and of the driver, which note what is asked of them."""
+
+    VERSION_TEXT = "2024.1"
+
+    class Error(Exception):
+        pass
+
+    def __init__(self):
+        super().__init__("pycuda")
+        self.asked, self.refuse_pop = [], False
+        self.driver = self
+        self.device_attribute = SimpleNamespace(INTEGRATED=18)
+        self.Context = SimpleNamespace(pop=self.pop)
+
+    def init(self):
+        self.asked.append("init")
+
+    def Device(self, ordinal):
+        context = SimpleNamespace(
+            push=lambda: self.asked.append("push"), detach=lambda: self.asked.append("detach")
+        )
+
+        def retain():
+            self.asked.append("retain")
+            return context
+
+        return SimpleNamespace(
+            name=lambda: "Orin", get_attribute=lambda number: 1, retain_primary_context=retain
+        )
+
+    def pop(self):
+        self.asked.append("pop")
+        if self.refuse_pop:
+            raise self.Error("unspecified launch failure")
+
+    def cuDeviceGet(self, handle, ordinal):
+        return 0
+
+    def cuDevicePrimaryCtxSetFlags_v2(self, device, flags):
+        self.asked.append(f"flags {flags}")
+        return 708  # the context is active
+
+    def cuCtxSynchronize(self):
+        return 0
+
+
+@pytest.fixture
+def pycuda(monkeypatch):
+    module = Pycuda()
+    monkeypatch.setitem(sys.modules, "pycuda", module)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", module)
+    monkeypatch.setattr(pycuda_api.ctypes, "CDLL", lambda name: module)
+    return module
+
+
+def test_pycuda_waits_without_spinning_and_never_resets_the_context(pycuda):
+    before = len(pycuda_api._RETAINED)
+    back_end = open_cuda("pycuda")
+    back_end.close()
+
+    assert pycuda.asked == ["init", "flags 4", "retain"]
+    assert len(pycuda_api._RETAINED) == before + 1
+
+
+def test_failure_of_pycuda_to_leave_the_context_is_an_engine_error(pycuda):
+    back_end = open_cuda("pycuda")
+    pycuda.refuse_pop = True
+
+    with (
+        pytest.raises(EngineError, match="to leave the context: unspecified launch failure"),
+        back_end.current(),
+    ):
+        pass
+
+
+def test_what_failed_within_the_context_is_told_and_not_what_came_of_it(pycuda):
+    back_end = open_cuda("pycuda")
+    pycuda.refuse_pop = True
+
+    with pytest.raises(EngineError, match="the cause"), back_end.current():
+        raise EngineError("the cause")
+
+    assert pycuda.asked[-2:] == ["push", "pop"]
+
+
+def test_cuda_python_asks_to_wait_without_spinning_before_there_is_a_context(monkeypatch):
+    real, asked = cuda_python(), []
+
+    class Api:
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def cudaSetDeviceFlags(self, flags):
+            asked.append(flags)
+            return (real.cudaError_t.cudaErrorSetOnActiveProcess,)
+
+        def cudaSetDevice(self, ordinal):
+            asked.append("device")
+            return (real.cudaError_t.cudaErrorNoDevice,)
+
+    monkeypatch.setattr(cuda_python_api, "_import", Api)
+
+    with pytest.raises(EngineError, match="cudaSetDevice failed"):
+        CudaPython()
+
+    assert asked == [4, "device"]
 
 
 @pytest.mark.parametrize("backend", [CudaPython, PyCuda])

@@ -9,25 +9,26 @@ import pytest
 from stand_ins import DEVICE, runtime_of, save
 
 from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.tensorrt import cache as cache_module
+from stereo_depth_ros.engines.tensorrt import key, parts
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
-from stereo_depth_ros.engines.tensorrt.cache import (
-    EngineCache,
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache, cache_directory
+from stereo_depth_ros.engines.tensorrt.device import power_mode
+from stereo_depth_ros.engines.tensorrt.engine_file import (
     EngineDamaged,
-    cache_directory,
     copy_engine,
-    differences,
-    engine_key,
-    machine_key,
     read_engine,
     why_useless,
 )
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.key import differences, engine_key, machine_key
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.self_test import SelfTest
+from stereo_depth_ros.engines.tensorrt.parts import machine
+from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
 
 RUNTIME = runtime_of(10, 3, 0)
-PASSED = SelfTest(100.0, 1.0, 0.01, 0.0, "net.onnx")
-FAILED = SelfTest(100.0, 0.5, 9.0, 40.0, "net.onnx")
+PASSED = SelfTest(100.0, 1.0, 0.01, 0.0, 0.01, 0.1, 0.001, 0.002, 100.0, "net.onnx")
+FAILED = SelfTest(100.0, 0.5, 9.0, 40.0, 1.9, 0.1, 0.3, 0.002, 60.0, "net.onnx")
 
 
 @pytest.fixture
@@ -79,6 +80,7 @@ def test_nothing_is_found_where_nothing_was_kept(cache, graph):
         {"precision": "mixed"},
         {"options": BuildOptions(workspace_mb=512)},
         {"options": BuildOptions(level=2)},
+        {"options": BuildOptions(tf32=False)},
         {"runtime": runtime_of(10, 3, 1)},
         {"runtime": replace(RUNTIME, name="tensorrt_rtx")},
         {"device": replace(DEVICE, name="Thor")},
@@ -139,11 +141,10 @@ def rewrite(sidecar, **parts):
         (lambda plan, sidecar: sidecar.write_text(sidecar.read_text()[:40]), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_text("{}"), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_text("[]"), "is no sidecar"),
-        (lambda plan, sidecar: rewrite(sidecar, self_test={}), "is no sidecar"),
         (lambda plan, sidecar: rewrite(sidecar, graph=None), "is no sidecar"),
         (lambda plan, sidecar: sidecar.write_bytes(b"\xff\xfe"), "is no sidecar"),
     ],
-    ids=["altered", "short", "absent", "cut", "empty", "list", "untested", "graphless", "binary"],
+    ids=["altered", "short", "absent", "cut", "empty", "list", "graphless", "binary"],
 )
 def test_damage_is_named(cache, graph, harm, message):
     path = cache.record(add(cache, graph), PASSED).path
@@ -151,6 +152,16 @@ def test_damage_is_named(cache, graph, harm, message):
 
     with pytest.raises(EngineDamaged, match=message):
         cache.find(key_of(graph), graph)
+
+
+def test_test_by_the_gates_of_another_release_counts_as_none(cache, graph):
+    path = cache.record(add(cache, graph), PASSED).path
+    rewrite(path.with_suffix(".json"), self_test={"finite": 100.0, "cosine": 1.0, "passed": True})
+
+    found = cache.find(key_of(graph), graph)
+
+    assert found.proven is None
+    assert found.path.exists()
 
 
 def test_plan_without_a_sidecar_was_never_finished_and_is_not_found(cache, graph):
@@ -216,7 +227,7 @@ def test_what_is_of_no_use_is_told_from_what_is(cache, graph, tmp_path):
     assert why_useless(good, here) == ""
     assert why_useless(good, there) == "it is of TensorRT 10.3.0, not TensorRT 10.7.0"
     assert why_useless(good, {}) == ""
-    assert why_useless(failed, here).startswith("failed its self-test: finite 100 %")
+    assert why_useless(failed, here).startswith("fails its self-test: cosine 0.5")
     assert why_useless(EngineDamaged("gone"), here) == "damaged: gone"
     save(tmp_path / "net.onnx", factor=0.5)
     assert "net.onnx has changed since" in why_useless(good, here)
@@ -248,10 +259,65 @@ def test_clearing_leaves_nothing(cache, graph):
     cache.timings(RUNTIME, DEVICE).write_bytes(b"timings")
     cache.reference(graph).write_bytes(b"reference")
     cache.part(cache.directory / "x.engine").write_bytes(b"half")
+    (cache.directory / "x.580.65.kernels").write_bytes(b"kernels")
 
     cache.clear()
 
     assert list(cache.directory.iterdir()) == []
+
+
+def test_override_of_tf32_is_part_of_the_key(cache, graph, monkeypatch):
+    add(cache, graph)
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
+
+    assert cache.find(key_of(graph), graph) is None
+
+
+def test_key_of_tensorrt_8_on_a_desktop_holds_the_cudnn_that_it_uses(monkeypatch):
+    monkeypatch.setattr(key, "cudnn_version", lambda: 8906)
+    before = machine_key(runtime_of(8, 6, 1), DEVICE)
+    monkeypatch.setattr(key, "cudnn_version", lambda: 8907)
+    after = machine_key(runtime_of(8, 6, 1), DEVICE)
+
+    assert differences(before, after) == ["it is for cuDNN 8906, not 8907"]
+    assert "cudnn" not in machine_key(RUNTIME, DEVICE)
+    monkeypatch.setattr(key, "board", lambda: "aarch64 R35.4.1")
+    assert "cudnn" not in machine_key(runtime_of(8, 5, 2), DEVICE)
+
+
+def test_timings_are_not_shared_between_speeds_of_a_board(cache, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    speeds = {"var/lib/nvpmodel/status": "pmode:0002 fmode:x\n"}
+    speeds["sys/class/devfreq/17000000.gpu/min_freq"] = "306000000\n"
+    speeds["sys/class/devfreq/17000000.gpu/max_freq"] = "1300500000\n"
+    for name, text in speeds.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    assert power_mode(root) == "pmode:0002_306000000_1300500000"
+    assert power_mode(tmp_path) == ""
+    plain = cache.timings(RUNTIME, DEVICE).name
+
+    names = set()
+    for minimum in ("306000000", "1300500000"):
+        (root / "sys/class/devfreq/17000000.gpu/min_freq").write_text(minimum)
+        monkeypatch.setattr(cache_module, "power_mode", lambda: power_mode(root))
+        names.add(cache.timings(RUNTIME, DEVICE).name)
+
+    assert plain not in names
+    assert len(names) == 2
+
+
+def test_kernels_go_with_their_engine(cache, graph):
+    path = add(cache, graph).path
+    kernels = path.with_suffix(".580.65.kernels")
+    kernels.write_bytes(b"kernels")
+    other = cache.directory / "other.580.65.kernels"
+    other.write_bytes(b"kernels")
+
+    cache.remove(path)
+
+    assert not kernels.exists()
+    assert other.exists()
 
 
 def test_timings_are_not_shared_between_versions_and_gpus(cache):
@@ -278,6 +344,33 @@ def test_place_where_nothing_can_be_kept_is_an_error_with_a_cure(tmp_path, monke
 
     with pytest.raises(EngineError, match="set XDG_CACHE_HOME"):
         cache_directory()
+
+
+def test_folder_that_can_only_be_read_serves_what_it_holds(cache, graph):
+    cache.record(add(cache, graph), PASSED)
+    # The file that would be locked cannot be opened for writing, whoever tries.
+    (cache.directory / f"lock-{machine()}").mkdir()
+
+    assert cache.find(key_of(graph), graph).proven
+    with (
+        pytest.raises(EngineError, match=r"cannot be written to .*set XDG_CACHE_HOME"),
+        cache.locked(threading.Event()),
+    ):
+        pytest.fail("locked")
+
+
+def test_other_machines_that_share_the_folder_neither_wait_nor_lose_what_they_write(
+    cache, monkeypatch
+):
+    theirs = cache.part(cache.directory / "x.engine")
+    theirs.write_bytes(b"half")
+    with cache.locked(threading.Event()):
+        theirs.write_bytes(b"half")
+        monkeypatch.setattr(parts, "machine", lambda: "another")
+        monkeypatch.setattr(cache_module, "machine", lambda: "another")
+
+        with cache.locked(threading.Event(), lambda: pytest.fail("waits")):
+            assert theirs.exists()
 
 
 def hold(directory, seconds, log, ready):

@@ -9,16 +9,18 @@ import numpy as np
 import onnx
 import pytest
 import stand_ins
-from stand_ins import DEVICE, builds_of, make_host, runtime_of, save, target
+from stand_ins import DEVICE, builds_of, engines_in, make_host, runtime_of, save, target
 
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt import (
     BuildCancelled,
     BuildOptions,
     EngineDamaged,
+    engine_file,
     obtain_engine,
     open_obtained,
 )
+from stereo_depth_ros.engines.tensorrt.engine_file import why_useless
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import make_reference
 
@@ -70,7 +72,7 @@ def test_what_is_done_is_told(host, graph):
 
     obtain_engine(graph, AUTO, host=host, report=lambda progress: seen.append(progress.step))
 
-    assert seen[0] == "no engine yet: building in fp32"
+    assert "no engine yet: building in fp32" in seen
     assert "copying" in seen
     assert seen[-1] == "self-test"
 
@@ -173,7 +175,7 @@ def test_engine_that_answers_nan_is_refused(host, graph, tmp_path):
     file = obtain_engine(graph, AUTO, host=host)
 
     assert file.precision == "fp32"
-    assert "0.000 % of the answers are finite" in file.notes[0]
+    assert "0.000 % of the outputs are finite" in file.notes[0]
 
 
 def test_insisting_on_mixed_is_not_answered_with_fp32(host, graph, tmp_path):
@@ -225,7 +227,7 @@ def test_failure_of_a_build_is_told_in_its_words_and_leaves_nothing(tmp_path, gr
     with pytest.raises(EngineError, match="fp32: node Foo 'bar': no such thing"):
         obtain_engine(graph, AUTO, host=host)
 
-    assert [p.name for p in host.cache.directory.iterdir()] == ["lock"]
+    assert engines_in(host.cache.directory) == []
 
 
 def test_crash_of_a_build_of_mixed_gives_way_to_fp32(tmp_path, graph, mixed):
@@ -248,15 +250,103 @@ def test_cancelled_build_leaves_nothing(tmp_path, graph, mixed):
     with pytest.raises(BuildCancelled):
         obtain_engine(graph, AUTO, host=host, report=report, cancelled=cancelled)
 
-    assert [p.name for p in host.cache.directory.iterdir()] == ["lock"]
+    assert engines_in(host.cache.directory) == []
 
 
-def test_engine_that_cannot_be_read_back_when_tested_is_an_error(host, graph):
-    def open_file(file):
-        raise EngineDamaged(f"{file.path} cannot be read back")
+def refuse_to_open(file):
+    raise EngineDamaged(f"{file.path} cannot be read back")
 
+
+def test_plan_that_is_built_but_not_opened_is_an_error_and_not_built_at_every_start(host, graph):
+    refusing = replace(host, open_file=refuse_to_open)
+
+    for _ in range(2):
+        with pytest.raises(EngineError, match=r"fp32: .*engine cannot be read back$"):
+            obtain_engine(graph, AUTO, host=refusing)
+
+    assert builds_of(graph) == ["fp32"]
+    (name,) = engines_in(host.cache.directory)
+    assert name.endswith(".json")
+    ((_, file),) = host.cache.engines()
+    assert "cannot be read back" in why_useless(file, {})
+
+
+def test_another_driver_may_take_what_one_refused(host, graph, monkeypatch):
     with pytest.raises(EngineError, match="cannot be read back"):
-        obtain_engine(graph, AUTO, host=replace(host, open_file=open_file))
+        obtain_engine(graph, AUTO, host=replace(host, open_file=refuse_to_open))
+    monkeypatch.setattr(engine_file, "driver_version", lambda: "999.1")
+
+    assert obtain_engine(graph, AUTO, host=host).proven
+    assert builds_of(graph) == ["fp32", "fp32"]
+
+
+def test_rounding_that_fails_the_self_test_is_forbidden_next(tmp_path, graph):
+    host = make_host(tmp_path / "cache", work=stand_ins.round_with_tf32)
+
+    file = obtain_engine(graph, AUTO, host=host)
+
+    assert file.sidecar["key"]["options"]["tf32"] is False
+    assert "fp32: fails its self-test: mean difference" in file.notes[0]
+    assert builds_of(graph) == ["fp32", "fp32-without-tf32"]
+    assert obtain_engine(graph, AUTO, host=host) == file
+    assert builds_of(graph) == ["fp32", "fp32-without-tf32"]
+
+
+def test_gpu_that_does_not_round_is_not_built_for_twice(tmp_path, graph):
+    device = replace(DEVICE, name="Xavier", compute_capability="7.2")
+    host = make_host(tmp_path / "cache", work=stand_ins.round_with_tf32, device=device)
+
+    with pytest.raises(EngineError, match="fp32: fails its self-test"):
+        obtain_engine(graph, AUTO, host=host)
+
+    assert builds_of(graph) == ["fp32"]
+
+
+def test_nothing_is_built_that_could_not_be_proven(tmp_path):
+    graph = save(tmp_path / "net.onnx", factor=np.nan)
+    host = make_host(tmp_path / "cache", work=stand_ins.build_without_reference)
+
+    with pytest.raises(EngineError, match="float32 outputs are not finite"):
+        obtain_engine(graph, AUTO, host=host)
+
+    assert engines_in(host.cache.directory) == []
+
+
+class Counted:
+    """Opens with ONNX Runtime and counts."""
+
+    def __init__(self):
+        self.opened, self.closed = 0, 0
+
+    def __call__(self, file):
+        self.opened += 1
+        engine = stand_ins.open_with_onnxruntime(file)
+        close = engine.close
+
+        def count_and_close():
+            self.closed += 1
+            close()
+
+        engine.close = count_and_close
+        return engine
+
+
+def test_engine_that_passed_just_now_is_not_opened_again(host, graph):
+    count = Counted()
+
+    engine, _ = open_obtained(graph, AUTO, host=replace(host, open_file=count))
+
+    assert (count.opened, count.closed) == (1, 0)
+    assert engine.infer(*np.zeros((2, 48, 64, 3), np.uint8))[0].shape == (48, 64)
+
+
+def test_engine_that_is_obtained_only_does_not_stay_open(host, graph, tmp_path):
+    save(tmp_path / "net.mixed.onnx", factor=0.5)
+    count = Counted()
+
+    obtain_engine(graph, AUTO, host=replace(host, open_file=count))
+
+    assert (count.opened, count.closed) == (2, 2)
 
 
 def test_opened_engine_answers(host, graph):

@@ -1,5 +1,6 @@
 """Which engine runs a graph where there is a GPU; the GPU is a stand-in, ONNX Runtime is not."""
 
+import json
 import logging
 import threading
 from functools import partial
@@ -11,8 +12,10 @@ from gated_build import build_when_allowed, builder_of, is_alive, stand_in
 from stand_ins import builds_of, save
 
 from stereo_depth_ros.engines import Caller, EngineError, open_engine
-from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions
+from stereo_depth_ros.engines import open as opening
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError
+from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 
 RTX, TENSORRT = "tensorrt_rtx", "tensorrt"
 
@@ -166,5 +169,52 @@ def test_engines_are_opened_and_tested_where_the_caller_wants(gpu, graph):
 
     open_engine(str(graph), caller=Caller(run, report))
 
-    assert threads == ["owner", "owner"], "once for the self-test, once for good"
+    assert threads == ["owner"], "the engine that passed the self-test is the one that is taken"
     assert set(reports) == {threading.current_thread().name}
+
+
+@pytest.fixture
+def prebuilt(gpu, graph, tmp_path):
+    """The engine of ``graph`` as a file elsewhere, the cache being gone."""
+    gpu()
+    host = opening.this_host("auto", None)
+    path = tmp_path / "image" / "net.engine"
+    copy_engine(obtain_engine(graph, BuildOptions(), host=host), path)
+    host.cache.clear()
+    return path
+
+
+@pytest.mark.parametrize("backend", ["auto", TENSORRT])
+def test_engine_that_was_built_beforehand_is_a_model(prebuilt, graph, backend):
+    engine = open_engine(str(prebuilt), backend=backend)
+
+    left = np.full((48, 64, 3), 80, np.uint8)
+    assert engine.infer(left, left)[0].max() == 20
+    assert str(prebuilt) in engine.spec.provenance
+    assert "self-test: finite 100 %" in engine.spec.provenance
+    assert builds_of(graph) == ["fp32"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"key": {"device": {"name": "Thor"}}}, r"it is for Thor, not Orin; build it on this"),
+        ({"self_test": None}, "has not passed the self-test of this release; build it on this"),
+        ({"self_test": {"mae": 9.0}}, r"mean difference 9\.00 px exceeds 0\.5"),
+    ],
+    ids=["of another GPU", "untested", "failed"],
+)
+def test_prebuilt_engine_that_does_not_fit_is_refused_with_the_cure(prebuilt, change, message):
+    sidecar = prebuilt.with_suffix(".json")
+    content = json.loads(sidecar.read_text())
+    for name, value in change.items():
+        content[name] = value if value is None else {**content[name], **value}
+    sidecar.write_text(json.dumps(content))
+
+    with pytest.raises(EngineError, match=message):
+        open_engine(str(prebuilt))
+
+
+def test_prebuilt_engine_runs_on_tensorrt_alone(prebuilt):
+    with pytest.raises(EngineError, match="runs on backend tensorrt, not onnxruntime"):
+        open_engine(str(prebuilt), backend="onnxruntime")

@@ -10,7 +10,11 @@ from tensorrt_stand_in import Faults, make_runtime
 
 from stereo_depth_ros.engines import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
-from stereo_depth_ros.engines.tensorrt.cache import EngineDamaged, EngineFile
+from stereo_depth_ros.engines.tensorrt.builder import Builder
+from stereo_depth_ros.engines.tensorrt.device import driver_version
+from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.ros.worker import LatestWorker
 
@@ -36,9 +40,9 @@ def pair(seed=0):
     return np.random.default_rng(seed).integers(0, 256, (2, HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def opened(file, cuda=None, faults=None, **how):
+def opened(file, cuda=None, faults=None, name="tensorrt", **how):
     cuda = cuda or StandInCuda()
-    return TensorRTEngine(file, cuda=cuda, runtime=make_runtime(cuda, faults), **how)
+    return TensorRTEngine(file, cuda=cuda, runtime=make_runtime(cuda, faults, name), **how)
 
 
 def assert_answers_like_onnxruntime(engine, file, seed=0):
@@ -253,6 +257,77 @@ def test_damaged_plan_is_damage_in_the_words_of_tensorrt(tmp_path):
     assert not cuda.held
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Error Code 1: Serialization (Serialization assertion stdVersionRead == "
+        "serializationVersion failed.Version tag does not match.",
+        "6: The engine plan file is not compatible with this version of TensorRT, expecting "
+        "library version 8.5.2.2 got 8.5.3.1, please rebuild.",
+        "The engine plan file is generated on an incompatible device, expecting compute 7.5 got "
+        "compute 8.6, please rebuild.",
+        "Error Code 1: Serialization (magicTag) and then: Error Code 1: Cuda Runtime ()",
+    ],
+)
+def test_what_tensorrt_says_of_the_plan_itself_is_damage(file, words):
+    with pytest.raises(EngineDamaged, match="refuses this engine"):
+        opened(file, faults=Faults(refusal=words))
+
+
+def test_words_of_tensorrt_are_bounded(file):
+    with pytest.raises(EngineError) as caught:
+        opened(file, faults=Faults(refusal="Cuda Runtime " + 5000 * "x"))
+
+    assert len(str(caught.value)) < 800
+
+
+def test_real_tensorrt_without_a_driver_finds_no_damage_in_a_sound_plan(tmp_path, rtx):
+    builder = Builder(rtx, read_graph(save(tmp_path / "net.onnx")))
+    path = tmp_path / "net.engine"
+    path.write_bytes(builder.build(BuildOptions("fp32", 256), compute_capability="8.6"))
+
+    with pytest.raises(EngineError, match=r"cannot load this engine: .*Cuda Runtime") as caught:
+        TensorRTEngine(engine_file(path), cuda=StandInCuda(), runtime=rtx)
+
+    assert not isinstance(caught.value, EngineDamaged)
+
+
+def test_rtx_works_in_memory_of_ours_and_compiles_once(file, tmp_path):
+    cuda, faults = StandInCuda(), Faults()
+    faults.log = cuda.calls
+
+    first = opened(file, cuda, faults, "tensorrt_rtx")
+    assert_answers_like_onnxruntime(first, file)
+    assert ", CUDA graph" in first.spec.provenance
+    first.close()
+    assert cuda.calls.count("compile") == 1
+    assert not cuda.held
+    released = [c for c in cuda.calls if c in ("context", "free", "engine")]
+    assert released[:3] == ["context", "free", "engine"]
+
+    second = opened(file, StandInCuda(), again := Faults(), "tensorrt_rtx")
+    assert_answers_like_onnxruntime(second, file)
+    second.close()
+    assert "compile" not in again.log
+    assert [p.name for p in tmp_path.glob("*.kernels")] == [f"net.{driver_version()}.kernels"]
+
+
+def test_kernels_that_are_spoilt_or_cannot_be_kept_cost_time_alone(file, tmp_path, caplog):
+    kernels = tmp_path / f"net.{driver_version()}.kernels"
+    kernels.write_bytes(b"cut sh")
+    faults = Faults()
+
+    opened(file, faults=faults, name="tensorrt_rtx").close()
+    assert faults.log.count("compile") == 1
+    assert kernels.read_bytes() == b"kernels"
+    assert "are compiled anew" in caplog.text
+
+    kernels.unlink()
+    kernels.mkdir()
+    assert_answers_like_onnxruntime(opened(file, name="tensorrt_rtx"), file)
+    assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
 def test_real_tensorrt_tells_why_it_refuses_a_plan(tmp_path, rtx):
     path = tmp_path / "net.engine"
     path.write_bytes(b"no plan at all" * 100)
@@ -278,6 +353,14 @@ def test_plan_of_another_size_is_damage(tmp_path):
         (Faults(no_context=True), "cannot make room to run: it does not say why; stop what else"),
         (Faults(no_runtime=True), "cannot start: CUDA initialization failure with error: 35"),
         (Faults(no_memory=True), r"cannot load this engine: .*out of memory\); stop what else"),
+        (
+            Faults(refusal="Error Code 1: Cuda Runtime (In ScopedCudaStream at x.cpp:25)"),
+            r"cannot load this engine: .*x\.cpp:25\); see nvidia-smi and dmesg; .*delete the file",
+        ),
+        (
+            Faults(refusal="CUDA initialization failure with error: 35. incompatible driver"),
+            "cannot load this engine: CUDA initialization failure",
+        ),
     ],
 )
 def test_tensorrt_that_does_not_start_is_an_error_and_no_damage(file, faults, message):

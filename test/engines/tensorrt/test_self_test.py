@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,12 +10,12 @@ from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
-    SelfTest,
     load_reference,
     make_reference,
     rendered_pair,
     run_self_test,
 )
+from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
 
 
 @pytest.fixture
@@ -32,9 +33,9 @@ class Answering:
 
     spec = SimpleNamespace(name="answering")
 
-    def __init__(self, disparity, confidence=None):
+    def __init__(self, disparity, confidence):
         self.disparity = np.asarray(disparity, np.float32)
-        self.confidence = np.ones_like(self.disparity) if confidence is None else confidence
+        self.confidence = confidence
 
     def infer(self, left, right):
         return self.disparity, self.confidence
@@ -59,6 +60,7 @@ def test_reference_is_the_answer_of_the_graph(graph, reference):
     engine = OnnxRuntimeEngine(graph.path)
 
     assert_array_equal(reference.disparity, engine.infer(reference.left, reference.right)[0])
+    assert_array_equal(reference.confidence, engine.infer(reference.left, reference.right)[1])
     assert reference.disparity.std() > 5
     assert reference.source == "net.onnx (fp32) on the CPU"
 
@@ -66,7 +68,8 @@ def test_reference_is_the_answer_of_the_graph(graph, reference):
 def test_graph_passes_against_itself(graph, reference):
     result = run_self_test(OnnxRuntimeEngine(graph.path), reference)
 
-    assert result == SelfTest(100.0, result.cosine, 0.0, 0.0, reference.source)
+    assert (result.finite, result.mae, result.bad_2, result.same_valid) == (100, 0, 0, 100)
+    assert (result.confident_mae, result.confidence_mae) == (0, 0)
     assert result.cosine == pytest.approx(1.0)
     assert result.passed
     assert result.failures == ()
@@ -77,7 +80,6 @@ def test_graph_of_other_weights_fails(tmp_path, reference):
 
     result = run_self_test(OnnxRuntimeEngine(other), reference)
 
-    assert result.cosine > 0.999  # proportional, so that the other gates must catch it
     assert result.mae == pytest.approx(0.2 * reference.disparity.mean(), rel=1e-3)
     assert not result.passed
 
@@ -87,79 +89,168 @@ def test_one_answer_that_is_no_number_fails(reference):
         disparity = reference.disparity.copy()
         disparity[3, 5] = value
 
-        result = run_self_test(Answering(disparity), reference)
+        result = run_self_test(Answering(disparity, reference.confidence), reference)
 
         assert result.finite == pytest.approx(100 * (1 - 1 / disparity.size))
-        assert "are finite, not 100 %" in result.failures[0]
+        assert "are finite and in range, not 100 %" in result.failures[0]
 
 
-def test_confidence_that_is_no_number_fails(reference):
-    confidence = np.ones_like(reference.disparity)
-    confidence[0, 0] = np.nan
+@pytest.mark.parametrize("value", [np.nan, np.inf, -0.01, 1.01])
+def test_one_confidence_that_is_none_fails(reference, value):
+    confidence = reference.confidence.copy()
+    confidence[0, 0] = value
 
     result = run_self_test(Answering(reference.disparity, confidence), reference)
 
-    assert result.failures == (f"{result.finite:.3f} % of the answers are finite, not 100 %",)
+    assert result.failures == (
+        f"{100 * (1 - 1 / confidence.size):.3f} % of the outputs are finite and in range, not "
+        "100 %",
+    )
 
 
-def test_nothing_but_nan_fails_every_gate(reference):
-    result = run_self_test(Answering(np.full_like(reference.disparity, np.nan)), reference)
+def test_confidence_may_be_rounded_beyond_its_range(reference):
+    confidence = np.clip(reference.confidence, 0.0, 1.0) * np.float32(1.0005)
 
-    assert len(result.failures) == 4
+    assert run_self_test(Answering(reference.disparity, confidence), reference).passed
+
+
+def test_nothing_but_nan_fails(reference):
+    nan = np.full_like(reference.disparity, np.nan)
+
+    assert run_self_test(Answering(nan, nan), reference).finite == 0
 
 
 def test_zeros_fail(reference):
-    result = run_self_test(Answering(np.zeros_like(reference.disparity)), reference)
+    zeros = np.zeros_like(reference.disparity)
 
-    assert result.cosine == 0
+    result = run_self_test(Answering(zeros, reference.confidence), reference)
+
     assert result.mae == pytest.approx(reference.disparity.mean(), rel=1e-5)
+    assert not result.passed
 
 
-@pytest.mark.parametrize(("share", "passes"), [(0.025, True), (0.035, False)])
-def test_gate_on_pixels_off_by_two(reference, share, passes):
+@pytest.fixture
+def half_sure(reference):
+    """A reference whose upper half is known for sure and whose lower half is a guess."""
+    confidence = np.full_like(reference.disparity, 0.02)
+    confidence[: len(confidence) // 2] = 0.95
+    return replace(reference, confidence=confidence)
+
+
+def off_by(reference, rows, share, px):
+    """The disparities of ``reference`` with ``share`` of ``rows`` off by ``px``."""
     disparity = reference.disparity.copy()
-    disparity.ravel()[: round(share * disparity.size)] += 3
+    random = np.random.default_rng(0)
+    disparity[rows] += np.float32(px) * (random.random(disparity[rows].shape) < share)
+    return disparity
 
-    result = run_self_test(Answering(disparity), reference)
 
-    assert result.bad_2 == pytest.approx(100 * share, abs=0.05)
-    assert result.mae < 0.2
+@pytest.mark.parametrize(("share", "px", "passes"), [(0.04, 20, True), (0.08, 3, False)])
+def test_guesses_may_differ_in_few_pixels(half_sure, share, px, passes):
+    # In the half that counts; 4 % by 20 px alone turns the direction of the whole map.
+    disparity = off_by(half_sure, slice(24, None), share, px)
+
+    result = run_self_test(Answering(disparity, half_sure.confidence), half_sure)
+
+    assert result.bad_2 == pytest.approx(100 * share / 2, rel=0.1)
+    assert result.confident_mae < 0.02
     assert result.passed is passes
 
 
-@pytest.mark.parametrize(("shift", "passes"), [(0.45, True), (0.55, False), (-0.55, False)])
-def test_gate_on_the_mean_difference(reference, shift, passes):
-    result = run_self_test(Answering(reference.disparity + np.float32(shift)), reference)
+def test_outliers_of_guesses_do_not_turn_the_direction(half_sure):
+    disparity = off_by(half_sure, slice(24, None), 0.04, 20)
+    expected = half_sure.disparity
+    plain = (disparity * expected).sum() / np.linalg.norm(disparity) / np.linalg.norm(expected)
 
-    assert result.mae == pytest.approx(abs(shift), abs=1e-4)
+    result = run_self_test(Answering(disparity, half_sure.confidence), half_sure)
+
+    assert plain < 0.9985
+    assert result.cosine > 0.999
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.04, True), (0.08, False)])
+def test_what_is_known_must_agree(half_sure, share, passes):
+    disparity = off_by(half_sure, slice(None, 24), share, 2)
+
+    result = run_self_test(Answering(disparity, half_sure.confidence), half_sure)
+
+    assert result.confident_mae == pytest.approx(2 * share * 0.95 / 0.97, rel=0.1)
+    assert result.mae < 0.1
     assert result.passed is passes
 
 
-def test_gate_on_the_direction(reference):
-    left_over = reference.disparity.astype(np.float64)
-    few = np.zeros_like(left_over)
-    few[0, :30] = 1
-    away = few * np.linalg.norm(left_over) * 0.05 / np.linalg.norm(few)
+@pytest.mark.parametrize(("shift", "passes"), [(0.09, True), (0.11, False), (-0.11, False)])
+def test_gate_on_the_mean_difference_where_confident(reference, shift, passes):
+    disparity = reference.disparity + np.float32(shift)
 
-    result = run_self_test(Answering(left_over + away), reference)
+    result = run_self_test(Answering(disparity, reference.confidence), reference)
 
-    assert result.bad_2 < 3
+    assert result.confident_mae == pytest.approx(abs(shift), abs=1e-4)
+    assert result.passed is passes
+
+
+def test_gate_on_the_direction_holds_where_disparities_are_small(reference):
+    random = np.random.default_rng(0)
+    small = random.random(reference.disparity.shape, np.float32)
+    guess = replace(reference, disparity=small, confidence=np.full_like(small, 0.01))
+
+    result = run_self_test(Answering(small[:, ::-1], guess.confidence), guess)
+
     assert result.mae < 0.5
-    assert len(result.failures) == 1
+    assert result.cosine < 0.9
     assert "cosine" in result.failures[0]
 
 
+@pytest.mark.parametrize(("change", "passes"), [(0.0015, True), (0.0025, False)])
+def test_gate_on_the_confidence(half_sure, change, passes):
+    confidence = half_sure.confidence + np.float32(change)
+
+    result = run_self_test(Answering(half_sure.disparity, confidence), half_sure)
+
+    assert result.confidence_mae == pytest.approx(change, rel=0.01)
+    assert result.passed is passes
+
+
+def test_network_that_trembles_at_noise_may_do_so_in_an_engine(half_sure):
+    nervous = replace(half_sure, sensitivity=np.array([0.3, 0.01]))
+    answers = Answering(half_sure.disparity + np.float32(0.2), half_sure.confidence + 0.005)
+
+    assert run_self_test(answers, nervous).passed
+    assert len(run_self_test(answers, half_sure).failures) == 2
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.005, True), (0.015, False)])
+def test_gate_on_what_is_known_at_all(half_sure, share, passes):
+    confidence = half_sure.confidence.copy()
+    confidence.ravel()[-round(share * confidence.size) :] = 0
+
+    result = run_self_test(Answering(half_sure.disparity, confidence), half_sure)
+
+    assert result.same_valid == pytest.approx(100 * (1 - share), abs=0.05)
+    assert result.confidence_mae < 0.001
+    assert result.passed is passes
+
+
 def test_answer_of_another_size_is_an_error(reference):
-    with pytest.raises(EngineError, match=r"answering: answers \(4, 4\)"):
-        run_self_test(Answering(np.zeros((4, 4))), reference)
+    with pytest.raises(EngineError, match=r"answering: returns \(4, 4\)"):
+        run_self_test(Answering(np.zeros((4, 4)), np.zeros((4, 4))), reference)
+
+
+RESULT = SelfTest(100.0, 0.9, 0.05, 0.0, 0.01, 0.1, 0.0, 0.002, 100.0, "net.onnx")
 
 
 def test_result_keeps_numbers_and_verdict():
-    content = SelfTest(100.0, 0.9, 0.1, 0.0, "net.onnx").as_dict()
+    content = RESULT.as_dict()
 
     assert content["passed"] is False
     assert content["failures"] == ["cosine 0.90000 is below 0.999"]
-    assert content["mae"] == 0.1
+    assert content["mae"] == 0.05
+    assert SelfTest.from_dict(content) == RESULT
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"finite": 100.0, "mae": 0.0, "reference": "old"}])
+def test_result_by_other_gates_is_none(stored):
+    assert SelfTest.from_dict(stored) is None
 
 
 def test_reference_is_stored_and_read_back(tmp_path, graph, reference):
@@ -168,7 +259,7 @@ def test_reference_is_stored_and_read_back(tmp_path, graph, reference):
 
     found = load_reference(path, graph)
 
-    for name in ("left", "right", "disparity"):
+    for name in ("left", "right", "disparity", "confidence", "sensitivity"):
         assert_array_equal(getattr(found, name), getattr(reference, name))
         assert getattr(found, name).dtype == getattr(reference, name).dtype
     assert (found.source, found.key) == (reference.source, reference.key)
@@ -188,6 +279,14 @@ def test_reference_of_another_graph_is_not_taken(tmp_path, reference, change):
     reference.save(path)
 
     assert load_reference(path, read_graph(save(tmp_path / "other.onnx", **change))) is None
+
+
+def test_reference_of_an_older_release_is_none(tmp_path, graph, reference):
+    path = tmp_path / "net.reference.npz"
+    kept = {name: getattr(reference, name) for name in ("left", "right", "disparity")}
+    np.savez(path, **kept, source=reference.source, key=reference.key)
+
+    assert load_reference(path, graph) is None
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut short", b"junk"])

@@ -1,10 +1,12 @@
 import enum
+import gc
 import threading
 
 import pytest
 from stand_ins import runtime_of
 
 from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.tensorrt.error_log import ErrorLog
 from stereo_depth_ros.engines.tensorrt.versions import find_runtime
 
 
@@ -82,7 +84,7 @@ def test_real_runtime_keeps_types_and_reports(rtx):
 
 
 def test_flags_of_the_real_runtime_make_its_networks_strongly_typed(rtx):
-    logger = rtx.logger(lambda severity, message: None)
+    logger = rtx.logger()
     builder = rtx.module.Builder(logger)
 
     network = builder.create_network(rtx.network_flags())
@@ -90,17 +92,35 @@ def test_flags_of_the_real_runtime_make_its_networks_strongly_typed(rtx):
     assert network.get_flag(rtx.module.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
 
-def test_logger_of_the_real_runtime_names_severities(rtx):
-    heard = []
+def test_there_is_one_logger_and_it_outlives_those_who_read_it(rtx):
+    first, second = ErrorLog(), ErrorLog()
+    logger = rtx.logger()
+    assert rtx.logger() is logger is find_runtime("tensorrt_rtx").logger()
 
-    logger = rtx.logger(lambda severity, message: heard.append((severity, message)))
-    logger.log(rtx.module.ILogger.ERROR, "oh")
+    logger.log(rtx.module.ILogger.WARNING, "hm")
+    logger.log(rtx.module.ILogger.ERROR, "oh\n no")
+    assert (str(first), str(second)) == ("oh no", "oh no")
+    first.clear()
+    del second
+    gc.collect()
+    logger.log(rtx.module.ILogger.INTERNAL_ERROR, 1000 * "x")
 
-    assert heard == [("ERROR", "oh")]
+    assert str(first) == 300 * "x"
+
+
+def test_plugins_of_tensorrt_8_get_the_logger_that_outlives_them():
+    runtime, seen = runtime_of(8, 6, 2), []
+    runtime.module.ILogger = type("ILogger", (), {"__init__": lambda self: None})
+    runtime.module.init_libnvinfer_plugins = lambda logger, name: seen.append((logger, name))
+
+    runtime.load_plugins()
+    runtime.load_plugins()
+
+    assert seen == [(runtime.logger(), "")] * 2
 
 
 def test_options_reach_the_real_configuration(rtx):
-    logger = rtx.logger(lambda severity, message: None)
+    logger = rtx.logger()
     builder = rtx.module.Builder(logger)
     config = builder.create_builder_config()
 
@@ -111,10 +131,38 @@ def test_options_reach_the_real_configuration(rtx):
     assert config.max_aux_streams == 0
     assert config.get_compute_capability(0) == rtx.module.ComputeCapability.SM89
     assert config.get_flag(rtx.module.BuilderFlag.TF32)
+    assert config.get_flag(rtx.module.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
+def test_rounding_to_tf32_can_be_forbidden(rtx):
+    config = rtx.module.Builder(rtx.logger()).create_builder_config()
+
+    rtx.configure(config, workspace_bytes=1 << 28, level=None, tf32=False, compute_capability="8.9")
+
+    assert not config.get_flag(rtx.module.BuilderFlag.TF32)
+
+
+def test_gpu_here_that_is_not_built_for_is_named_before_the_build(rtx):
+    real = rtx.module.Builder(rtx.logger()).create_builder_config()
+
+    class Config:
+        """Refuses a capability as RTX does on an H100: by returning False."""
+
+        def __setattr__(self, name, value):
+            setattr(real, name, value)
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+        def set_compute_capability(self, capability, index):
+            return False
+
+    with pytest.raises(EngineError, match=r"does not build for the GPU here; it knows SM75"):
+        rtx.configure(Config(), workspace_bytes=1 << 28, level=None)
 
 
 def test_gpu_that_the_real_runtime_does_not_build_for_is_named(rtx):
-    logger = rtx.logger(lambda severity, message: None)
+    logger = rtx.logger()
     config = rtx.module.Builder(logger).create_builder_config()
 
     with pytest.raises(EngineError, match=r"does not build for compute capability 5\.0.*SM86"):

@@ -13,7 +13,7 @@ BACKENDS = ("auto", "pycuda", "cuda-python")
 def open_cuda(backend: str = "auto") -> Cuda:
     """Open CUDA on the first visible GPU, for the calling thread.
 
-    ``backend`` "auto" takes pycuda, or cuda-python where pycuda cannot be imported.
+    ``backend`` "auto" takes pycuda, or cuda-python where pycuda is absent or does not work.
 
     Raises
     ------
@@ -22,13 +22,18 @@ def open_cuda(backend: str = "auto") -> Cuda:
     """
     if backend not in BACKENDS:
         raise EngineError(f"cuda_backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
-    reasons = []
+    reasons, failures = [], []
     for name in BACKENDS[1:] if backend == "auto" else (backend,):
         try:
             return _open(name)
         # A library that does not load is an OSError in some versions.
         except (ImportError, OSError) as error:
             reasons.append(f"{name}: {error}")
+        except EngineError as error:
+            failures.append(error)
+    if failures:
+        # What is installed and fails says more than what is not installed.
+        raise failures[-1]
     raise EngineError(
         f"CUDA cannot be used from Python ({'; '.join(reasons)}); install pycuda ('pip install "
         "pycuda', which needs the CUDA toolkit) or cuda-python ('pip install cuda-python', of the "

@@ -34,6 +34,9 @@ class CudaPython:
     def __init__(self) -> None:
         self.name = f"cuda-python {_version()}"
         self._api = _import()
+        # Wait without spinning: a core is worth more than the microseconds that this costs. Where
+        # it is refused the context is there already, which is no error.
+        self._api.cudaSetDeviceFlags(self._api.cudaDeviceScheduleBlockingSync)
         self._do("cudaSetDevice", 0)
         self.device = self._do("cudaGetDeviceProperties", 0).name.split(b"\0")[0].decode()
         integrated = self._api.cudaDeviceAttr.cudaDevAttrIntegrated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,11 @@ from stereo_depth_ros.engines.tensorrt.cuda.api import HostMemory
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING
 _THREAD_LOCAL = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
+_BLOCKING_SYNC = 4  # CU_CTX_SCHED_BLOCKING_SYNC
+
+# The last reference that goes would reset the context under whatever else uses it: another engine,
+# ONNX Runtime.
+_RETAINED: list[Any] = []
 
 
 class PyCuda:
@@ -37,7 +42,16 @@ class PyCuda:
             device = self._driver.Device(0)
             self.device = device.name()
             self.integrated = bool(device.get_attribute(self._driver.device_attribute.INTEGRATED))
+            self._let_wait_without_spinning()
             self._context = device.retain_primary_context()
+        _RETAINED.append(self._context)
+
+    def _let_wait_without_spinning(self) -> None:
+        # A core is worth more than the microseconds that this costs. Where the context is there
+        # already it stays as it is, which is no error.
+        device = ctypes.c_int()
+        if self._library.cuDeviceGet(ctypes.byref(device), 0) == 0:
+            self._library.cuDevicePrimaryCtxSetFlags_v2(device, _BLOCKING_SYNC)
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -46,7 +60,12 @@ class PyCuda:
             self._context.push()
         try:
             yield
-        finally:
+        except BaseException:
+            # What failed is the cause, not what comes of it here.
+            with suppress(self._driver.Error):
+                self._driver.Context.pop()
+            raise
+        with self._asking("to leave the context"):
             self._driver.Context.pop()
 
     def allocate(self, size: int) -> int:
@@ -131,11 +150,7 @@ class PyCuda:
         self._do("cuGraphExecDestroy", ctypes.c_void_p(graph))
 
     def close(self) -> None:
-        """See `Cuda.close`."""
-        with self._asking("to let go of the GPU"):
-            self._context.detach()
-        # To release the context pycuda makes it current, and leaves it so.
-        self._library.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+        """Nothing to do: the primary context goes with the process."""
 
     @contextmanager
     def _asking(self, what: str, cure: str = "see dmesg and nvidia-smi") -> Iterator[None]:

@@ -1,0 +1,151 @@
+"""The self-test tells rounding from faults, on the real graph, whose edits stand for engines."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    load_reference,
+    reference_beside,
+    run_self_test,
+)
+from stereo_depth_ros.share import share_directory
+
+GRAPH = share_directory() / "models" / "lite.onnx"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    graph = read_graph(GRAPH)
+    return load_reference(reference_beside(graph), graph)
+
+
+def try_engine(model, reference, folder):
+    path = folder / "edited.onnx"
+    onnx.save(model, str(path))
+    engine = OnnxRuntimeEngine(path)
+    try:
+        return run_self_test(engine, reference)
+    finally:
+        engine.close()
+
+
+def set_nearest(model, *names):
+    """Let the Resize nodes of these names pick a neighbour, as a parser does that errs."""
+    nodes = [node for node in model.graph.node if node.op_type == "Resize" and node.name in names]
+    assert len(nodes) == len(names)
+    for node in nodes:
+        (mode,) = [a for a in node.attribute if a.name == "mode"]
+        mode.s = b"nearest"
+
+
+def set_zero(model, name):
+    """Let the convolution of this name return 0, as a kernel does that fails."""
+    (node,) = [node for node in model.graph.node if node.name == name]
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for parameter in node.input[1:]:
+        values = numpy_helper.to_array(tensors[parameter])
+        tensors[parameter].CopyFrom(numpy_helper.from_array(values * 0, parameter))
+
+
+def round_products(model):
+    """Round both factors of convolutions and matrix products to 10 bits, as TF32 does.
+
+    x * (2**13 + 1) - (x * (2**13 + 1) - x) leaves the leading 11 binary digits of x.
+    """
+    nodes, rounded = [], {}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "MatMul"):
+            for position, name in enumerate(node.input[:2]):
+                if name not in rounded:
+                    wide, rest, short = (f"{name}_{part}" for part in ("wide", "rest", "short"))
+                    nodes += [
+                        helper.make_node("Mul", [name, "splitter"], [wide]),
+                        helper.make_node("Sub", [wide, name], [rest]),
+                        helper.make_node("Sub", [wide, rest], [short]),
+                    ]
+                    rounded[name] = short
+                node.input[position] = rounded[name]
+        nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    splitter = numpy_helper.from_array(np.float32(2**13 + 1), "splitter")
+    model.graph.initializer.append(splitter)
+
+
+def test_rounding_as_tf32_does_is_accepted(reference, tmp_path):
+    model = onnx.load(str(GRAPH))
+    round_products(model)
+
+    result = try_engine(model, reference, tmp_path)
+
+    assert 0.001 < result.mae < 0.03  # so it was rounded
+    assert 0.0001 < result.confidence_mae < 0.001
+    assert result.failures == ()
+
+
+def test_confidence_of_zeros_is_refused(reference, tmp_path):
+    model = onnx.load(str(GRAPH))
+    (last,) = [node for node in model.graph.node if "confidence" in node.output]
+    end = list(last.output).index("confidence")
+    last.output[end] = "computed"
+    zero = numpy_helper.from_array(np.float32(0), "nothing")
+    model.graph.initializer.append(zero)
+    model.graph.node.append(helper.make_node("Mul", ["computed", "nothing"], ["confidence"]))
+
+    result = try_engine(model, reference, tmp_path)
+
+    assert result.mae == 0
+    assert result.same_valid == 0
+    assert len(result.failures) == 2
+
+
+def test_zeroed_convolution_of_the_confidence_is_refused(reference, tmp_path):
+    model = onnx.load(str(GRAPH))
+    set_zero(model, "/network/confidence/confidence.1/Conv")
+
+    result = try_engine(model, reference, tmp_path)
+
+    assert result.mae == 0
+    assert result.confidence_mae == pytest.approx(0.31, abs=0.02)
+    assert len(result.failures) == 1
+
+
+def test_zeroed_score_of_the_refinement_is_refused(reference, tmp_path):
+    model = onnx.load(str(GRAPH))
+    set_zero(model, "/network/refinement/score/Conv")
+
+    result = try_engine(model, reference, tmp_path)
+
+    assert result.mae == pytest.approx(0.28, abs=0.01)
+    assert result.bad_2 < 3
+    assert len(result.failures) == 1
+
+
+SUBTLE = (
+    "/network/pyramid/merge_quarter/Resize",
+    "/network/pyramid/merge_half/Resize",
+    "/network/matching/Resize_1",
+    "/network/refinement/Resize",
+    "/network/Resize",
+    "/network/Resize_1",
+)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [SUBTLE, SUBTLE[2:3], SUBTLE[3:4], SUBTLE[4:5]],
+    ids=["six", "of the volume", "of the refinement", "of the confidence"],
+)
+def test_nearest_instead_of_linear_is_refused(reference, tmp_path, names):
+    model = onnx.load(str(GRAPH))
+    set_nearest(model, *names)
+
+    result = try_engine(model, reference, tmp_path)
+
+    assert result.mae < 0.5
+    assert result.bad_2 < 3
+    assert not result.passed

@@ -1,0 +1,40 @@
+"""What comes with the package for a GPU: lite in mixed precision, and what its engines must do."""
+
+import pytest
+
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.tensorrt.graph import counterpart, read_graph
+from stereo_depth_ros.engines.tensorrt.self_test import (
+    load_reference,
+    reference_beside,
+    run_self_test,
+)
+from stereo_depth_ros.model_card import installed_models, load_model_card
+
+
+@pytest.fixture(scope="module")
+def graph():
+    return read_graph(load_model_card("lite").verified_file())
+
+
+def test_graph_in_mixed_precision_lies_beside_that_of_the_card(graph):
+    mixed = counterpart(graph, "mixed")
+
+    assert mixed.path.name == "lite.mixed.onnx"
+    assert mixed.identity == graph.identity
+    assert {"lite", "sgbm"} <= set(installed_models())
+    assert not [name for name in installed_models() if "." in name]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_reference_lies_beside_them_and_they_pass_against_it(graph, precision):
+    given = counterpart(graph, precision)
+    reference = load_reference(reference_beside(given), given)
+    engine = OnnxRuntimeEngine(given.path)
+
+    result = run_self_test(engine, reference)
+
+    assert reference.source == "PyTorch in float32"
+    assert result.failures == ()
+    assert result.confident_mae < (1e-4 if precision == "fp32" else 0.01)
+    assert result.confidence_mae < (1e-4 if precision == "fp32" else 0.001)
