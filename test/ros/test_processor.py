@@ -53,6 +53,9 @@ class Log:
     def warning(self, text: str) -> None:
         self.warnings.append(text)
 
+    def info(self, text: str) -> None:
+        pass
+
 
 @pytest.fixture
 def rig(dds):
@@ -71,8 +74,9 @@ def png(height: int, width: int) -> CompressedImage:
     return CompressedImage(format="mono8; png compressed ", data=as_bytes(data))
 
 
-def frame(image, width: int = WIDTH, height: int = HEIGHT) -> Frame:
-    return Frame(image, image, info(width, height), info(width, height, right=True))
+def frame(image, width: int = WIDTH, height: int = HEIGHT, focal: float = 100.0) -> Frame:
+    infos = info(width, height, focal), info(width, height, focal, right=True)
+    return Frame(image, image, *infos)
 
 
 @pytest.fixture
@@ -97,7 +101,7 @@ def test_a_compressed_image_of_another_size_is_refused_by_its_header(rig, refuse
 def test_maps_for_images_of_another_size_are_not_made(rig, refuse_work):
     raw = encode(np.zeros((HEIGHT, WIDTH, 3), np.uint8), "mono8")
     for image in (raw, png(HEIGHT, WIDTH)):
-        rig.processor(frame(image, 16000, 16000))
+        rig.processor(frame(image, 16000, 16000, focal=12000.0))
     assert rig.outputs.published == []
     assert len(rig.log.errors) == 2
     for error in rig.log.errors:
