@@ -37,6 +37,8 @@ _MOVES = {
     *("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "DepthToSpace", "SpaceToDepth"),
 }
 
+_MAX_CASTS = 8
+
 _NAMES: dict[int, str] = {TensorProto.FLOAT: "single", TensorProto.FLOAT16: "half"}
 _HALF_MAX, _HALF_TINY = 65504.0, 2.0**-14
 
@@ -140,7 +142,8 @@ class _Plan:
     def _preparing_half(self) -> set[int]:
         """Return the single moves whose results only half nodes read; they join these.
 
-        Not those that take a part of what they read, all of which would be cast for it.
+        Not those that take a part of what they read, all of which would be cast for it, nor those
+        that join many pieces, each of which would need a cast of its own.
         """
         preparing: set[int] = set()
         for index in reversed(range(len(self.nodes))):
@@ -148,9 +151,11 @@ class _Plan:
             if self._kinds[index] != "move" or index not in self.single:
                 continue
             results = self.results(node)
-            read = sum(self._sizes.get(name, 0) for name in self.operands(node))
+            operands = set(self.operands(node))
+            read = sum(self._sizes.get(name, 0) for name in operands)
             if (
                 results
+                and len(operands - self.half) <= _MAX_CASTS
                 and not self._outputs.intersection(results)
                 and read <= sum(self._sizes.get(name, 0) for name in results)
                 and all(

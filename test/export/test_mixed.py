@@ -193,6 +193,20 @@ def test_part_is_cast_after_it_is_taken_and_a_whole_before():
     assert types["m"] == types["n"] == HALF
 
 
+@pytest.mark.parametrize(("pieces", "expected"), [(8, HALF), (9, FLOAT)])
+def test_many_pieces_are_cast_when_they_are_one(pieces, expected):
+    (first, _), last = AROUND
+    names = [f"s{index}" for index in range(pieces)]
+    nodes = [
+        *(helper.make_node("Exp", ["a"], [name]) for name in names),
+        helper.make_node("Concat", names, ["m"], axis=2),
+    ]
+
+    _, types = mixed([first, *nodes, last], W)
+
+    assert types["m"] == expected
+
+
 def test_moving_halves_changes_no_digit(monkeypatch, tmp_path):
     (first, single), last = AROUND
     nodes = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import threading
 from dataclasses import replace
 
 import pytest
@@ -12,6 +12,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from fakes import FixedEngine, save_graph
 
 from stereo_depth_ros.engines import Caller, EngineError
+from stereo_depth_ros.engines.tensorrt import BuildCancelled
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import Device
 from stereo_depth_ros.ros import engine_choice, parameters
 
@@ -71,20 +73,20 @@ def test_gpu_is_timed_while_no_other_process_builds(
     monkeypatch, tmp_path, graph, backend, is_locked
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    lock = tmp_path / "stereo_depth_ros" / "engines" / "lock"
+    at_once = threading.Event()
+    at_once.set()
     locked = []
+
+    def is_held():
+        try:
+            with EngineCache().locked(at_once):
+                return False
+        except BuildCancelled:
+            return True
 
     class Engine(FixedEngine):
         def infer(self, left, right):
-            if not lock.exists():
-                locked.append(False)
-            else:
-                with lock.open("w") as file:
-                    try:
-                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                        locked.append(False)
-                    except BlockingIOError:
-                        locked.append(True)
+            locked.append(is_held())
             return super().infer(left, right)
 
     engine = Engine(1.0, width=64, height=48)
@@ -95,5 +97,4 @@ def test_gpu_is_timed_while_no_other_process_builds(
     assert wanted(Caller()) is engine
 
     assert set(locked) == {is_locked}
-    with (lock if is_locked else tmp_path / "free").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert not is_held()
