@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.engines.tensorrt import EngineFile
-from stereo_depth_ros.engines.tensorrt.cache import EngineCache
+from stereo_depth_ros.engines.tensorrt.cache import EngineCache, read_engine
 from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
-from stereo_depth_ros.engines.tensorrt.engine_file import read_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.evaluation.benchmark import resident_mib
 
