@@ -14,7 +14,6 @@ from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
-from stereo_depth_ros.engines.tensorrt.engine_file import read_engine
 from stereo_depth_ros.engines.tensorrt.obtain import this_host
 from stereo_depth_ros.engines.tensorrt.prebuilt import open_prebuilt
 from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
@@ -115,9 +114,8 @@ def open_engine(
         _require(backend, (TENSORRT,), model)
         if max_disparity:
             raise EngineError(f"model '{model}': its search range is fixed; set max_disparity to 0")
-        file = read_engine(card.verified_file())
-        host = replace(this_host(cuda_backend, file.runtime), run=caller.run)
-        engine = open_prebuilt(file, host)
+        hosts = partial(this_host, cuda_backend)
+        engine, file = open_prebuilt(card.verified_file(), hosts, caller.run)
         why = f"self-test: {file.self_test}; built beforehand"
     else:
         raise EngineError(

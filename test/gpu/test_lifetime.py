@@ -26,7 +26,7 @@ INFER = """
 import sys
 import numpy as np
 from pathlib import Path
-from stereo_depth_ros.engines.tensorrt.cache import read_engine
+from stereo_depth_ros.engines.tensorrt.engine_file import read_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 engine = TensorRTEngine(read_engine(Path(sys.argv[1])))
 left = np.random.default_rng(0).integers(

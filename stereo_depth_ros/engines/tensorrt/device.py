@@ -14,12 +14,6 @@ from stereo_depth_ros.engines.base import EngineError
 
 _MB = 2**20
 _ABSENT = (34, 100)  # CUDA_ERROR_STUB_LIBRARY, as in images for containers; CUDA_ERROR_NO_DEVICE
-# Of nvpmodel, and what jetson_clocks sets.
-_SPEED_FILES = (
-    "var/lib/nvpmodel/status",
-    "sys/class/devfreq/*gpu*/min_freq",
-    "sys/class/devfreq/*gpu*/max_freq",
-)
 # CUdevice_attribute; these numbers have been the same since CUDA 5.
 _MULTIPROCESSORS, _INTEGRATED, _MAJOR, _MINOR = 16, 18, 75, 76
 
@@ -115,6 +109,14 @@ def cudnn_version() -> int:
         return int(library.cudnnGetVersion())
     except (OSError, AttributeError):
         return 0
+
+
+# Of nvpmodel, and what jetson_clocks sets.
+_SPEED_FILES = (
+    "var/lib/nvpmodel/status",
+    "sys/class/devfreq/*gpu*/min_freq",
+    "sys/class/devfreq/*gpu*/max_freq",
+)
 
 
 def power_mode(root: Path = Path("/")) -> str:

@@ -98,7 +98,7 @@ def test_confidence_of_zeros_is_refused(reference, tmp_path):
 
     result = try_engine(model, reference, tmp_path)
 
-    assert result.mae == 0
+    assert result.mae < 1e-4
     assert result.same_valid == 0
     assert len(result.failures) == 2
 
@@ -109,7 +109,7 @@ def test_zeroed_convolution_of_the_confidence_is_refused(reference, tmp_path):
 
     result = try_engine(model, reference, tmp_path)
 
-    assert result.mae == 0
+    assert result.mae < 1e-4
     assert result.confidence_mae == pytest.approx(0.31, abs=0.02)
     assert len(result.failures) == 1
 
