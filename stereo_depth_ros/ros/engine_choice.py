@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -84,11 +84,17 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
 @contextmanager
 def _alone(caller: Caller, engine: Engine) -> Iterator[None]:
     """Keep builds, and what other nodes measure, off the GPU while ``engine`` is measured there."""
-    if engine.spec.backend not in MODULES:
-        yield
-        return
     waiting = BuildProgress(None, 0.0, "waiting for another build before the engine is timed")
-    with EngineCache().locked(caller.cancelled, lambda: caller.report(waiting)):
+    with ExitStack() as held:
+        if engine.spec.backend in MODULES:
+            try:
+                lock = EngineCache().locked(caller.cancelled, lambda: caller.report(waiting))
+                held.enter_context(lock)
+            except BuildCancelled:
+                raise
+            except (EngineError, OSError) as error:
+                # A cache that can only be read has no lock, and nobody builds into it.
+                _LOG.debug("timed without the lock: %s", error)
         yield
 
 

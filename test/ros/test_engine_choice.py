@@ -98,3 +98,18 @@ def test_gpu_is_timed_while_no_other_process_builds(
 
     assert set(locked) == {is_locked}
     assert not is_held()
+
+
+@pytest.mark.parametrize("error", [OSError("read-only"), EngineError("cannot be written to")])
+def test_gpu_is_timed_without_the_lock_where_the_cache_can_only_be_read(monkeypatch, graph, error):
+    class ReadOnly:
+        def locked(self, cancelled, waiting):
+            raise error
+
+    engine = FixedEngine(1.0, width=64, height=48)
+    engine.spec = replace(engine.spec, backend="tensorrt")
+    monkeypatch.setattr(engine_choice, "EngineCache", ReadOnly)
+    monkeypatch.setattr(engine_choice, "open_engine", lambda *args, **options: engine)
+    wanted, _ = engine_choice.engine_choice(values(models=graph, latency_budget_ms=1e4))
+
+    assert wanted(Caller()) is engine
