@@ -62,7 +62,7 @@ def test_setting_that_cannot_be_is_one_line(tmp_path, capsys):
     assert main(["import", path, "-o", str(tmp_path / "n.safetensors"), "--set", "steps=few"]) == 1
 
     error = capsys.readouterr().err
-    assert error.startswith(f"stereo-depth import: {path}: lite_any_stereo las2_s ")
+    assert error.startswith(f"stereo-depth import: {path}: lite_any_stereo las2_s: ")
     assert error.count("\n") == 1
 
 

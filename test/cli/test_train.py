@@ -10,7 +10,7 @@ from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
 from stereo_depth_ros.model_card import load_model_card
-from stereo_depth_ros.training import release, stream, trainer
+from stereo_depth_ros.training import release, stream, trainer, validation
 from stereo_depth_ros.training.lock import lock_folder
 
 ROOT = Path(cli.__file__).parents[2]
@@ -21,12 +21,17 @@ TINY = (
 
 
 @pytest.fixture
-def _few_textures(monkeypatch):
-    """Drawing them is what takes long."""
+def _few_scenes(monkeypatch):
+    """Drawing and rendering them is what takes long."""
     monkeypatch.setattr(stream, "_TEXTURES", 2)
+    monkeypatch.setattr(validation, "_PAIRS", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # which is fastest for small images on a busy machine
+    yield
+    torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("_few_textures")
+@pytest.mark.usefixtures("_few_scenes")
 def test_training_ends_in_a_model_that_runs(tmp_path, capsys):
     folder = tmp_path / "run"
 
@@ -143,7 +148,7 @@ def test_two_processes_train_one_network_and_one_of_them_writes(trained_by_two):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_few_textures")
+@pytest.mark.usefixtures("_few_scenes")
 def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_two):
     folder, _ = trained_by_two
     before = load_model_card(str(folder / "lite.yaml"))

@@ -22,7 +22,7 @@ from stereo_depth_ros.export import publication
 from stereo_depth_ros.model_card import load_model_card
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
-from stereo_depth_ros.training import stream, trainer
+from stereo_depth_ros.training import stream, trainer, validation
 from stereo_depth_ros.training.release import RealPairs, command, release
 from stereo_depth_ros.training.trainer import Recipe, Trainer
 
@@ -39,10 +39,11 @@ RECIPE = Recipe(
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _few_textures():
-    """Drawing them is what takes long."""
+def _few_scenes():
+    """Drawing and rendering them is what takes long."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream, "_TEXTURES", 2)
+        patch.setattr(validation, "_PAIRS", 4)
         yield
 
 
