@@ -114,7 +114,7 @@ class Rig(Node):
             self.destroy_subscription(subscription)
         self._subscribed.clear()
 
-    def until(self, condition: Callable[[], Any], seconds: float = 10.0) -> bool:
+    def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> bool:
         """Hear until ``condition``, asked at 30 Hz, holds; returns whether it did in time."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -171,18 +171,19 @@ class Rig(Node):
         return self.send(encode(left, encoding), encode(grey, encoding), infos, skew)
 
     def show_until_heard(self, left: np.ndarray, *topics: str, **how: Any) -> Any:
-        """Send until every topic answered to the newest frames; return the stamp answered."""
+        """Send until every topic answered to one of these frames; return its stamp."""
         self.hear(*topics)
-        stamps = []
+        sent = set()
 
         def answered() -> bool:
-            stamps.append(self.show(left, **how))
-            last = {t: self.heard[t][-1].header.stamp for t in topics if self.heard[t]}
-            return (
-                len(last) == len(topics) and len({(s.sec, s.nanosec) for s in last.values()}) == 1
-            )
+            stamp = self.show(left, **how)
+            sent.add((stamp.sec, stamp.nanosec))
+            last = [self.heard[topic][-1].header.stamp for topic in topics if self.heard[topic]]
+            answers = {(stamp.sec, stamp.nanosec) for stamp in last}
+            # Answers to what was sent before may still be on their way.
+            return len(last) == len(topics) and len(answers) == 1 and answers <= sent
 
-        assert self.until(answered, 15.0), (
+        assert self.until(answered, 30.0), (
             f"heard only {sorted(k for k, v in self.heard.items() if v)}"
         )
         return self.last(topics[0]).header.stamp
