@@ -66,15 +66,15 @@ def open_obtained(
     prover = Prover(host, options, report, cancelled)
     obtained = _obtain(graph, prover)
     try:
-        return _opened(obtained, host)
+        return _open(obtained, host)
     except EngineDamaged as error:
         # A new driver may refuse what the same TensorRT wrote under the old one.
         report(BuildProgress(None, 0.0, f"{error}; building anew"))
         host.cache.discard(obtained.file, cancelled)
-    return _opened(_obtain(graph, prover), host)
+    return _open(_obtain(graph, prover), host)
 
 
-def _opened(obtained: Obtained, host: Host) -> tuple[Engine, EngineFile]:
+def _open(obtained: Obtained, host: Host) -> tuple[Engine, EngineFile]:
     file, engine = obtained
     if engine is None:
         engine = host.run(partial(host.open_file, file))

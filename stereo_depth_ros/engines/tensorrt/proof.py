@@ -92,6 +92,7 @@ class Prover:
         except EngineDamaged as error:
             why = str(error)
             cache.remove(cache.path(key, graph))
+        self._say(f"{why}: building in {precision_text(graph, self.options)}")
         # First, as a build takes hours on small boards and is lost on whoever cannot prove it.
         reference = self._reference(graph)
         file = self._build(graph, key, why)
@@ -102,7 +103,6 @@ class Prover:
             return Obtained(cache.refuse(file, str(error)), None)
 
     def _build(self, graph: Graph, key: dict[str, Any], why: str) -> EngineFile:
-        self._say(f"{why}: building in {precision_text(graph, self.options)}")
         cache, runtime = self.host.cache, self.host.runtime
         timings = cache.timings(runtime, self.host.device) if runtime.keeps_timings else ""
         part = cache.part(cache.path(key, graph))

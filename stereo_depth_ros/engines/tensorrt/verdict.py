@@ -135,12 +135,12 @@ def sensitivity(outputs: Outputs, noisy: Outputs) -> Sensitivity:
     )
 
 
-def compare(found: Outputs, expected: Outputs, allowed: Sensitivity, reference: str) -> SelfTest:
-    """Compare ``found`` with ``expected``, which ``reference`` gave; see `SelfTest`."""
-    finite = np.isfinite(found.disparity) & np.isfinite(found.confidence)
-    distance = np.abs(np.where(finite, found.confidence, np.inf) - 0.5)
+def compare(outputs: Outputs, expected: Outputs, allowed: Sensitivity, reference: str) -> SelfTest:
+    """Compare ``outputs`` with ``expected``, which ``reference`` gave; see `SelfTest`."""
+    finite = np.isfinite(outputs.disparity) & np.isfinite(outputs.confidence)
+    distance = np.abs(np.where(finite, outputs.confidence, np.inf) - 0.5)
     in_range = distance <= 0.5 + _CONFIDENCE_TOLERANCE
-    disparity, confidence = (np.where(np.isfinite(x), x, 0).astype(np.float64) for x in found)
+    disparity, confidence = (np.where(np.isfinite(x), x, 0).astype(np.float64) for x in outputs)
     difference = disparity - expected.disparity
     close = expected.disparity + np.clip(difference, -_OUTLIER_PX, _OUTLIER_PX)
     known = (confidence > 0) == (expected.confidence > 0)

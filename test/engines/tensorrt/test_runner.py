@@ -214,21 +214,22 @@ def test_all_is_released_in_order(file):
         engine.infer(*pair())
 
 
-def count_calls(file, mapped):
+def count_calls(file, mapped, name):
     cuda = StandInCuda()
-    engine = opened(file, cuda, mapped=mapped)
+    engine = opened(file, cuda, name=name, mapped=mapped)
     engine.infer(*pair())
     engine.close()
     return len(cuda.calls)
 
 
 @MEMORIES
-def test_whatever_call_fails_nothing_is_left_behind(file, mapped):
+@pytest.mark.parametrize("name", ["tensorrt", "tensorrt_rtx"])
+def test_whatever_call_fails_nothing_is_left_behind(file, mapped, name):
     outcomes = set()
-    for refuse in range(1, count_calls(file, mapped) + 1):
+    for refuse in range(1, count_calls(file, mapped, name) + 1):
         cuda = StandInCuda(refuse=refuse)
         try:
-            engine = opened(file, cuda, mapped=mapped)
+            engine = opened(file, cuda, name=name, mapped=mapped)
         except EngineError as error:
             assert "untell it" in str(error)
             outcomes.add("not opened")
