@@ -15,6 +15,9 @@ from stereo_depth_ros.scenes.planar import RenderedPair, plane_scene, render, ya
 # collide with the ephemeral ports of Linux.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+# PyTorch's threads wait for each other in busy loops: on a busy machine one is up to five times as
+# fast as several.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @dataclass(frozen=True)

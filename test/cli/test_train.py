@@ -25,10 +25,6 @@ def _few_scenes(monkeypatch):
     """Drawing and rendering them is what takes long."""
     monkeypatch.setattr(stream, "_TEXTURES", 2)
     monkeypatch.setattr(validation, "_PAIRS", 1)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # which is fastest for small images on a busy machine
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.usefixtures("_few_scenes")
