@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from stereo_depth_ros.checkpoints.error import CheckpointError, shorten
+from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.reading import shapes_of
+from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.registry import MODULES
 
@@ -82,7 +83,7 @@ def build(network: str, arguments: Mapping[str, Any]) -> StereoNetwork:
         return create_network(network, **arguments)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError) as error:
         raise CheckpointError(
-            f"cannot build {network} of the settings in it ({shorten(str(error), 200)}); import "
+            f"cannot build {network} of the settings in it ({excerpt(error)}); import "
             "the authors' file again"
         ) from error
 
@@ -92,7 +93,7 @@ def mismatch(expected: Shapes, actual: Shapes) -> str:
     missing = [key for key in expected if key not in actual]
     unexpected = [key for key in actual if key not in expected]
     reshaped = [
-        f"{shorten(key, _LETTERS_SHOWN)} {actual[key]} instead of {expected[key]}"
+        f"{excerpt(key, _LETTERS_SHOWN)} {actual[key]} instead of {expected[key]}"
         for key in expected
         if key in actual and actual[key] != expected[key]
     ]
@@ -138,5 +139,5 @@ def _describe_misfit(shapes: Shapes, networks: list[str]) -> str:
 
 
 def _list_some(keys: list[str]) -> str:
-    shown = ", ".join(shorten(key, _LETTERS_SHOWN) for key in keys[:_SHOWN])
+    shown = ", ".join(excerpt(key, _LETTERS_SHOWN) for key in keys[:_SHOWN])
     return shown + (", …" if len(keys) > _SHOWN else "")

@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 
-from stereo_depth_ros.checkpoints.error import CheckpointError, shorten
+from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.excerpt import excerpt
 
 # What the published files are known to name besides tensors: the authors' modules, the libraries
 # these are built from, and what training state beside the weights consists of. Any other name
@@ -91,7 +92,7 @@ def load_pickled(path: Path) -> Any:
         raise _damaged(error) from error
     refused = sorted(name for name in calls.union(names) if not _KNOWN_NAME.fullmatch(name))
     if refused:
-        shown = ", ".join(repr(shorten(name, _LETTERS_SHOWN)) for name in refused[:_NAMES_SHOWN])
+        shown = ", ".join(repr(excerpt(name, _LETTERS_SHOWN)) for name in refused[:_NAMES_SHOWN])
         raise CheckpointError(
             f"names code that no known checkpoint needs: {shown}. Nothing of it was run; do not "
             "trust this file, and fetch the weights from their authors (stereo-depth models lists "
@@ -120,7 +121,7 @@ def _list_names(path: Path) -> Iterator[str]:
         damaged = damaged or archive.testzip()
         if damaged is not None:
             raise CheckpointError(
-                f"is damaged: '{shorten(damaged, _LETTERS_SHOWN)}' is not what was saved (checksum "
+                f"is damaged: '{excerpt(damaged, _LETTERS_SHOWN)}' is not what was saved (checksum "
                 "or kind of entry); fetch it again"
             )
         for name in archive.namelist():
@@ -134,7 +135,7 @@ def _damaged(error: Exception) -> CheckpointError:
     # torch puts advice before its reason, to run what the file asks for.
     reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
     return CheckpointError(
-        f"cannot be read as weights ({type(error).__name__}: {shorten(reason, 300)}); it is "
+        f"cannot be read as weights ({type(error).__name__}: {excerpt(reason, 300)}); it is "
         "truncated, altered or something else: fetch it again and compare its size with the "
         "publisher's"
     )

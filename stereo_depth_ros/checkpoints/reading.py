@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from stereo_depth_ros.checkpoints.container import unwrap
-from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about, shorten
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.module_tree import (
     WRAPPERS,
     attributes_of,
@@ -23,6 +23,7 @@ from stereo_depth_ros.checkpoints.module_tree import (
     state_dict_of,
 )
 from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
+from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.file_hash import sha256_of
 
 _HOLDERS = ("model", "state_dict")  # where it is, if a file holds several state dicts
@@ -119,7 +120,7 @@ def _check_tensors(entries: dict[str, Tensor], file_size: int) -> None:
             or value.is_nested
         ):
             raise CheckpointError(
-                f"'{shorten(key, 80)}' is no plain tensor in memory; save the state dict of the "
+                f"'{excerpt(key, 80)}' is no plain tensor in memory; save the state dict of the "
                 "network on the CPU, not quantised"
             )
     size = sum(value.nbytes for value in entries.values())
@@ -198,7 +199,7 @@ def _choose(states: Mapping[tuple[str, ...], Any]) -> Any:
         return states[largest[0]]
     if not states:
         raise CheckpointError("holds no weights by name; save model.state_dict()")
-    names = ", ".join(shorten(".".join(path) or "the top", 80) for path in states)
+    names = ", ".join(excerpt(".".join(path) or "the top", 80) for path in states)
     raise CheckpointError(f"holds several state dicts ({names}); save the one that is meant")
 
 

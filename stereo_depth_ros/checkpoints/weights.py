@@ -23,9 +23,10 @@ from stereo_depth_ros.checkpoints.detection import (
     network_module,
     recognise,
 )
-from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about, shorten
+from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
+from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.networks.source import Source
 
@@ -78,11 +79,11 @@ class WeightsInfo:
             metadata["network"],
             metadata["variant"],
             dict(json.loads(metadata["config"])),
-            shorten(metadata["licence"], _MAX_TEXT),
+            excerpt(metadata["licence"], _MAX_TEXT),
             {"true": True, "false": False}[metadata["commercial"]],
-            shorten(metadata["source"], _MAX_TEXT),
-            shorten(metadata["sha256"], _MAX_TEXT),
-            tuple(shorten(str(note), _MAX_TEXT) for note in json.loads(metadata["notes"])),
+            excerpt(metadata["source"], _MAX_TEXT),
+            excerpt(metadata["sha256"], _MAX_TEXT),
+            tuple(excerpt(note, _MAX_TEXT) for note in json.loads(metadata["notes"])),
         )
 
 

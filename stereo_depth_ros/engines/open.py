@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from textwrap import shorten
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
@@ -18,6 +17,7 @@ from stereo_depth_ros.engines.tensorrt.obtain import this_host
 from stereo_depth_ros.engines.tensorrt.prebuilt import open_prebuilt
 from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
 from stereo_depth_ros.engines.tensorrt.versions import MODULES
+from stereo_depth_ros.excerpt import shorten
 from stereo_depth_ros.model_card import ModelCard, load_model_card
 
 TENSORRT = "tensorrt"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from stereo_depth_ros.ros.shorten import shorten
+from stereo_depth_ros.excerpt import shorten
 
 _CORE = "stereo_depth_ros"
 

@@ -9,8 +9,8 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.lifecycle import LifecycleNode
 
+from stereo_depth_ros.excerpt import shorten
 from stereo_depth_ros.ros import qos
-from stereo_depth_ros.ros.shorten import shorten
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 

@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from stereo_depth_ros.engines.loader import EngineLoader
+from stereo_depth_ros.excerpt import excerpt, shorten
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import overrides, parameters
@@ -26,7 +27,6 @@ from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.rate_limit import RateLimit
 from stereo_depth_ros.ros.reporter import Reporter
-from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.state_requests import StateRequests
 from stereo_depth_ros.ros.statistics import Statistics
@@ -204,7 +204,7 @@ class StereoDepthNode(LifecycleNode):
         for line in (*overrides.unused_files(sys.argv, name), *lines):
             self.get_logger().warning(line)
         if others:
-            text = shorten(", ".join(others), 200)
+            text = excerpt(", ".join(others))
             self.get_logger().info(f"parameters that this node does not know: {text}")
 
     def _check_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from stereo_depth_ros.ros.shorten import shorten
+from stereo_depth_ros.excerpt import excerpt
 
 _KEY = "ros__parameters"
 
@@ -27,7 +27,7 @@ def unused_files(arguments: Sequence[str], node_name: str) -> list[str]:
         keys = _keys_of(file)
         if keys and not any(_is_for(key, node_name) for key in keys):
             lines.append(
-                f"{file} sets nothing here, as none of its keys ({shorten(', '.join(keys), 200)}) "
+                f"{file} sets nothing here, as none of its keys ({excerpt(', '.join(keys))}) "
                 f"is the name of this node; write '/**:' or '{node_name}:'"
             )
     return lines
@@ -46,7 +46,7 @@ def unknown_names(given: Iterable[str], known: Collection[str]) -> tuple[list[st
         similar = get_close_matches(name, known, 1, 0.75)
         if similar:
             lines.append(
-                f"parameter {shorten(name, 100)} is not known and ignored; did you mean "
+                f"parameter {excerpt(name, 100)} is not known and ignored; did you mean "
                 f"{similar[0]}?"
             )
         else:

@@ -13,8 +13,8 @@ from rclpy.node import Node
 from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
+from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.ros.roi import parse_roi
-from stereo_depth_ros.ros.shorten import shorten
 from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
 
 MAX_TEXT = 4096
@@ -248,11 +248,11 @@ def problem(name: str, value: Any) -> str | None:
         return None
     kind = type(parameter.default)
     if type(value) is not kind:
-        return f"{name} is {shorten(repr(value), 100)}; {_cure_of_type(kind, value)}"
+        return f"{name} is {excerpt_repr(value)}; {_cure_of_type(kind, value)}"
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"{name} is {len(value)} characters long; at most {MAX_TEXT} are allowed"
     if parameter.choices and value not in parameter.choices:
-        return f"{name} is '{shorten(str(value), 100)}'; it must be one of {parameter.constraint}"
+        return f"{name} is '{excerpt(value, 100)}'; it must be one of {parameter.constraint}"
     return None
 
 
@@ -263,7 +263,7 @@ def _cure_of_type(kind: type, value: Any) -> str:
     if kind is float and type(value) is int and abs(value) < 1e15:
         return f"it takes a decimal number: write {float(value)}"
     if kind is str and type(value) is not list:
-        return f"it takes text: write '\"{shorten(str(value), 100)}\"'"
+        return f"it takes text: write '\"{excerpt(value, 100)}\"'"
     return (
         "it takes "
         + {

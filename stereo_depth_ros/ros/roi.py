@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from stereo_depth_ros.ros.shorten import shorten
+from stereo_depth_ros.excerpt import excerpt
 
 MAX_CORNERS = 100
 
@@ -25,7 +25,7 @@ def parse_roi(text: str) -> tuple[float, ...]:
     """
     if not _CORNERS.fullmatch(text):
         raise ValueError(
-            f"roi is '{shorten(text, 100)}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
+            f"roi is '{excerpt(text, 100)}'; write the corners as '[[x, y], [x, y], [x, y]]' in px"
         )
     numbers = re.findall(_NUMBER, text)
     if len(numbers) > 2 * MAX_CORNERS:

@@ -16,8 +16,8 @@ from rclpy.impl.implementation_singleton import rclpy_implementation as ros
 from rclpy.node import Node
 
 from stereo_depth_ros.engines import EngineLostError
+from stereo_depth_ros.excerpt import shorten
 from stereo_depth_ros.ros.allocator import keep_large_blocks
-from stereo_depth_ros.ros.shorten import shorten
 
 NodeT = TypeVar("NodeT", bound=Node)
 

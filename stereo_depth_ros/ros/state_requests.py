@@ -8,7 +8,7 @@ from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 
-from stereo_depth_ros.ros.shorten import shorten
+from stereo_depth_ros.excerpt import excerpt
 
 _GOALS = {
     Transition.TRANSITION_CONFIGURE: State.PRIMARY_STATE_INACTIVE,
@@ -64,7 +64,7 @@ class StateRequests:
             response.success = self._node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
         else:
             named = next((label for label, i in _IDS.items() if i == number), str(number))
-            name = shorten(asked.label, 100) or named
+            name = excerpt(asked.label, 100) or named
             allowed = ", ".join(label for _, label, *_ in machine.available_transitions)
             log.warning(
                 f"lifecycle request '{name}' refused: the node is {state_label}, which allows "

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from stereo_depth_ros.ros.shorten import shorten
+from stereo_depth_ros.excerpt import shorten
 
 _AGAIN_S = 10.0
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[-+]?\d+)?")

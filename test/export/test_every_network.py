@@ -22,11 +22,11 @@ from stereo_depth_ros.networks import create_network, list_networks
 
 SIZE = 96, 160
 ITERATIONS = 2  # more add nodes, not kinds of nodes
-# The smallest variant of each network; the others are larger, and only of other widths.
+# Small variants with every kind of layer but FoundationStereo's attention over disparities, whose
+# smallest takes half a minute; the others are larger, and only of other widths.
 QUICK = {
     "lite/base",
     "fast_foundation_stereo/pruned",
-    "foundation_stereo/vits",
     "lite_any_stereo/las1",
     "lite_any_stereo/las2_s",
     "lite_any_stereo/las2_h",  # alone of its family in refining by a recurrent unit

@@ -14,7 +14,9 @@ from stereo_depth_ros.networks.s2m2.attention import encode_offsets
 from stereo_depth_ros.networks.s2m2.matching import assign
 from stereo_depth_ros.networks.s2m2.padding import BlurredPadding
 
-FIXTURES = ["s", "s_neg", "m", "l", "xl"]
+# The larger ones differ in widths alone.
+LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("l", "xl")]
+FIXTURES = ["s", "s_neg", "m", *LARGE]
 
 
 def build(fixture):

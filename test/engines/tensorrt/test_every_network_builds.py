@@ -3,7 +3,7 @@
 import pytest
 from networks_to_build import PRECISIONS, build, export, variants
 
-QUICK = {"lite/base", "lite_any_stereo/las1"}
+QUICK = {"lite/base"}
 CASES = [
     pytest.param(variant, precision, marks=[] if variant in QUICK else [pytest.mark.slow])
     for variant in variants()
