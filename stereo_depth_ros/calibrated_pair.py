@@ -13,7 +13,7 @@ MAX_OFFSET = 0.3
 """Disparity of infinity in image widths above which P[2] of one camera is taken for wrong."""
 
 
-def check_pair(left: Calibration, right: Calibration) -> list[str]:
+def check_calibrations(left: Calibration, right: Calibration) -> list[str]:
     """Return the findings that do not prevent depth.
 
     Raises
@@ -51,11 +51,13 @@ def check_pair(left: Calibration, right: Calibration) -> list[str]:
             f"{right.source}, more than the images are wide: they show nothing in common; "
             "recalibrate the pair"
         )
-    if abs(cx - cx_right) > MAX_OFFSET * width:
+    # Of the sensor, as windows may lie apart on the two.
+    share = abs(cx - cx_right) * left.bins[0] / left.width
+    if share > MAX_OFFSET:
         warnings.append(
             f"P[2] (cx) differs by {cx - cx_right:g} px between {left.source} and "
-            f"{right.source}, {100 * abs(cx - cx_right) / width:.0f} % of the image width: one of "
-            "them is probably wrong; recalibrate the pair"
+            f"{right.source}, {100 * share:.0f} % of the image width: one of them is probably "
+            "wrong; recalibrate the pair"
         )
     warnings += [text for text in map(_describe_off_centre, (left, right)) if text][:1]
     return warnings

@@ -16,7 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from stereo_depth_ros.baseline import resolve_baseline
-from stereo_depth_ros.calibrated_pair import check_pair
+from stereo_depth_ros.calibrated_pair import check_calibrations
 from stereo_depth_ros.calibration import Calibration, scaled_centre
 
 
@@ -61,7 +61,7 @@ class StereoCamera:
             Numbers that are no calibration, views that are no horizontal pair or that are swapped,
             and a baseline that is unknown or not in metres.
         """
-        warnings = check_pair(left, right)
+        warnings = check_calibrations(left, right)
         length, more = resolve_baseline(left, right, baseline, tf_baseline, option)
         (fx, fy, cx, cy), (_, _, cx_right, _) = left.sent, right.sent
         width, height = left.image_size

@@ -6,13 +6,20 @@ filters combine by ``&`` and nobody's input is altered. Unknown disparities are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
 
 _BLACK, _STAINED_BLACK = 2, 8
 """Grey levels of black, and of black that JPEG has stained."""
+
+_MIN_BLACK = 0.9
+"""Share of a border that is black; a dark scene has more that is not."""
+
+_EDGES = (np.s_[:1], np.s_[-1:], np.s_[:, :1], np.s_[:, -1:])
+_EDGE_STEP = 4
+_DARK, _BORDER, _CURRENT = 1, 2, 3
 
 
 def confident(confidence: np.ndarray, threshold: float) -> np.ndarray:
@@ -85,19 +92,34 @@ def not_black_border(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     straight or curved; compression stains them near their edges.
     """
     height, width = left.shape[:2]
-    dark = _darker(left, right, _STAINED_BLACK)
-    frame = np.zeros((height, width), bool)
-    frame[[0, -1]] = frame[:, [0, -1]] = True
-    if not dark[frame].any():
+    if not any(_darker(left[edge], right[edge], _STAINED_BLACK).any() for edge in _EDGES):
         return np.ones((height, width), bool)
-    count, regions = cv2.connectedComponents(dark, connectivity=4)
-    size = np.bincount(regions.ravel(), minlength=count)
-    black = np.bincount(regions[_darker(left, right, _BLACK) > 0], minlength=count)
-    border = np.zeros(count, bool)
-    border[regions[frame]] = True
-    border &= 2 * black > size
-    border[0] = False
-    return ~border[regions]
+    dark, black = (_darker(left, right, level) for level in (_STAINED_BLACK, _BLACK))
+    border = np.zeros((height + 2, width + 2), np.uint8)
+    for x, y in _edge_pixels(height, width):
+        if dark[y, x] and not border[y + 1, x + 1]:
+            _fill_border(dark, black, border, (x, y))
+    return border[1:-1, 1:-1] != _BORDER
+
+
+def _edge_pixels(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """Yield the pixels (x, y) along the edges, some of many."""
+    for x in (*range(0, width, _EDGE_STEP), width - 1):
+        yield from ((x, 0), (x, height - 1))
+    for y in (*range(0, height, _EDGE_STEP), height - 1):
+        yield from ((0, y), (width - 1, y))
+
+
+def _fill_border(
+    dark: np.ndarray, black: np.ndarray, border: np.ndarray, seed: tuple[int, int]
+) -> None:
+    """Mark the dark region around ``seed`` in ``border``, as `_BORDER` where it is black."""
+    flags = cv2.FLOODFILL_MASK_ONLY | 4 | (_CURRENT << 8)
+    area, _, _, (x, y, width, height) = cv2.floodFill(dark, border, seed, 0, flags=flags)
+    window = border[y + 1 : y + height + 1, x + 1 : x + width + 1]
+    region = cv2.inRange(window, _CURRENT, _CURRENT)
+    blacks = cv2.countNonZero(cv2.bitwise_and(region, black[y : y + height, x : x + width]))
+    window[region > 0] = _BORDER if blacks >= _MIN_BLACK * area else _DARK
 
 
 def _darker(left: np.ndarray, right: np.ndarray, level: int) -> np.ndarray:

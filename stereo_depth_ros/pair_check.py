@@ -13,7 +13,8 @@ SWAPPED = (
 )
 
 MAX_ROW_RMS_PX = 1.0
-"""Rows that differ by more than this, RMS, are no longer those of a rectified pair."""
+"""Rows that differ by more than this, RMS, are no longer those of a rectified pair; in images wider
+than 960 px as much more as they are wider, since features are found no more precisely there."""
 
 MAX_GAIN = 1.3
 """Contrast of one view over that of the other beyond which the exposures count as unequal."""
@@ -111,7 +112,7 @@ def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairChe
                 f"({offset:g} px): the principal points or the directions of the cameras are off; "
                 "recalibrate the pair"
             )
-    elif row_rms > MAX_ROW_RMS_PX:
+    elif row_rms > MAX_ROW_RMS_PX * max(1.0, width / 960) and not _is_repeating(rows):
         findings.append(
             f"rows of the two views differ by {row_rms:.1f} px RMS: the rectification is off; "
             "recalibrate the pair"
@@ -122,6 +123,12 @@ def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairChe
             "give both cameras the same exposure and gain"
         )
     return PairCheck(len(shift), row_rms, centre, below, gain, refusal, tuple(findings))
+
+
+def _is_repeating(rows: np.ndarray) -> bool:
+    """Whether many rows agree while others are far off, as matches of equal windows or shelves."""
+    quartiles = np.percentile(rows, (25, 75))
+    return bool((np.abs(rows) < 1.0).mean() > 0.3 and np.ptp(quartiles) > 4.0)
 
 
 def _row_mismatch(rows: np.ndarray) -> tuple[float, float]:

@@ -13,8 +13,11 @@ from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.same_view import Views, compare_views
 
 CHECK_S = 5.0
-RECHECK_S = 1.0
-"""Seconds between two checks, and between two while pairs are refused."""
+RECHECK_S = 0.5
+"""Seconds between two checks, and between two while they speak against the rig."""
+
+MIN_REFUSALS = 3
+"""Checks in a row that refuse a rig once accepted, as a turn between the two exposures may do."""
 
 MAX_SAME_S = 3.0
 """A rig that has shown parallax may show none for so long, as below an open sky."""
@@ -45,8 +48,9 @@ class PairState:
 class PairMonitor:
     """Judges every pair, thoroughly the first, then one every few seconds.
 
-    While pairs are refused they are checked more often, so that a mended rig recovers by itself.
-    ``state`` may be read from any thread.
+    While checks speak against the rig there are more of them, so that a mended rig recovers by
+    itself. A pair that says nothing, such as one of a blank wall, changes nothing. ``state`` may be
+    read from any thread.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,6 +60,9 @@ class PairMonitor:
     def forget(self) -> None:
         """Start anew, as with other cameras or another calibration."""
         self.state = PairState()
+        self._check: PairCheck | None = None
+        self._refusals = 0
+        self._is_accepted = False
         self._due = float("-inf")
         self._parallax_seen: float | None = None
 
@@ -67,14 +74,20 @@ class PairMonitor:
     def check(self, left: np.ndarray, right: np.ndarray, offset: float) -> None:
         """Check a rectified pair; see `check_pair`."""
         check = check_pair(left, right, offset)
-        refused = check is not None and check.refusal is not None
-        self._due = self._clock() + (RECHECK_S if refused else CHECK_S)
-        self.state = PairState(self.state.views, check)
+        if check is not None:
+            self._check = check
+            self._refusals = 0 if check.refusal is None else self._refusals + 1
+            self._is_accepted |= check.refusal is None
+        if self._refusals >= MIN_REFUSALS:
+            self._is_accepted = False
+        self._due = self._clock() + (RECHECK_S if self._refusals else CHECK_S)
 
     def judge(self, views: Views) -> PairState:
         """Return the state with the frame whose ``views`` these are."""
-        now, check = self._clock(), self.state.check
+        now, check = self._clock(), self._check
         refusal, findings = (check.refusal, check.findings) if check else (None, ())
+        if self._is_accepted:
+            refusal = None
         if views is Views.DIFFERENT:
             self._parallax_seen = now
         elif views is Views.SAME:

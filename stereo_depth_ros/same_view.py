@@ -16,7 +16,12 @@ _ROWS, _COLUMNS = 9, 12
 _TEXTURE = 3.0
 """RMS gradient in grey levels per px, in every direction, from which a patch shows its shift."""
 
-_MIN_PATCHES = 8
+_BLACK, _MAX_BLACK = 8, 0.05
+"""Patches of which more than this share is so dark may show the edge of a mask in both views."""
+
+_MIN_PATCHES, _MIN_LINES, _MIN_SHARE = 8, 4, 0.12
+"""Textured patches that prove one view, on as many rows and columns, and of all patches."""
+
 _STILL = ((0.1, 0.6), (0.3, 0.97))
 """Of one view, at least this share of the patches is shifted by less than so many px."""
 
@@ -36,14 +41,14 @@ def compare_views(left: np.ndarray, right: np.ndarray) -> Views:
     """Tell whether ``left`` and ``right``, (H, W, 3) uint8 RGB each, show the same view.
 
     Patches all over the images are compared where they lie, at a cost that does not grow with the
-    images. `Views.SAME` takes enough textured patches, nearly all of which are shifted by so little
-    that noise explains it, and together by less than 0.02 px along rows and columns.
+    images. `Views.SAME` takes textured patches all over, nearly all of which are shifted by so
+    little that noise explains it, and together by less than 0.02 px along rows and columns.
     """
     if min(left.shape[:2]) < 3:
         return Views.BLANK
-    stack_left, stack_right = _patches(left), _patches(right)
+    stack_left, stack_right, places = _patches(left, right)
     if np.array_equal(stack_left, stack_right):
-        return _views(int(_textured(_gradients(stack_left)).sum()))
+        return _views(places[_textured(_gradients(stack_left))], len(places))
     difference = stack_right - stack_left
     gradients = _gradients((stack_left + stack_right) / 2)
     textured = _textured(gradients)
@@ -54,22 +59,38 @@ def compare_views(left: np.ndarray, right: np.ndarray) -> Views:
     moved = any((distance < px).mean() < share for px, share in _STILL)
     if moved or (np.abs(np.median(shifts, axis=0)) > _MAX_COMMON_SHIFT_PX).any():
         return Views.DIFFERENT
-    return _views(len(shifts))
+    return _views(places[textured], len(places))
 
 
-def _views(patches: int) -> Views:
-    return Views.SAME if patches >= _MIN_PATCHES else Views.INDISTINCT
+def _views(places: np.ndarray, patches: int) -> Views:
+    """Judge still patches at ``places`` (N, 2), of so many ``patches``."""
+    # The edge of a mask, or a text in both images, is no view.
+    is_all_over = min(len(np.unique(places[:, axis])) for axis in (0, 1)) >= _MIN_LINES
+    enough = max(_MIN_PATCHES, _MIN_SHARE * patches)
+    return Views.SAME if is_all_over and len(places) >= enough else Views.INDISTINCT
 
 
-def _patches(image: np.ndarray) -> np.ndarray:
-    """Return patches from a grid over the image, (N, P, P) float32 grey."""
-    height, width = image.shape[:2]
+def _patches(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the patches of a grid over both images, (N, P, P) float32 grey each.
+
+    Third are their places (N, 2), row and column in px. Patches that are dark in both are left out.
+    """
+    height, width = left.shape[:2]
     size = min(_PATCH, height, width)
     rows = np.unique(np.linspace(0, height - size, _ROWS).astype(int))
     columns = np.unique(np.linspace(0, width - size, _COLUMNS).astype(int))
-    tiles = [image[y : y + size, x : x + size] for y in rows for x in columns]
-    grey = cv2.cvtColor(np.concatenate(tiles), cv2.COLOR_RGB2GRAY)
-    return grey.reshape(len(tiles), size, size).astype(np.float32)
+    places = np.array([(y, x) for y in rows for x in columns])
+    greys = [
+        cv2.cvtColor(
+            np.concatenate([image[y : y + size, x : x + size] for y, x in places]),
+            cv2.COLOR_RGB2GRAY,
+        ).reshape(len(places), size, size)
+        for image in (left, right)
+    ]
+    dark = np.maximum(*greys) <= _BLACK
+    shown = dark.mean(axis=(1, 2)) <= _MAX_BLACK
+    patches = [grey[shown].astype(np.float32) for grey in greys]
+    return patches[0], patches[1], places[shown]
 
 
 def _gradients(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -325,6 +325,20 @@ def test_realsense_without_a_pose_leaves_the_baseline_to_the_user(tmp_path):
     assert StereoCamera.from_calibrations(*pair, baseline=0.05).baseline == 0.05
 
 
+@pytest.mark.parametrize("between", ["depth_to_color", "infra1_to_color", "infra2", "gyro"])
+def test_realsense_place_of_another_stream_is_no_baseline(tmp_path, between):
+    path = tmp_path / "d435.json"
+    path.write_text(realsense(extrinsics={between: {"translation": [0.0148, 0, 0]}}))
+    with pytest.raises(CalibrationError, match="baseline"):
+        camera_of(path)
+
+
+def test_realsense_place_that_names_no_stream_is_the_baseline(tmp_path):
+    path = tmp_path / "d435.json"
+    path.write_text(realsense(extrinsics={"translation": [-BASELINE, 0, 0]}))
+    assert_is_the_rig(camera_of(path))
+
+
 @pytest.mark.parametrize(
     ("missing", "cause"),
     [("infra1", "not a known calibration format"), ("infra2", "no intrinsics")],
@@ -342,3 +356,57 @@ def test_realsense_with_distortion_is_refused(tmp_path):
     path.write_text(realsense(infra2={**raw, "coeffs": [0.1, 0, 0, 0, 0]}))
     with pytest.raises(CalibrationError, match="coeffs of right are not zero"):
         read_calibration(str(path), WIDTH, HEIGHT)
+
+
+# -- numbers that most rigs share ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        middlebury().replace(f"cam1=[{FOCAL} 0", "cam1=[960 0"),
+        kitti("P2", "P3", None).replace(f"P3: {FOCAL}", "P3: 960"),
+        realsense().replace(f'"ppx": {CX_RIGHT}', f'"ppx": {CX_RIGHT}, "fx": 960'),
+    ],
+    ids=["Middlebury", "KITTI", "RealSense"],
+)
+def test_another_focal_length_of_the_right_view_is_refused(tmp_path, text):
+    path = tmp_path / "calib.any"
+    path.write_text(text)
+    assert "960" in text
+    with pytest.raises(CalibrationError, match=r"960.*shares one focal length"):
+        camera_of(path)
+
+
+def test_another_row_of_the_right_centre_is_warned_of(tmp_path):
+    path = tmp_path / "calib.txt"
+    cam1 = f"cam1=[{FOCAL} 0 {CX_RIGHT}; 0 {FOCAL} "
+    path.write_text(middlebury().replace(f"{cam1}{CY}", f"{cam1}{CY + 10}"))
+    assert "differs by -10.00 px" in camera_of(path).warnings[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        k_txt().replace(f"0.0 {FOCAL} {CY}", f"0.0 900.0 {CY}"),
+        PLAIN + "fy: 900\n",
+    ],
+    ids=["K.txt", "plain"],
+)
+def test_focal_length_along_columns_is_taken(tmp_path, text):
+    path = tmp_path / "calib.any"
+    path.write_text(text)
+    camera = camera_of(path)
+    assert (camera.fx, camera.fy) == (FOCAL, 900.0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"doffs_px: {CX_RIGHT - CX}", f"doffs: {CX_RIGHT - CX}", f"cx_right: {CX_RIGHT}"],
+    ids=["doffs_px", "doffs", "cx_right"],
+)
+def test_offset_of_the_right_centre_is_taken_under_each_name(tmp_path, line, caplog):
+    path = tmp_path / "calib.yaml"
+    path.write_text("\n".join([*PLAIN.splitlines()[:-1], line]))
+    assert_is_the_rig(camera_of(path))
+    assert caplog.text == ""

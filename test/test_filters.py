@@ -262,6 +262,13 @@ def test_dark_border_that_is_not_black_is_kept():
     assert filters.not_black_border(*framed(5)).all()
 
 
+def test_underexposed_scene_is_kept():
+    dark = np.random.default_rng(0).gamma(1.5, 2.0, (60, 80, 3)).astype(np.uint8)
+    assert 0.2 < (dark.max(axis=2) <= 2).mean() < 0.8
+
+    assert filters.not_black_border(dark, dark).all()
+
+
 def test_black_thing_inside_the_image_is_kept():
     left, right = framed()
     for view in (left, right):

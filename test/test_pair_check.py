@@ -186,3 +186,31 @@ def test_large_images_are_measured_in_their_own_pixels(views):
     check = check_pair(large[0], np.roll(large[1], 8, axis=0), 0.0)
 
     assert check.row_median == pytest.approx(8.0, abs=0.2)
+
+
+@pytest.mark.parametrize("width", [1920, 2880])
+def test_rows_of_a_large_exact_pair_are_no_finding(views, width):
+    size = width, width * 3 // 4
+    large = [cv2.resize(view, size, interpolation=cv2.INTER_CUBIC) for view in views]
+
+    assert check_pair(*large, 0.0).findings == ()
+    rows = width / 960 + 1.0
+    skewed = cv2.warpAffine(large[1], np.float32([[1, 0, 0], [0, 1, rows]]), size)
+    assert "rows of the two views differ" in check_pair(large[0], skewed, 0.0).findings[0]
+
+
+def test_equal_windows_of_a_facade_are_no_row_finding():
+    wall = np.full((480, 640, 3), 180, np.uint8)
+    window = np.random.default_rng(0).integers(0, 90, (24, 18, 3), np.uint8)
+    for y in range(20, 440, 60):
+        for x in range(20, 600, 50):
+            wall[y : y + 24, x : x + 18] = window
+    noise = np.random.default_rng(1).normal(0, 2, (2, 480, 640, 3))
+    left, right = (
+        np.clip(np.rint(view + noise[i]), 0, 255).astype(np.uint8)
+        for i, view in enumerate((wall, np.roll(wall, -8, axis=1)))
+    )
+
+    check = check_pair(left, right, 0.0)
+
+    assert check is None or not any("rows" in text for text in check.findings)

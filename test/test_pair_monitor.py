@@ -7,6 +7,7 @@ from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import (
     CHECK_S,
     MAX_SAME_S,
+    MIN_REFUSALS,
     NO_PARALLAX,
     RECHECK_S,
     SAME_VIEW,
@@ -64,12 +65,50 @@ def test_swapped_pairs_are_refused_until_a_check_finds_them_mended(monitor, cloc
     assert not monitor.is_due
 
 
-def test_pairs_that_say_nothing_lift_a_refusal(monitor, yard):
+def test_pairs_that_say_nothing_lift_no_refusal(monitor, clock, yard):
     blank = np.zeros_like(yard.pair.left)
     monitor.check(yard.pair.right, yard.pair.left, 0.0)
     monitor.check(blank, blank, 0.0)
 
-    assert monitor.judge(Views.BLANK) == PairState(Views.BLANK)
+    assert monitor.judge(Views.BLANK).refusal == SWAPPED
+    clock.now += RECHECK_S
+    assert monitor.is_due
+
+
+def test_pairs_that_say_nothing_take_no_acceptance_back(monitor, yard):
+    blank = np.zeros_like(yard.pair.left)
+    monitor.check(yard.pair.left, yard.pair.right, 0.0)
+    monitor.check(blank, blank, 0.0)
+
+    assert monitor.judge(Views.BLANK).refusal is None
+
+
+def test_accepted_rig_is_refused_by_several_checks_in_a_row(monitor, clock, yard):
+    # One may be a turn between the exposures of cameras that are not synchronized.
+    left, right = yard.pair.left, yard.pair.right
+    monitor.check(left, right, 0.0)
+    for views in [(right, left), (right, left), (left, right)]:
+        monitor.check(*views, 0.0)
+        assert monitor.judge(Views.DIFFERENT).refusal is None
+
+    refusals = []
+    for _ in range(MIN_REFUSALS):
+        monitor.check(right, left, 0.0)
+        refusals.append(monitor.judge(Views.DIFFERENT).refusal)
+        clock.now += RECHECK_S
+        assert monitor.is_due
+    assert refusals == [None] * (MIN_REFUSALS - 1) + [SWAPPED]
+
+    monitor.check(left, right, 0.0)
+    assert monitor.judge(Views.DIFFERENT).refusal is None
+
+
+def test_state_between_check_and_verdict_is_the_last_one(monitor, yard):
+    monitor.check(yard.pair.right, yard.pair.left, 0.0)
+    refused = monitor.judge(Views.DIFFERENT)
+    monitor.check(yard.pair.right, yard.pair.left, 0.0)
+
+    assert monitor.state is refused
 
 
 def test_one_view_is_refused_from_the_first_frame_to_the_first_second_view(monitor):

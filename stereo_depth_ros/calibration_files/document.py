@@ -209,18 +209,20 @@ def _describe(error: BaseException) -> str:
 
 
 def make_pinhole_pair(
-    path: str,
-    size: Size,
-    *,
-    focal: float,
-    cx: float,
-    cy: float,
-    cx_right: float,
-    baseline: float,
+    path: str, size: Size, left: np.ndarray, right: np.ndarray, baseline: float
 ) -> Pair:
-    """Return a rectified pair; ``baseline`` is in metres, 0 where unknown."""
-    tx = -focal * baseline
+    """Return a rectified pair of matrices K (3, 3) in px; ``baseline`` is in m, 0 where unknown."""
     return (
-        Calibration.pinhole(*size, focal, cx, cy, source=path),
-        Calibration.pinhole(*size, focal, cx_right, cy, tx, source=path),
+        _make_pinhole(path, size, left, 0.0),
+        _make_pinhole(path, size, right, -float(right[0, 0]) * baseline),
     )
+
+
+def make_matrix(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+    """Return the matrix K (3, 3) float64 of a pinhole camera, in px."""
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64)
+
+
+def _make_pinhole(path: str, size: Size, k: np.ndarray, tx: float) -> Calibration:
+    p = np.hstack([k, [[tx], [0.0], [0.0]]])
+    return Calibration(*size, k=k, p=p, r=np.eye(3), source=path)

@@ -34,15 +34,7 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     k = parse_matrix(entries[:9], 3, 3, "K")
     _LOG.warning("%s gives no cx of the right view: taken as that of the left", document.path)
     baseline = parse_number(entries[9], "the baseline") if len(entries) > 9 else 0.0
-    return make_pinhole_pair(
-        document.path,
-        size,
-        focal=k[0, 0],
-        cx=k[0, 2],
-        cy=k[1, 2],
-        cx_right=k[0, 2],
-        baseline=baseline,
-    )
+    return make_pinhole_pair(document.path, size, k, k, baseline)
 
 
 FORMAT = Format(

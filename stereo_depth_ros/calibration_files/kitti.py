@@ -39,10 +39,8 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     return make_pinhole_pair(
         document.path,
         size,
-        focal=left[0, 0],
-        cx=left[0, 2],
-        cy=left[1, 2],
-        cx_right=right[0, 2],
+        left[:, :3],
+        right[:, :3],
         # Both have a translation, as both are relative to camera 0.
         baseline=(left[0, 3] - right[0, 3]) / left[0, 0],
     )

@@ -33,10 +33,8 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     return make_pinhole_pair(
         document.path,
         size,
-        focal=left[0, 0],
-        cx=left[0, 2],
-        cy=left[1, 2],
-        cx_right=right[0, 2],
+        left,
+        right,
         baseline=parse_number(fields["baseline"], "baseline") / 1000.0,
     )
 

@@ -10,6 +10,7 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
+    make_matrix,
     make_pinhole_pair,
     parse_number,
     parse_size,
@@ -19,6 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 _FOCAL = ("focal_px", "fx")
 _BASELINE = ("baseline_m", "baseline")
+_DOFFS = ("doffs_px", "doffs")
 
 
 def _read(documents: Sequence[Document], size: Size) -> Pair:
@@ -29,10 +31,10 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
         key = next((key for key in keys if content.get(key) is not None), None)
         return None if key is None else parse_number(content[key], key)
 
-    def given(key: str, default: float) -> float:
-        value = first((key,))
+    def given(keys: Sequence[str], default: float) -> float:
+        value = first(keys)
         if value is None:
-            _LOG.warning("%s gives no %s: taken as %g", document.path, key, default)
+            _LOG.warning("%s gives no %s: taken as %g", document.path, keys[0], default)
             return default
         return value
 
@@ -41,22 +43,19 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
         raise ValueError("focal_px is missing; metric depth needs it")
     if content.get("width") is not None and content.get("height") is not None:
         size = parse_size(content["width"], content["height"])
-    cx, cy = given("cx", (size[0] - 1) / 2), given("cy", (size[1] - 1) / 2)
-    return make_pinhole_pair(
-        document.path,
-        size,
-        focal=focal,
-        cx=cx,
-        cy=cy,
-        cx_right=cx + given("doffs_px", 0.0),
-        baseline=first(_BASELINE) or 0.0,
-    )
+    cx, cy = given(["cx"], (size[0] - 1) / 2), given(["cy"], (size[1] - 1) / 2)
+    cx_right = first(["cx_right"])
+    if cx_right is None:
+        cx_right = cx + given(_DOFFS, 0.0)
+    fy = first(["fy"]) or focal
+    left, right = make_matrix(focal, fy, cx, cy), make_matrix(focal, fy, cx_right, cy)
+    return make_pinhole_pair(document.path, size, left, right, first(_BASELINE) or 0.0)
 
 
 FORMAT = Format(
     name="focal_px and baseline_m",
     summary="YAML or JSON with focal_px (or fx) and baseline_m (m), and optionally cx, cy, "
-    "doffs_px (cx_right - cx), width, height",
+    "doffs_px (cx_right - cx) or cx_right, fy, width, height",
     files=(1,),
     matches=lambda document: any(key in document for key in (*_FOCAL, *_BASELINE)),
     read=_read,

@@ -13,6 +13,7 @@ from stereo_depth_ros.calibration_files.document import (
     Format,
     Pair,
     Size,
+    make_matrix,
     make_pinhole_pair,
     parse_number,
     parse_numbers,
@@ -21,6 +22,8 @@ from stereo_depth_ros.calibration_files.document import (
 
 _LEFT = r"left|infra(red)?[_ ]?1|ir[_ ]?1"
 _RIGHT = r"right|infra(red)?[_ ]?2|ir[_ ]?2"
+_OTHER = r"colou?r|rgb|depth|imu|gyro|accel|fisheye|pose"
+"""Streams whose place says nothing of the distance between the two views."""
 
 
 def _walk_mappings(
@@ -72,12 +75,14 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     return make_pinhole_pair(
         document.path,
         parse_size(left["width"], left["height"]),
-        focal=parse_number(left["fx"], "fx"),
-        cx=parse_number(left["ppx"], "ppx"),
-        cy=parse_number(left["ppy"], "ppy"),
-        cx_right=parse_number(right["ppx"], "ppx"),
-        baseline=_find_baseline(document),
+        _read_matrix(left),
+        _read_matrix(right),
+        _find_baseline(document),
     )
+
+
+def _read_matrix(view: dict[Any, Any]) -> np.ndarray:
+    return make_matrix(*(parse_number(view[key], key) for key in ("fx", "fy", "ppx", "ppy")))
 
 
 def _find_baseline(document: Document) -> float:
@@ -91,8 +96,11 @@ def _find_baseline(document: Document) -> float:
             shift = np.array(parse_numbers(mapping["translation"], 3, "translation"))
             candidates.append((path, float(np.linalg.norm(shift))))
     between = [b for path, b in candidates if re.search(_LEFT, path) and re.search(_RIGHT, path)]
-    if len(between) == 1 or len(candidates) == 1:
-        return between[0] if between else candidates[0][1]
+    if len(between) == 1:
+        return between[0]
+    # A lone translation is that of the pair where nothing says that it is another's.
+    if len(candidates) == 1 and not re.search(f"{_LEFT}|{_RIGHT}|{_OTHER}", candidates[0][0]):
+        return candidates[0][1]
     return 0.0
 
 

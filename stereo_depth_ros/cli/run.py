@@ -26,6 +26,7 @@ from stereo_depth_ros.cli.options import (
     engine_from,
     settings_from,
 )
+from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
@@ -85,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
         wanted = set()
         camera = StereoCamera.uncalibrated(width, height)
     for warning in [*camera.warnings, *describe_pair(left, right, camera.offset, maps)]:
-        print(f"warning: {warning}")
+        # Cameras that converge put infinity elsewhere, which only a calibration tells.
+        hint = "; or the cameras converge: give --calib" if warning == SWAPPED else ""
+        print(f"warning: {warning}{'' if arguments.calib else hint}")
     with closing(engine_from(arguments)) as engine:
         print(f"engine: {engine.spec}")
         result = StereoPipeline(engine, settings).process(left, right, camera, wanted, maps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from textwrap import fill
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -329,40 +328,3 @@ def settings_from(values: dict[str, Any]) -> Settings:
         clearing_range=values["clearing_range"],
         output_resolution=values["output_resolution"],
     )
-
-
-def as_yaml() -> str:
-    """Return the content of config/stereo.yaml: every parameter with its default and meaning."""
-    lines = ["# All parameters of stereo_depth_node with their defaults.", "/**:"]
-    lines.append("  ros__parameters:")
-    for parameter in PARAMETERS:
-        note = f"{parameter.description}."
-        if parameter.constraint:
-            note += f" Allowed: {parameter.constraint}."
-        if parameter.live:
-            note += " Live."
-        prefix = "    # "
-        lines.append(fill(note, 96, initial_indent=prefix, subsequent_indent=prefix))
-        lines.append(f"    {parameter.name}: {_yaml_value(parameter.default)}")
-    return "\n".join(lines) + "\n"
-
-
-def as_markdown() -> str:
-    """Return the README's table of parameters."""
-    lines = [
-        "| Parameter | Default | Allowed | Live | Meaning |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    for p in PARAMETERS:
-        live = "yes" if p.live else ""
-        lines.append(
-            f"| `{p.name}` | `{_yaml_value(p.default)}` | {p.constraint} | {live} "
-            f"| {p.description} |"
-        )
-    return "\n".join(lines) + "\n"
-
-
-def _yaml_value(value: Value) -> str:
-    if isinstance(value, str):
-        return f'"{value}"'
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -170,7 +170,8 @@ def test_dark_room_is_processed():
 
     result = monitored().process(noisy(dark, 1), noisy(dark, 2), CAMERA, ALL)
 
-    assert np.isnan(result.depth).all()
+    # Not refused, and little is made of noise.
+    assert np.isnan(result.depth).mean() > 0.95
 
 
 @pytest.mark.parametrize("resolution", ["input", "model"])

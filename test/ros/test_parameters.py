@@ -12,7 +12,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from stereo_depth_ros.ros import parameters
+from stereo_depth_ros.ros import parameter_docs, parameters
 from stereo_depth_ros.ros.parameters import PARAMETERS, Parameter
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.share import share_directory
@@ -143,7 +143,7 @@ def test_all_that_acts_on_the_outputs_is_live():
 
 
 def test_the_yaml_file_is_the_tables():
-    assert YAML.read_text() == parameters.as_yaml()
+    assert YAML.read_text() == parameter_docs.as_yaml()
 
 
 def test_the_yaml_file_holds_every_default_with_its_type():
@@ -155,30 +155,30 @@ def test_the_yaml_file_holds_every_default_with_its_type():
 
 
 def test_the_yaml_file_explains_every_parameter():
-    text = " ".join(parameters.as_yaml().replace("#", "").split())
+    text = " ".join(parameter_docs.as_yaml().replace("#", "").split())
     for parameter in PARAMETERS:
         assert " ".join(parameter.description.split()) in text
         assert parameter.constraint in text
 
 
 def test_the_yaml_lines_are_not_too_long():
-    assert max(map(len, parameters.as_yaml().splitlines())) <= 100
+    assert max(map(len, parameter_docs.as_yaml().splitlines())) <= 100
 
 
 def test_the_readme_holds_the_table():
     readme = (share_directory() / "README.md").read_text()
-    assert parameters.as_markdown() in readme
+    assert parameter_docs.as_markdown() in readme
 
 
 def test_the_markdown_table_has_five_cells_in_every_row():
-    rows = parameters.as_markdown().splitlines()
+    rows = parameter_docs.as_markdown().splitlines()
     assert len(rows) == len(PARAMETERS) + 2
     assert {row.count("|") for row in rows} == {6}
 
 
 @every_parameter
 def test_the_markdown_table_tells_default_limits_and_life(parameter):
-    row = next(r for r in parameters.as_markdown().splitlines() if f"`{parameter.name}`" in r)
+    row = next(r for r in parameter_docs.as_markdown().splitlines() if f"`{parameter.name}`" in r)
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert yaml.safe_load(cells[1].strip("`")) == parameter.default
     assert cells[2] == parameter.constraint
