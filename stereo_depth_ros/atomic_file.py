@@ -22,7 +22,7 @@ class WriteError(OSError):
     """A file that could not be written; the text names it and the cause."""
 
 
-def write_bytes(path: Path, content: bytes | memoryview) -> None:
+def write_bytes(path: Path, content: bytes) -> None:
     """Write ``content`` as the file at ``path``; see `write_aside`."""
     with write_aside(path) as aside, aside.open("wb") as file:
         file.write(content)
@@ -37,7 +37,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
     """Write ``array`` as the .npy file at ``path``; see `write_aside`."""
     buffer = io.BytesIO()  # NumPy hides the cause where it writes to a file itself
     np.save(buffer, array)
-    write_bytes(path, buffer.getbuffer())
+    write_bytes(path, buffer.getvalue())
 
 
 @contextmanager

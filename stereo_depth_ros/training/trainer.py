@@ -214,7 +214,7 @@ class Trainer:
         }
         buffer = io.BytesIO()  # PyTorch hides the cause where it writes to a file itself
         torch.save(state, buffer)
-        write_bytes(self.checkpoint, buffer.getbuffer())
+        write_bytes(self.checkpoint, buffer.getvalue())
 
     def _resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

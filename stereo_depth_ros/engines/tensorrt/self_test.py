@@ -55,7 +55,7 @@ class Reference:
         """Write to ``path``, whole or not at all."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **asdict(self))
-        write_bytes(path, buffer.getbuffer())
+        write_bytes(path, buffer.getvalue())
 
 
 def reference_beside(graph: Graph) -> Path:
