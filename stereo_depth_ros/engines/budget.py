@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
@@ -87,6 +87,8 @@ def open_within(
     ------
     BuildCancelled
         When a build was.
+    EngineLostError
+        When one of them loses the GPU.
     EngineError
         When none can be opened, or not the fastest once more.
     """
@@ -101,7 +103,7 @@ def open_within(
         try:
             engine = open_one(model)
             timings[model] = _measure(engine, run, alone)
-        except BuildCancelled:
+        except (BuildCancelled, EngineLostError):
             raise
         except (EngineError, ModelError) as error:
             notes.append(f"{model}: {error}")

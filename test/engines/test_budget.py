@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fakes import FixedEngine, save_graph
 
-from stereo_depth_ros.engines import EngineError, open_engine
+from stereo_depth_ros.engines import EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, latency_ms, open_within
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.model_card import ModelError, load_model_card
@@ -128,6 +128,17 @@ def test_cancelling_closes_what_is_open():
         open_within(0.0, ["a", "b"], open_one)
 
     assert log[-1] == ("a", "closed")
+
+
+def test_gpu_that_is_lost_by_one_model_is_not_given_to_the_next():
+    log = []
+
+    with pytest.raises(EngineLostError, match="illegal address"):
+        open_within(
+            1.0, ["a", "b"], lambda name: Counted(log, name, EngineLostError("illegal address"))
+        )
+
+    assert log == [("a", "closed")]
 
 
 def test_every_inference_is_run_where_the_owner_wants_and_alone():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import FixedEngine
 
-from stereo_depth_ros.engines import EngineError, loader
+from stereo_depth_ros.engines import EngineError, EngineLostError, loader
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.ros.worker import LatestWorker
 
@@ -108,6 +108,48 @@ def test_gpu_that_stays_away_is_tried_once_and_the_cpu_goes_on(loading, caplog):
     assert (loading.engine.spec, degraded.closed) == (degraded.spec, False)
     assert "the GPU is still not used: still no memory" in caplog.messages
     assert loading.error is None
+
+
+LOST = EngineLostError("illegal address")
+
+
+def lose(*arguments):
+    raise LOST
+
+
+def test_gpu_that_is_lost_at_once_is_told_and_not_raised(loading):
+    loading.start(lose)
+
+    wait_for(lambda: not loading._thread.is_alive())
+    assert (loading.lost, loading.error, loading.engine.is_ready) == (LOST, None, False)
+
+
+def test_gpu_that_is_lost_after_a_build_is_told(loading):
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        raise LOST
+
+    loading.start(wanted, lambda caller: Known(1.0, "CPU"))
+
+    wait_for(lambda: not loading._thread.is_alive())
+    assert (loading.lost, loading.error, loading.progress) == (LOST, None, None)
+
+
+def test_gpu_that_is_lost_by_the_fallback_ends_the_build(loading):
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        pytest.fail("it went on")
+
+    loading.start(wanted, lose)
+
+    wait_for(lambda: not loading._thread.is_alive())
+    assert loading.lost is LOST
+
+
+def test_gpu_that_is_lost_by_the_second_attempt_is_told(loading):
+    attempts(loading, lose)
+
+    assert loading.lost is LOST
 
 
 def test_second_engine_on_the_cpu_is_closed(loading):

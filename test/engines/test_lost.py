@@ -104,6 +104,18 @@ def test_onnxruntime_loses_the_gpu_by_the_same_codes(tmp_path, text, lost):
     assert isinstance(caught.value, EngineLostError) == lost
 
 
+def test_onnxruntime_that_loses_the_gpu_while_it_loads_says_so(tmp_path, monkeypatch):
+    runtime = pytest.importorskip("onnxruntime")
+
+    def refuse(*arguments, **options):
+        raise RuntimeError("CUDA failure 719: unspecified launch failure ; GPU=0")
+
+    monkeypatch.setattr(runtime, "InferenceSession", refuse)
+
+    with pytest.raises(EngineLostError, match="CUDA failure 719"):
+        OnnxRuntimeEngine(save_graph(tmp_path / "net.onnx"))
+
+
 class Failing(FixedEngine):
     """Fails while told to."""
 

@@ -69,6 +69,17 @@ def test_lost_engine_ends_the_node_with_its_cause(node, rigs, told, tmp_path, ac
     assert "Traceback" not in log
 
 
+def test_engine_that_is_lost_while_it_opens_ends_the_node_too(node, told, tmp_path):
+    told.write_text("opening")
+    with node("/opening") as process:
+        status = process.wait(90.0)
+    log = (tmp_path / "log").read_text()
+    assert status == os.EX_TEMPFAIL, log
+    (fatal,) = [line for line in log.splitlines() if "FATAL" in line]
+    assert "an illegal memory access (700)" in fatal
+    assert "Traceback" not in log
+
+
 def test_pair_that_fails_costs_that_pair_alone(node, rigs, told):
     with node("/once") as process:
         rig = rigs("/once")

@@ -144,8 +144,14 @@ class EngineCache:
             file.path.unlink()
         return EngineFile(file.path, sidecar)
 
+    def record_loss(self, file: EngineFile) -> EngineFile:
+        """Count that the self-test lost the GPU, for the processes to come."""
+        sidecar = {**file.sidecar, "losses": file.losses + 1}
+        write_sidecar(file.path, sidecar)
+        return EngineFile(file.path, sidecar)
+
     def refuse(self, file: EngineFile, text: str) -> EngineFile:
-        """Keep in ``text`` why TensorRT does not open what it built; the plan is deleted."""
+        """Keep in ``text`` why this driver cannot use what was built; the plan is deleted."""
         refusal = {"text": text, "driver": driver_version()}
         sidecar = {**file.sidecar, "refusal": refusal}
         write_sidecar(file.path, sidecar)

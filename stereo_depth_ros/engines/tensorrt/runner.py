@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.base import EngineError, EngineLostError, EngineSpec
 from stereo_depth_ros.engines.tensorrt.buffers import Block
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
@@ -31,6 +31,8 @@ class TensorRTEngine:
     ------
     EngineDamaged
         When TensorRT refuses the file, so that building it anew may help.
+    EngineLostError
+        When the first runs lose the GPU.
     EngineError
         When there is no CUDA or no TensorRT, or too little memory.
     """
@@ -115,6 +117,8 @@ class TensorRTEngine:
             if not reason:
                 self._replay.use_graph()
             return reason
+        except EngineLostError:
+            raise
         except EngineError as error:
             return str(error)
 

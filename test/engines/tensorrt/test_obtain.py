@@ -11,7 +11,7 @@ import pytest
 import stand_ins
 from stand_ins import DEVICE, builds_of, engines_in, make_host, runtime_of, save, target
 
-from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines import EngineError, EngineLostError
 from stereo_depth_ros.engines.tensorrt import (
     BuildCancelled,
     BuildOptions,
@@ -269,6 +269,34 @@ def test_plan_that_is_built_but_not_opened_is_an_error_and_not_built_at_every_st
     assert name.endswith(".json")
     ((_, file),) = host.cache.engines()
     assert "cannot be read back" in why_useless(file, {})
+
+
+def lose_on_mixed(file):
+    if file.precision == "mixed":
+        raise EngineLostError("an illegal memory access (700)")
+    return stand_ins.open_with_onnxruntime(file)
+
+
+def test_plan_that_loses_the_gpu_twice_gives_way_to_the_next(host, graph, mixed):
+    losing = replace(host, open_file=lose_on_mixed)
+
+    for _ in range(2):
+        with pytest.raises(EngineLostError, match="illegal memory access"):
+            obtain_engine(graph, AUTO, host=losing)
+        assert builds_of(graph) == []
+
+    file = obtain_engine(graph, AUTO, host=losing)
+    assert (file.precision, file.proven) == ("fp32", True)
+    assert file.notes == ("mixed: lost the GPU in 2 self-tests: an illegal memory access (700)",)
+    assert builds_of(mixed) == ["mixed"]
+
+
+def test_plan_that_loses_the_gpu_once_is_tried_again(host, graph, mixed):
+    with pytest.raises(EngineLostError):
+        obtain_engine(graph, AUTO, host=replace(host, open_file=lose_on_mixed))
+
+    assert obtain_engine(graph, AUTO, host=host).precision == "mixed"
+    assert builds_of(mixed) == ["mixed"]
 
 
 def test_another_driver_may_take_what_one_refused(host, graph, monkeypatch):

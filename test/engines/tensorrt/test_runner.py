@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from stand_ins import HEIGHT, METADATA, WIDTH, save
 from tensorrt_stand_in import Faults, make_runtime
 
-from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines import Engine, EngineError, EngineLostError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.builder import Builder
 from stereo_depth_ros.engines.tensorrt.device import driver_version
@@ -245,6 +245,22 @@ def test_whatever_call_fails_nothing_is_left_behind(file, mapped, name):
         assert not cuda.held, f"call {refuse}: {cuda.calls}"
         assert cuda.calls[-1] == "close"
     assert outcomes == {"not opened", "with graph", "without graph", "frame lost"}
+
+
+class LosingCuda(StandInCuda):
+    """Loses the GPU as soon as a CUDA graph runs."""
+
+    def launch(self, graph, stream):
+        raise EngineLostError("cudaGraphLaunch failed: an illegal memory access (700)")
+
+
+def test_gpu_that_is_lost_by_the_cuda_graph_is_not_tried_without_one(file):
+    cuda = LosingCuda()
+
+    with pytest.raises(EngineLostError, match="illegal memory access"):
+        opened(file, cuda)
+
+    assert not cuda.held
 
 
 def test_damaged_plan_is_damage_in_the_words_of_tensorrt(tmp_path):
