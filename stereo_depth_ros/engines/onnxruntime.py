@@ -85,7 +85,8 @@ class OnnxRuntimeEngine:
             )
         except Exception as error:
             raise _failure(f"{self.spec.name}: ONNX Runtime failed: {error}", error) from error
-        return disparity[0], confidence[0]
+        # A sum of probabilities may be rounded to just above 1.
+        return disparity[0], np.clip(confidence[0], 0, 1)
 
     def close(self) -> None:
         """Release the session and its memory."""

@@ -138,7 +138,9 @@ class TensorRTEngine:
             target[0] = image
         with self._cuda.current():
             self._replay.run()
-        return self._outputs["disparity"][0].copy(), self._outputs["confidence"][0].copy()
+        # A sum of probabilities may be rounded to just above 1.
+        confidence = np.clip(self._outputs["confidence"][0], 0, 1)
+        return self._outputs["disparity"][0].copy(), confidence
 
     def close(self) -> None:
         """Release graph, context, engine, memory, stream and CUDA, in this order."""

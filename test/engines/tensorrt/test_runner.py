@@ -2,9 +2,11 @@ import re
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from cuda_stand_in import StandInCuda
 from numpy.testing import assert_array_equal
+from onnx import numpy_helper
 from stand_ins import HEIGHT, METADATA, WIDTH, save
 from tensorrt_stand_in import Faults, make_runtime
 
@@ -52,6 +54,25 @@ def assert_answers_like_onnxruntime(engine, file, seed=0):
     ):
         assert found.dtype == np.float32
         assert_array_equal(found, expected)
+
+
+def test_confidence_that_is_rounded_beyond_1_is_1(tmp_path):
+    file = engine_file(save_sure(tmp_path / "net.onnx"))
+    left = np.full((HEIGHT, WIDTH, 3), 250, np.uint8)
+
+    for engine in (opened(file), OnnxRuntimeEngine(file.path)):
+        confidence = engine.infer(left, left)[1]
+        assert (confidence.min(), confidence.max(), confidence.dtype) == (1, 1, np.float32)
+        assert engine.infer(left // 2, left)[1].max() == np.float32(125 / 249.9)
+
+
+def save_sure(path):
+    """A graph whose confidence exceeds 1 by rounding at 250."""
+    model = onnx.load(str(save(path)))
+    (full,) = [t for t in model.graph.initializer if t.name == "full"]
+    full.CopyFrom(numpy_helper.from_array(np.float32(249.9), "full"))
+    onnx.save(model, str(path))
+    return path
 
 
 @WAYS
