@@ -31,8 +31,8 @@ class EngineLoader:
     """
 
     def __init__(self, run: Run) -> None:
-        self.engine = SwappableEngine()
         self.progress: BuildProgress | None = None
+        self.engine = SwappableEngine(lambda: self.progress is not None)
         self.error: str | None = None
         self.lost: EngineLostError | None = None
         self._run = run

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import FixedEngine
 
-from stereo_depth_ros.engines import EngineError, EngineLostError, loader
+from stereo_depth_ros.engines import EngineError, EngineLostError, loader, swap
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.ros.worker import LatestWorker
 
@@ -72,6 +72,35 @@ def test_nobody_waits_until_the_fallback_has_warmed_up(loading, worker):
     built.set()
     wait_for(lambda: loading.engine.spec == fast.spec)
     assert slow.closed
+
+
+class Refusing(Known):
+    def infer(self, left, right):
+        raise EngineError("out of memory")
+
+
+def test_fallback_that_fails_beside_a_build_does_not_end_it(loading, worker, monkeypatch):
+    monkeypatch.setattr(swap, "MAX_FAILURES", 2)
+    monkeypatch.setattr(swap, "MAX_FAILING_S", 0.0)
+    built = threading.Event()
+
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        assert built.wait(60)
+        raise EngineError("no such thing")
+
+    def infer():
+        with pytest.raises(EngineError, match="out of memory") as caught:
+            worker.call(lambda: loading.engine.infer(*PAIR))
+        return type(caught.value)
+
+    loading.start(wanted, lambda caller: Refusing(1.0, "GPU"))
+    wait_for(lambda: loading.engine.is_ready)
+
+    assert [infer() for _ in range(3)] == [EngineError] * 3
+    built.set()
+    wait_for(lambda: loading.progress is None)
+    assert [infer() for _ in range(2)] == [EngineError, EngineLostError]
 
 
 def attempts(loading, second, report=False):

@@ -76,10 +76,9 @@ def load_reference(path: Path, graph: Graph) -> Reference | None:
     shapes = [fields[name].shape for name in _ARRAYS]
     if key != reference_key(graph) or shapes != [(*size, 3), (*size, 3), size, size, (3,)]:
         return None
-    if not all(
-        values.dtype.kind in "uf" and np.isfinite(values).all() for values in fields.values()
-    ):
-        return None
+    for values in fields.values():
+        if values.dtype.kind not in "uf" or not np.isfinite(values).all():
+            return None
     return Reference(**fields, source=source, key=key)
 
 

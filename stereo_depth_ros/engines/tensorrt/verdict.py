@@ -49,7 +49,8 @@ class SelfTest:
     confidence whose pixels differ by more than 2 px; ``confidence_mae`` is the mean difference of
     the confidences; ``limit_px``, ``limit_bad_2`` and ``limit_confidence`` are what these three may
     reach. ``same_valid`` is the percentage of pixels that both call known (confidence above 0) or
-    both unknown, what rounding to 0 may cause not counting as a difference. ``reference`` says what it was compared with.
+    both unknown, what rounding to 0 may cause not counting as a difference. ``reference`` says what
+    it was compared with.
     """
 
     finite: float

@@ -1,5 +1,7 @@
+import errno
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -364,6 +366,21 @@ def test_kernels_that_are_spoilt_or_cannot_be_kept_cost_time_alone(file, tmp_pat
     kernels.mkdir()
     assert_answers_like_onnxruntime(opened(file, name="tensorrt_rtx"), file)
     assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def test_plan_on_a_mount_that_is_read_only_opens_without_keeping_kernels(
+    file, tmp_path, monkeypatch, caplog
+):
+    def refuse(path, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with monkeypatch.context() as mount, caplog.at_level("INFO"):
+        mount.setattr(Path, "write_bytes", refuse)
+        mount.setattr(Path, "unlink", refuse)
+        engine = opened(file, name="tensorrt_rtx")
+
+    assert_answers_like_onnxruntime(engine, file)
+    assert "kernels are not kept: " in caplog.text
 
 
 def test_real_tensorrt_tells_why_it_refuses_a_plan(tmp_path, rtx):

@@ -124,7 +124,7 @@ def test_zeroed_score_of_the_refinement_is_refused(reference, tmp_path):
 
     assert result.mae == pytest.approx(0.28, abs=0.01)
     assert result.bad_2 < 3
-    assert len(result.failures) == 1
+    assert len(result.failures) == 2
 
 
 def try_answer(reference, disparity):
