@@ -76,9 +76,11 @@ class EngineLoader:
 
     def _load(self, wanted: Opener, fallback: Opener | None) -> None:
         began = told = time.monotonic()
+        has_built = False
 
         def report(progress: BuildProgress) -> None:
-            nonlocal told
+            nonlocal told, has_built
+            has_built |= progress.has_begun
             self.progress = progress
             now = time.monotonic()
             if not self._settled.is_set():
@@ -94,7 +96,7 @@ class EngineLoader:
             engine = wanted(Caller(self._run, report, self._cancelled))
             self._serve(engine, began)
             # What failed in a build would fail again, after as long.
-            retry = bool(engine.spec.degraded) and self.progress is None
+            retry = bool(engine.spec.degraded) and not has_built
             self.progress = None
             self._settled.set()
             if retry and not self._cancelled.wait(RETRY_S):

@@ -103,14 +103,14 @@ def test_fallback_that_fails_beside_a_build_does_not_end_it(loading, worker, mon
     assert [infer() for _ in range(2)] == [EngineError, EngineLostError]
 
 
-def attempts(loading, second, report=False):
+def attempts(loading, second, progress=None):
     """Start on a degraded engine; return it and the calls, once the second has returned."""
     degraded, calls = Known(1.0, "CPU", degraded="no memory"), []
 
     def wanted(caller):
         calls.append(caller.gpu_only)
-        if report:
-            caller.report(BuildProgress(None, 0.0, "building"))
+        if progress is not None and not caller.gpu_only:
+            caller.report(progress)
         return second() if caller.gpu_only else degraded
 
     loading.start(wanted)
@@ -190,9 +190,19 @@ def test_second_engine_on_the_cpu_is_closed(loading):
 
 
 def test_failed_build_is_not_repeated(loading):
-    _, calls = attempts(loading, lambda: Known(2.0, "GPU"), report=True)
+    building = BuildProgress(None, 0.0, "building", has_begun=True)
+
+    _, calls = attempts(loading, lambda: Known(2.0, "GPU"), building)
 
     assert calls == [False]
+
+
+def test_gpu_is_tried_again_after_waiting_for_the_build_of_another(loading):
+    gpu, waiting = Known(2.0, "GPU"), BuildProgress(None, 0.0, "waiting for another build")
+
+    _, calls = attempts(loading, lambda: gpu, waiting)
+
+    assert (calls, loading.engine.spec) == ([False, True], gpu.spec)
 
 
 def test_engine_that_was_chosen_is_not_opened_again(loading):

@@ -73,8 +73,19 @@ def open_obtained(
     except EngineDamaged as error:
         # A new driver may refuse what the same TensorRT wrote under the old one.
         report(BuildProgress(None, 0.0, f"{error}; building anew"))
-        host.cache.discard(obtained.file, cancelled)
+        _discard(obtained, host, cancelled, error)
     return _open(_obtain(graph, prover), host)
+
+
+def _discard(
+    obtained: Obtained, host: Host, cancelled: threading.Event, refusal: EngineDamaged
+) -> None:
+    try:
+        host.cache.discard(obtained.file, cancelled)
+    except BuildCancelled:
+        raise
+    except (EngineError, OSError) as error:
+        raise EngineError(f"{refusal}; it cannot be built anew: {error}") from refusal
 
 
 def _open(obtained: Obtained, host: Host) -> tuple[Engine, EngineFile]:

@@ -22,6 +22,7 @@ from stereo_depth_ros.engines.tensorrt import (
 )
 from stereo_depth_ros.engines.tensorrt.engine_file import why_useless
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.parts import machine
 from stereo_depth_ros.engines.tensorrt.self_test import make_reference
 
 AUTO = BuildOptions()
@@ -408,6 +409,23 @@ def test_kept_engine_that_cannot_be_read_back_any_more_is_rebuilt_once(host, gra
     assert file.proven
     assert builds_of(graph) == ["fp32", "fp32"]
     assert "cannot be read back; building anew" in seen[0]
+
+
+def test_kept_engine_that_is_refused_is_named_where_nothing_can_be_written(host, graph):
+    kept = obtain_engine(graph, AUTO, host=host)
+    # Cannot be opened for writing, whoever tries.
+    lock = host.cache.directory / f"lock-{machine()}"
+    lock.unlink()
+    lock.mkdir()
+
+    with pytest.raises(EngineError) as caught:
+        open_obtained(graph, AUTO, host=replace(host, open_file=refuse_to_open))
+
+    assert str(caught.value).startswith(
+        f"{kept.path} cannot be read back; it cannot be built anew: {host.cache.directory} cannot "
+        "be written to ("
+    )
+    assert "set XDG_CACHE_HOME" in str(caught.value)
 
 
 def test_failure_to_open_for_another_reason_keeps_the_engine(host, graph):
