@@ -204,8 +204,8 @@ class EngineCache:
             file = (self.directory / f"{_LOCK}{machine()}").open("w")
         except OSError as error:
             raise EngineError(
-                f"{self.directory} cannot be written to ({error.strerror}), as is needed to build or "
-                "delete an engine; set XDG_CACHE_HOME to a folder that can"
+                f"{self.directory} cannot be written to ({error.strerror}), as is needed to build "
+                "or delete an engine; set XDG_CACHE_HOME to a folder that can"
             ) from error
         with file:
             while True:
