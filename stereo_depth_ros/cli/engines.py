@@ -53,6 +53,7 @@ def _prune(cache: EngineCache, machines: Mapping[str, Any], everything: bool) ->
         print(path.name)
     if everything:
         cache.clear()
+    cache.sweep()
     print(f"{len(doomed)} of {len(found)} engines deleted, {size / 1e6:.1f} MB")
 
 

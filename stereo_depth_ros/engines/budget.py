@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
@@ -26,7 +26,8 @@ def by_accuracy(models: Sequence[str]) -> list[str]:
     """Return ``models`` with the most accurate first.
 
     By the EPE on real pairs that their cards give (``measured.real``), where all give one and all
-    on the same pairs; else in the order given, figures on different pairs saying nothing.
+    on the same pairs by their hash; else in the order given, figures on different pairs saying
+    nothing.
 
     Raises
     ------
@@ -40,14 +41,18 @@ def by_accuracy(models: Sequence[str]) -> list[str]:
     return sorted(models, key=errors.__getitem__)
 
 
-def _real_epe(card: ModelCard) -> tuple[str, float] | None:
-    """Return on which pairs a card was measured and the EPE in px; None where it does not say."""
+def _real_epe(card: ModelCard) -> tuple[tuple[str, str], float] | None:
+    """Return on what a card was measured and the EPE in px; None where it does not say.
+
+    The former is which means were taken, in words, and the hash of the pairs.
+    """
     real = card.measured.get("real")
-    if not isinstance(real, dict) or "on" not in real:
+    if not isinstance(real, dict) or not {"on", "sha256"} <= real.keys():
         return None
     entry = real.get(card.network or card.name)
     epe = entry.get("epe") if isinstance(entry, dict) else None
-    return (str(real["on"]), epe) if isinstance(epe, (int, float)) else None
+    measured_on = str(real["on"]), str(real["sha256"])
+    return (measured_on, epe) if isinstance(epe, (int, float)) else None
 
 
 def latency_ms(engine: Engine, run: Run = run_here) -> float:
@@ -87,6 +92,8 @@ def open_within(
     ------
     BuildCancelled
         When a build was.
+    EngineLostError
+        When one of them loses the GPU.
     EngineError
         When none can be opened, or not the fastest once more.
     """
@@ -101,7 +108,7 @@ def open_within(
         try:
             engine = open_one(model)
             timings[model] = _measure(engine, run, alone)
-        except BuildCancelled:
+        except (BuildCancelled, EngineLostError):
             raise
         except (EngineError, ModelError) as error:
             notes.append(f"{model}: {error}")

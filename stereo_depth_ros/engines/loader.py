@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from stereo_depth_ros.engines.base import Engine, Run
+from stereo_depth_ros.engines.base import Engine, EngineLostError, Run
 from stereo_depth_ros.engines.open import Caller
 from stereo_depth_ros.engines.swap import SwappableEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildProgress
@@ -26,13 +26,15 @@ class EngineLoader:
 
     ``run`` runs things in the thread that owns the engines, which must not be the one that calls
     `start` and `close`. ``progress`` is that of the build that is going on, ``error`` says why
-    there is no engine, or not the one that was wanted; each None otherwise.
+    there is no engine, or not the one that was wanted, ``lost`` why only a new process can open
+    one; each None otherwise.
     """
 
     def __init__(self, run: Run) -> None:
-        self.engine = SwappableEngine()
         self.progress: BuildProgress | None = None
+        self.engine = SwappableEngine(lambda: self.progress is not None)
         self.error: str | None = None
+        self.lost: EngineLostError | None = None
         self._run = run
         self._cancelled = threading.Event()
         self._settled = threading.Event()
@@ -48,7 +50,7 @@ class EngineLoader:
         Raises
         ------
         Exception
-            What ``wanted`` raised before any build began.
+            What ``wanted`` raised before any build began, save what becomes ``lost``.
         """
         self._thread = threading.Thread(
             target=self._load, args=(wanted, fallback), name="engine loader", daemon=True
@@ -74,9 +76,11 @@ class EngineLoader:
 
     def _load(self, wanted: Opener, fallback: Opener | None) -> None:
         began = told = time.monotonic()
+        has_built = False
 
         def report(progress: BuildProgress) -> None:
-            nonlocal told
+            nonlocal told, has_built
+            has_built |= progress.has_begun
             self.progress = progress
             now = time.monotonic()
             if not self._settled.is_set():
@@ -92,13 +96,15 @@ class EngineLoader:
             engine = wanted(Caller(self._run, report, self._cancelled))
             self._serve(engine, began)
             # What failed in a build would fail again, after as long.
-            retry = bool(engine.spec.degraded) and self.progress is None
+            retry = bool(engine.spec.degraded) and not has_built
             self.progress = None
             self._settled.set()
             if retry and not self._cancelled.wait(RETRY_S):
                 self._retry(wanted, report)
         except BuildCancelled:
             _LOG.info("TensorRT engine: the build was stopped")
+        except EngineLostError as error:
+            self.lost = error
         except Exception as error:
             if self._settled.is_set():
                 self.error = str(error)
@@ -113,7 +119,7 @@ class EngineLoader:
         began = time.monotonic()
         try:
             engine = wanted(Caller(self._run, report, self._cancelled, gpu_only=True))
-        except BuildCancelled:
+        except (BuildCancelled, EngineLostError):
             raise
         except Exception as error:
             _LOG.warning("the GPU is still not used: %s", error)
@@ -130,6 +136,8 @@ class EngineLoader:
         began = time.monotonic()
         try:
             self._serve(fallback(Caller(self._run, cancelled=self._cancelled)), began)
+        except EngineLostError:
+            raise
         except Exception as error:
             _LOG.warning("nothing is published until it is built: %s", error)
 

@@ -35,10 +35,11 @@ class OnnxRuntimeEngine:
         try:
             self._session = runtime.InferenceSession(str(path), options, providers=chosen)
         except Exception as error:
-            raise EngineError(
+            text = (
                 f"{path}: ONNX Runtime {runtime.__version__} cannot load this graph: {error}. "
                 "Export it again with opset 17"
-            ) from error
+            )
+            raise _failure(text, error) from error
         height, width = _checked_size(self._session, path)
         metadata = self._session.get_modelmeta().custom_metadata_map
         for key in ("network", "max_disparity"):
@@ -83,15 +84,19 @@ class OnnxRuntimeEngine:
                 },
             )
         except Exception as error:
-            of_cuda = re.search(r"CUDA (?:failure|error) (\d+)", str(error))
-            code = int(of_cuda[1]) if of_cuda else 0
-            text = f"{self.spec.name}: ONNX Runtime failed: {error}"
-            raise cuda_error(text, code) from error
-        return disparity[0], confidence[0]
+            raise _failure(f"{self.spec.name}: ONNX Runtime failed: {error}", error) from error
+        # A sum of probabilities may be rounded to just above 1.
+        return disparity[0], np.clip(confidence[0], 0, 1)
 
     def close(self) -> None:
         """Release the session and its memory."""
         self._session = None
+
+
+def _failure(text: str, error: Exception) -> EngineError:
+    """Return the error that says ``text``, by the CUDA error that ``error`` names, if any."""
+    of_cuda = re.search(r"CUDA (?:failure|error) (\d+)", str(error))
+    return cuda_error(text, int(of_cuda[1]) if of_cuda else 0)
 
 
 def _number(text: str, path: Path) -> float:

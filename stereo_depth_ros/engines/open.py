@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
-from stereo_depth_ros.engines.base import Engine, EngineError, Run, run_here
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
 from stereo_depth_ros.engines.tensorrt.obtain import this_host
@@ -71,6 +71,8 @@ def open_engine(
         When the model is unknown, missing or altered.
     BuildCancelled
         When ``caller`` cancelled it.
+    EngineLostError
+        When the GPU is lost, which nothing in this process can use after that.
     EngineError
         When its backend is absent, does not fit the model, or the graph breaks the contract.
     """
@@ -179,7 +181,7 @@ class _Ways:
         for name, opener in ways:
             try:
                 engine = opener()
-            except BuildCancelled:
+            except (BuildCancelled, EngineLostError):
                 raise
             except (EngineError, OSError) as error:
                 if len(ways) == 1:

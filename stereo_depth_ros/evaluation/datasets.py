@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.filters import left_right_consistent
 from stereo_depth_ros.pictures import read_pair
 
@@ -246,6 +248,18 @@ _LAYOUTS: dict[str, tuple[Callable[[Path], Iterator[Sample]], str]] = {
 }
 
 LAYOUTS = tuple(_LAYOUTS)
+
+
+def digest_of(samples: Sequence[Sample]) -> str:
+    """Return the SHA-256 in hexadecimal of the images and the truth of ``samples``."""
+    digest = hashlib.sha256()
+    for sample in samples:
+        for image in (sample.left, sample.right):
+            digest.update(sha256_of(image).encode())
+        truth = sample.truth()
+        digest.update(f"{truth.shape}".encode())
+        digest.update(truth.astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def read_dataset(root: Path, layout: str) -> list[Sample]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from stereo_depth_ros.engines import Engine, EngineError, open_engine
+from stereo_depth_ros.engines import Engine, EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, open_within
 from stereo_depth_ros.engines.loader import Opener
 from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
@@ -90,7 +90,7 @@ def _alone(caller: Caller, engine: Engine) -> Iterator[None]:
             try:
                 lock = EngineCache().locked(caller.cancelled, lambda: caller.report(waiting))
                 held.enter_context(lock)
-            except BuildCancelled:
+            except (BuildCancelled, EngineLostError):
                 raise
             except (EngineError, OSError) as error:
                 # A cache that can only be read has no lock, and nobody builds into it.

@@ -235,6 +235,8 @@ class StereoDepthNode(LifecycleNode):
         EngineLostError
             When the engine is lost, to end the spinning.
         """
+        if self._loader is not None and self._loader.lost is not None:
+            raise self._loader.lost
         if self._processor is not None and self._processor.engine_lost is not None:
             raise self._processor.engine_lost
         if not self._active or self._inputs is None or self._outputs is None:

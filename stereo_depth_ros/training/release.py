@@ -12,7 +12,7 @@ import yaml
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
-from stereo_depth_ros.evaluation.datasets import read_dataset
+from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import COLUMNS, confidence_medians, medians
 from stereo_depth_ros.export import publish
@@ -80,7 +80,10 @@ def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
     scores = evaluate(engines, samples)
     for engine in engines.values():
         engine.close()
-    found: dict[str, Any] = {"on": f"{len(samples)} pairs, medians, every pixel answered"}
+    found: dict[str, Any] = {
+        "on": f"{len(samples)} pairs, medians, every pixel answered",
+        "sha256": digest_of(samples),
+    }
     for name in engines:
         epe, bad2 = (medians(scores, name, "filled")[COLUMNS.index(c)] for c in ("EPE", "bad-2"))
         ause = confidence_medians(scores, name)[0]

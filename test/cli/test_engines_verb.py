@@ -1,4 +1,6 @@
+import os
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.cache import cache_directory
 from stereo_depth_ros.engines.tensorrt.key import machine_key
+from stereo_depth_ros.engines.tensorrt.parts import machine
 
 
 @pytest.fixture
@@ -87,6 +90,19 @@ def test_pruning_lets_what_failed_be_tried_again(host, tmp_path):
 
     ((_, file),) = host.cache.engines()
     assert file.precision == "fp32"
+
+
+def test_pruning_deletes_what_an_earlier_boot_left_a_day_ago(host, kept):
+    names = ("x.engine.{}.7.part", "lock-{}")
+    old, new = ([host.cache.directory / name.format(boot) for name in names] for boot in "ab")
+    for path in (*old, *new):
+        path.write_bytes(b"")
+        os.utime(path, (time.time() - (25 if path in old else 23) * 3600,) * 2)
+
+    cli.main(["engines", "prune"])
+
+    assert [path.exists() for path in (*old, *new)] == [False, False, True, True]
+    assert (host.cache.directory / f"lock-{machine()}").exists()
 
 
 def test_pruning_all_leaves_nothing(host, kept, capsys):

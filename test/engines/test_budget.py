@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fakes import FixedEngine, save_graph
 
-from stereo_depth_ros.engines import EngineError, open_engine
+from stereo_depth_ros.engines import EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, latency_ms, open_within
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.model_card import ModelError, load_model_card
@@ -130,6 +130,17 @@ def test_cancelling_closes_what_is_open():
     assert log[-1] == ("a", "closed")
 
 
+def test_gpu_that_is_lost_by_one_model_is_not_given_to_the_next():
+    log = []
+
+    with pytest.raises(EngineLostError, match="illegal address"):
+        open_within(
+            1.0, ["a", "b"], lambda name: Counted(log, name, EngineLostError("illegal address"))
+        )
+
+    assert log == [("a", "closed")]
+
+
 def test_every_inference_is_run_where_the_owner_wants_and_alone():
     log, jobs = [], []
 
@@ -200,16 +211,16 @@ def test_choice_on_the_cpu_that_a_failing_gpu_led_to_is_degraded():
     assert (engine.name, engine.spec.degraded) == ("sgbm", "no memory")
 
 
-REAL = "12 pairs, medians"
+REAL, PAIRS = "12 pairs, medians", "ab" * 32
 
 
-def write_card(folder, name, epe, real=None, on=REAL):
+def write_card(folder, name, epe, real=None, on=REAL, pairs=PAIRS):
     """A card of a network whose error on rendered pairs is ``epe``, on real ones ``real``."""
     save_graph(folder / "net.onnx")
     path = folder / f"{name}.yaml"
     measured = {"on": "rendered pairs", "epe": epe}
     if real is not None:
-        measured["real"] = {"on": on, "net": {"epe": real}, "sgbm": {"epe": 9.0}}
+        measured["real"] = {"on": on, "sha256": pairs, "net": {"epe": real}, "sgbm": {"epe": 9.0}}
     card = {"engine": "onnx", "network": "net", "file": "net.onnx", "measured": measured}
     path.write_text(yaml.safe_dump(card))
     return str(path)
@@ -234,15 +245,17 @@ def test_sgbm_cards_give_what_was_measured_beside_lite():
 
     for name in ("sgbm", "sgbm_hh"):
         real = load_model_card(name).measured["real"]
-        assert real == {"on": beside["on"], name: beside[name]}
+        assert real == {"on": beside["on"], "sha256": beside["sha256"], name: beside[name]}
 
 
 def test_order_given_stays_where_errors_cannot_be_compared(tmp_path):
     here = write_card(tmp_path, "here", 1.0, 2.0)
     there = write_card(tmp_path, "there", 2.0, 1.0, on="5 other pairs")
+    alike = write_card(tmp_path, "alike", 2.0, 1.0, pairs="cd" * 32)
     rendered = write_card(tmp_path, "rendered", 0.5)
 
     assert by_accuracy([here, there]) == [here, there]
+    assert by_accuracy([here, alike]) == [here, alike]
     assert by_accuracy([here, rendered]) == [here, rendered]
     assert by_accuracy([rendered, here]) == [rendered, here]
     assert by_accuracy([str(tmp_path / "net.onnx"), here]) == [str(tmp_path / "net.onnx"), here]
@@ -250,7 +263,11 @@ def test_order_given_stays_where_errors_cannot_be_compared(tmp_path):
 
 @pytest.mark.parametrize(
     "real",
-    [3, [], {"on": REAL, "net": 4}, {"on": REAL, "net": {"epe": "small"}}, {"net": {"epe": 0.5}}],
+    [
+        *(3, [], {"on": REAL, "sha256": PAIRS, "net": 4}, {"sha256": PAIRS, "net": {"epe": 0.5}}),
+        {"on": REAL, "sha256": PAIRS, "net": {"epe": "small"}},
+        {"on": REAL, "net": {"epe": 0.5}},
+    ],
 )
 def test_card_whose_figures_are_none_counts_as_without(tmp_path, real):
     good = write_card(tmp_path, "good", 1.0, 1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import FixedEngine
 
-from stereo_depth_ros.engines import EngineError, loader
+from stereo_depth_ros.engines import EngineError, EngineLostError, loader, swap
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.ros.worker import LatestWorker
 
@@ -74,14 +74,43 @@ def test_nobody_waits_until_the_fallback_has_warmed_up(loading, worker):
     assert slow.closed
 
 
-def attempts(loading, second, report=False):
+class Refusing(Known):
+    def infer(self, left, right):
+        raise EngineError("out of memory")
+
+
+def test_fallback_that_fails_beside_a_build_does_not_end_it(loading, worker, monkeypatch):
+    monkeypatch.setattr(swap, "MAX_FAILURES", 2)
+    monkeypatch.setattr(swap, "MAX_FAILING_S", 0.0)
+    built = threading.Event()
+
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        assert built.wait(60)
+        raise EngineError("no such thing")
+
+    def infer():
+        with pytest.raises(EngineError, match="out of memory") as caught:
+            worker.call(lambda: loading.engine.infer(*PAIR))
+        return type(caught.value)
+
+    loading.start(wanted, lambda caller: Refusing(1.0, "GPU"))
+    wait_for(lambda: loading.engine.is_ready)
+
+    assert [infer() for _ in range(3)] == [EngineError] * 3
+    built.set()
+    wait_for(lambda: loading.progress is None)
+    assert [infer() for _ in range(2)] == [EngineError, EngineLostError]
+
+
+def attempts(loading, second, progress=None):
     """Start on a degraded engine; return it and the calls, once the second has returned."""
     degraded, calls = Known(1.0, "CPU", degraded="no memory"), []
 
     def wanted(caller):
         calls.append(caller.gpu_only)
-        if report:
-            caller.report(BuildProgress(None, 0.0, "building"))
+        if progress is not None and not caller.gpu_only:
+            caller.report(progress)
         return second() if caller.gpu_only else degraded
 
     loading.start(wanted)
@@ -110,6 +139,48 @@ def test_gpu_that_stays_away_is_tried_once_and_the_cpu_goes_on(loading, caplog):
     assert loading.error is None
 
 
+LOST = EngineLostError("illegal address")
+
+
+def lose(*arguments):
+    raise LOST
+
+
+def test_gpu_that_is_lost_at_once_is_told_and_not_raised(loading):
+    loading.start(lose)
+
+    wait_for(lambda: not loading._thread.is_alive())
+    assert (loading.lost, loading.error, loading.engine.is_ready) == (LOST, None, False)
+
+
+def test_gpu_that_is_lost_after_a_build_is_told(loading):
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        raise LOST
+
+    loading.start(wanted, lambda caller: Known(1.0, "CPU"))
+
+    wait_for(lambda: not loading._thread.is_alive())
+    assert (loading.lost, loading.error, loading.progress) == (LOST, None, None)
+
+
+def test_gpu_that_is_lost_by_the_fallback_ends_the_build(loading):
+    def wanted(caller):
+        caller.report(BuildProgress(None, 0.0, "building"))
+        pytest.fail("it went on")
+
+    loading.start(wanted, lose)
+
+    wait_for(lambda: not loading._thread.is_alive())
+    assert loading.lost is LOST
+
+
+def test_gpu_that_is_lost_by_the_second_attempt_is_told(loading):
+    attempts(loading, lose)
+
+    assert loading.lost is LOST
+
+
 def test_second_engine_on_the_cpu_is_closed(loading):
     another = Known(3.0, "CPU", degraded="no memory")
 
@@ -119,9 +190,19 @@ def test_second_engine_on_the_cpu_is_closed(loading):
 
 
 def test_failed_build_is_not_repeated(loading):
-    _, calls = attempts(loading, lambda: Known(2.0, "GPU"), report=True)
+    building = BuildProgress(None, 0.0, "building", has_begun=True)
+
+    _, calls = attempts(loading, lambda: Known(2.0, "GPU"), building)
 
     assert calls == [False]
+
+
+def test_gpu_is_tried_again_after_waiting_for_the_build_of_another(loading):
+    gpu, waiting = Known(2.0, "GPU"), BuildProgress(None, 0.0, "waiting for another build")
+
+    _, calls = attempts(loading, lambda: gpu, waiting)
+
+    assert (calls, loading.engine.spec) == ([False, True], gpu.spec)
 
 
 def test_engine_that_was_chosen_is_not_opened_again(loading):

@@ -7,20 +7,21 @@ import numpy as np
 import pytest
 from fakes import FixedEngine, save_graph
 
-from stereo_depth_ros.engines import EngineError, EngineLostError
+from stereo_depth_ros.engines import EngineError, EngineLostError, swap
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
-from stereo_depth_ros.engines.swap import MAX_FAILURES, SwappableEngine
+from stereo_depth_ros.engines.swap import MAX_FAILING_S, MAX_FAILURES, SwappableEngine
 from stereo_depth_ros.engines.tensorrt.cuda.cuda_python_api import CudaPython
 from stereo_depth_ros.engines.tensorrt.cuda.pycuda_api import PyCuda
 
 PAIR = (np.zeros((12, 16, 3), np.uint8),) * 2
-STICKY, PASSING = (700, 710, 714, 719, 999), (1, 2, 304, 900)
+STICKY, PASSING = (214, 700, 710, 714, 719, 999), (1, 2, 304, 900)
 
 
 class Status(IntEnum):
     cudaSuccess = 0
     cudaErrorInvalidValue = 1
     cudaErrorMemoryAllocation = 2
+    cudaErrorECCUncorrectable = 214
     cudaErrorOperatingSystem = 304
     cudaErrorIllegalAddress = 700
     cudaErrorAssert = 710
@@ -104,6 +105,18 @@ def test_onnxruntime_loses_the_gpu_by_the_same_codes(tmp_path, text, lost):
     assert isinstance(caught.value, EngineLostError) == lost
 
 
+def test_onnxruntime_that_loses_the_gpu_while_it_loads_says_so(tmp_path, monkeypatch):
+    runtime = pytest.importorskip("onnxruntime")
+
+    def refuse(*arguments, **options):
+        raise RuntimeError("CUDA failure 719: unspecified launch failure ; GPU=0")
+
+    monkeypatch.setattr(runtime, "InferenceSession", refuse)
+
+    with pytest.raises(EngineLostError, match="CUDA failure 719"):
+        OnnxRuntimeEngine(save_graph(tmp_path / "net.onnx"))
+
+
 class Failing(FixedEngine):
     """Fails while told to."""
 
@@ -119,6 +132,19 @@ class Failing(FixedEngine):
         return super().infer(left, right)
 
 
+@pytest.fixture
+def clock(monkeypatch):
+    """The time; each pair takes enough of it for `MAX_FAILURES` to last `MAX_FAILING_S`."""
+    clock = SimpleNamespace(now=0.0, step=1.001 * MAX_FAILING_S / (MAX_FAILURES - 1))
+
+    def monotonic():
+        clock.now += clock.step
+        return clock.now
+
+    monkeypatch.setattr(swap, "time", SimpleNamespace(monotonic=monotonic))
+    return clock
+
+
 def fail(engine, times):
     for _ in range(times):
         with pytest.raises(EngineError, match="refused") as caught:
@@ -126,13 +152,13 @@ def fail(engine, times):
         assert not isinstance(caught.value, EngineLostError)
 
 
-def swapped(inner):
-    engine = SwappableEngine()
+def swapped(inner, **options):
+    engine = SwappableEngine(**options)
     engine.swap(inner)
     return engine
 
 
-def test_gpu_that_fails_pair_after_pair_is_lost():
+def test_gpu_that_fails_pair_after_pair_is_lost(clock):
     engine = swapped(Failing())
 
     fail(engine, MAX_FAILURES - 1)
@@ -141,7 +167,35 @@ def test_gpu_that_fails_pair_after_pair_is_lost():
         engine.infer(*PAIR)
 
 
-def test_pair_that_succeeds_between_starts_the_count_anew():
+def test_gpu_that_fails_for_a_moment_is_not_lost_however_many_pairs_there_are(clock):
+    clock.step = 1 / 29.99
+    engine = swapped(Failing())
+
+    fail(engine, round(30 * MAX_FAILING_S))
+
+    with pytest.raises(EngineLostError, match="301 pairs in a row failed within 10 s"):
+        engine.infer(*PAIR)
+
+
+def test_gpu_that_fails_slowly_is_not_lost_by_few_pairs(clock):
+    clock.step = 5.0
+
+    fail(swapped(Failing()), MAX_FAILURES - 1)
+
+
+def test_failures_beside_a_build_do_not_count(clock):
+    building = [True]
+    engine = swapped(Failing(), is_building=lambda: building[0])
+
+    fail(engine, 3 * MAX_FAILURES)
+    building[0] = False
+    fail(engine, MAX_FAILURES - 1)
+
+    with pytest.raises(EngineLostError, match=f"{MAX_FAILURES} pairs in a row"):
+        engine.infer(*PAIR)
+
+
+def test_pair_that_succeeds_between_starts_the_count_anew(clock):
     inner = Failing()
     engine = swapped(inner)
 
@@ -153,7 +207,7 @@ def test_pair_that_succeeds_between_starts_the_count_anew():
     fail(engine, MAX_FAILURES - 1)
 
 
-def test_another_engine_starts_the_count_anew():
+def test_another_engine_starts_the_count_anew(clock):
     engine = swapped(Failing())
     fail(engine, MAX_FAILURES - 1)
 
@@ -162,7 +216,7 @@ def test_another_engine_starts_the_count_anew():
     fail(engine, MAX_FAILURES - 1)
 
 
-def test_the_cpu_is_never_lost_as_a_new_process_would_fail_alike():
+def test_the_cpu_is_never_lost_as_a_new_process_would_fail_alike(clock):
     engine = swapped(Failing(device="CPU"))
 
     fail(engine, 3 * MAX_FAILURES)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stereo_depth_ros.evaluation.datasets import DatasetError, read_dataset, read_pfm
+from stereo_depth_ros.evaluation.datasets import DatasetError, digest_of, read_dataset, read_pfm
 from stereo_depth_ros.pictures import write_image
 
 HEIGHT, WIDTH = 6, 8
@@ -173,6 +173,32 @@ def test_truth_of_the_right_view_tells_what_is_occluded(tmp_path, layout, make):
     # Out of view, hidden by the near pixel, unknown on the right.
     seen[0, [0, 1, 4, 10]] = False
     np.testing.assert_array_equal(sample.nonocc(), seen)
+
+
+def change_truth(folder):
+    truth = TRUTH.copy()
+    truth[0, 0] += 1
+    np.save(folder / "disp.npy", truth)
+
+
+def change_image(folder):
+    write_image(folder / "right.png", RIGHT + 1)
+
+
+def rename(folder):
+    folder.rename(folder.with_name("b"))
+
+
+@pytest.mark.parametrize(
+    ("change", "same"), [(rename, True), (change_truth, False), (change_image, False)]
+)
+def test_digest_is_that_of_images_and_truth(tmp_path, change, same):
+    plain(tmp_path)
+    before = digest_of(read_dataset(tmp_path, "plain"))
+
+    change(tmp_path / "a")
+
+    assert (digest_of(read_dataset(tmp_path, "plain")) == before) is same
 
 
 @pytest.mark.parametrize("big_endian", [False, True])

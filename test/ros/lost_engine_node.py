@@ -1,4 +1,7 @@
-"""The node with an engine that fails as the file LOST_ENGINE says: "sticky" or "passing"."""
+"""The node with an engine that fails as the file LOST_ENGINE says.
+
+That is "opening", "sticky" or "passing".
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,26 @@ from stereo_depth_ros.engines import EngineError, EngineLostError
 from stereo_depth_ros.ros import engine_choice
 from stereo_depth_ros.ros.node import main
 
+LOST = EngineLostError("cudaStreamSynchronize failed: an illegal memory access (700)")
+
+
+def act():
+    told = Path(os.environ["LOST_ENGINE"])
+    return told.read_text() if told.exists() else ""
+
 
 class Failing(EncodedEngine):
     """Answers while the file is absent or empty."""
 
+    def __init__(self):
+        super().__init__()
+        if act() == "opening":
+            raise LOST
+
     def infer(self, left, right):
-        told = Path(os.environ["LOST_ENGINE"])
-        act = told.read_text() if told.exists() else ""
-        if act == "sticky":
-            raise EngineLostError("cudaStreamSynchronize failed: an illegal memory access (700)")
-        if act == "passing":
+        if act() == "sticky":
+            raise LOST
+        if act() == "passing":
             raise EngineError("out of memory")
         return super().infer(left, right)
 

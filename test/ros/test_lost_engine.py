@@ -13,7 +13,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from fakes import encode
 from rig import floats
 
-from stereo_depth_ros.engines.swap import MAX_FAILURES
 from stereo_depth_ros.ros.processes import running
 
 pytestmark = pytest.mark.ros
@@ -50,7 +49,7 @@ def node(dds, told, tmp_path):
     ("act", "cause"),
     [
         ("sticky", "an illegal memory access (700)"),
-        ("passing", f"out of memory; {MAX_FAILURES} pairs in a row failed"),
+        ("passing", "pairs in a row failed within 10 s"),
     ],
 )
 def test_lost_engine_ends_the_node_with_its_cause(node, rigs, told, tmp_path, act, cause):
@@ -66,6 +65,17 @@ def test_lost_engine_ends_the_node_with_its_cause(node, rigs, told, tmp_path, ac
     (fatal,) = [line for line in log.splitlines() if "FATAL" in line]
     assert cause in fatal
     assert log.count("engine closed") == 1
+    assert "Traceback" not in log
+
+
+def test_engine_that_is_lost_while_it_opens_ends_the_node_too(node, told, tmp_path):
+    told.write_text("opening")
+    with node("/opening") as process:
+        status = process.wait(90.0)
+    log = (tmp_path / "log").read_text()
+    assert status == os.EX_TEMPFAIL, log
+    (fatal,) = [line for line in log.splitlines() if "FATAL" in line]
+    assert "an illegal memory access (700)" in fatal
     assert "Traceback" not in log
 
 

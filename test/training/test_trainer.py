@@ -371,7 +371,7 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     }
     real = measured["real"]
     assert real["on"].startswith("1 pairs, medians")
-    assert set(real) == {"on", "lite", "sgbm", "sgbm_hh"}
+    assert set(real) == {"on", "sha256", "lite", "sgbm", "sgbm_hh"}
     graph = OnnxRuntimeEngine(card.with_name("lite.onnx"))
     error = np.abs(graph.infer(*rendered_pair(64, 96))[0] - 3)
     assert real["lite"]["epe"] == pytest.approx(error.mean(), abs=2e-3)

@@ -131,7 +131,7 @@ def _follow(
             percent = message.get("percent") or percent
             step = message.get("step", step)
             last = now
-            report(BuildProgress(percent, now - started, step))
+            report(BuildProgress(percent, now - started, step, has_begun=True))
 
 
 def _message(line: bytes) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -204,7 +205,8 @@ class Builder:
             os.replace(part, path)
         except (OSError, TypeError) as error:
             _LOG.warning("timings are not kept: %s: %s", path, error)
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # even of no file, where nothing can be written
+                part.unlink()
 
     def _monitor(self, phases: Phases) -> Any:
         def begins(name: str, parent: str | None, steps: int) -> None:

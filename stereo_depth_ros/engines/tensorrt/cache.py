@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,8 @@ from stereo_depth_ros.file_hash import sha256_of
 
 _TIMINGS, _REFERENCE, _LOCK = ".timings", ".npz", "lock-"
 _POLL_S = 0.2
+# Far more than any build may take.
+_ABANDONED_S = 24 * 3600
 
 
 def cache_directory() -> Path:
@@ -144,8 +146,14 @@ class EngineCache:
             file.path.unlink()
         return EngineFile(file.path, sidecar)
 
+    def record_loss(self, file: EngineFile) -> EngineFile:
+        """Count that the self-test lost the GPU, for the processes to come."""
+        sidecar = {**file.sidecar, "losses": file.losses + 1}
+        write_sidecar(file.path, sidecar)
+        return EngineFile(file.path, sidecar)
+
     def refuse(self, file: EngineFile, text: str) -> EngineFile:
-        """Keep in ``text`` why TensorRT does not open what it built; the plan is deleted."""
+        """Keep in ``text`` why this driver cannot use what was built; the plan is deleted."""
         refusal = {"text": text, "driver": driver_version()}
         sidecar = {**file.sidecar, "refusal": refusal}
         write_sidecar(file.path, sidecar)
@@ -196,8 +204,8 @@ class EngineCache:
             file = (self.directory / f"{_LOCK}{machine()}").open("w")
         except OSError as error:
             raise EngineError(
-                f"{self.directory} cannot be written to ({error.strerror}) and holds no engine of "
-                "this graph for this machine; set XDG_CACHE_HOME to a folder that can"
+                f"{self.directory} cannot be written to ({error.strerror}), as is needed to build "
+                "or delete an engine; set XDG_CACHE_HOME to a folder that can"
             ) from error
         with file:
             while True:
@@ -228,6 +236,18 @@ class EngineCache:
             except EngineDamaged as error:
                 found.append((path, error))
         return found
+
+    def sweep(self) -> None:
+        """Delete what was left unfinished, and locks that nobody has taken, for a day.
+
+        A machine knows its own by its boot, so after a power cut nobody does.
+        """
+        abandoned = time.time() - _ABANDONED_S
+        for kind in (f"*{PART}", f"{_LOCK}*"):
+            for path in self.directory.glob(kind):
+                with suppress(OSError):
+                    if path.stat().st_mtime < abandoned:
+                        path.unlink()
 
     def clear(self) -> None:
         """Delete everything that was kept, timings and references too."""

@@ -34,8 +34,9 @@ class EngineFile:
     ``sidecar`` holds ``key`` (all that the plan depends on), ``graph`` (``file``, ``metadata``,
     ``height`` and ``width`` of what it was built from), ``plan`` (``sha256``, ``bytes``), ``build``
     (``seconds``, ``layers``, ``time``, ``why``), ``self_test`` (its numbers and verdict, None
-    before it was run) and, where TensorRT refused to open what it had just built, ``refusal``
-    (``text``, ``driver``). ``notes`` say why it is not what was asked for, where it is not.
+    before it was run) and, where there is anything to tell, ``losses`` (how many self-tests lost
+    the GPU) and ``refusal`` (``text``, ``driver``: why that driver cannot use it). ``notes`` say
+    why it is not what was asked for, where it is not.
     """
 
     path: Path
@@ -66,6 +67,11 @@ class EngineFile:
     def self_test(self) -> SelfTest | None:
         """The result of its self-test; None before that was run, by the gates of today."""
         return SelfTest.from_dict(self.sidecar["self_test"])
+
+    @property
+    def losses(self) -> int:
+        """How many self-tests of it lost the GPU."""
+        return int(self.sidecar.get("losses", 0))
 
     @property
     def failure(self) -> str:
@@ -137,7 +143,8 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(sidecar.read_text())
         file = EngineFile(path, content)
-        file.runtime, file.precision, file.size, file.metadata, file.proven  # noqa: B018
+        file.runtime, file.precision, file.size, file.metadata  # noqa: B018
+        file.losses, file.proven  # noqa: B018
         content["plan"]["sha256"], content["plan"]["bytes"], content["build"]["time"]
         return content
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -51,4 +52,5 @@ class KernelCache:
             self._stored = content
         except OSError as error:
             _LOG.info("kernels are not kept: %s: %s", self._path, error.strerror)
-            part.unlink(missing_ok=True)
+            with suppress(OSError):  # even of no file, where nothing can be written
+                part.unlink()

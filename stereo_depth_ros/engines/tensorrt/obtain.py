@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from stereo_depth_ros.engines.base import Engine, EngineError
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counterpart, read_graph
@@ -31,12 +31,15 @@ def obtain_engine(
     The build and the float32 reference run in child processes, the self-test within ``host.run``.
     Where ``options.precision`` is "auto" and mixed fails, fp32 is tried, and where fp32 fails its
     self-test, fp32 without TF32; ``notes`` of the result say why. What failed its self-test is
-    remembered and not built again, and so is what TensorRT builds but does not open.
+    remembered and not built again, and so is what TensorRT builds but does not open, and what has
+    lost the GPU twice in its self-test.
 
     Raises
     ------
     BuildCancelled
         When ``cancelled`` was set.
+    EngineLostError
+        When the GPU is lost in the self-test.
     EngineError
         When no engine can be had; the text says why, one precision after the other.
     """
@@ -59,7 +62,7 @@ def open_obtained(
 
     Raises
     ------
-    BuildCancelled, EngineError
+    BuildCancelled, EngineLostError, EngineError
         As `obtain_engine`, or when the engine cannot be opened.
     """
     host, cancelled = host or this_host(), cancelled or threading.Event()
@@ -70,8 +73,19 @@ def open_obtained(
     except EngineDamaged as error:
         # A new driver may refuse what the same TensorRT wrote under the old one.
         report(BuildProgress(None, 0.0, f"{error}; building anew"))
-        host.cache.discard(obtained.file, cancelled)
+        _discard(obtained, host, cancelled, error)
     return _open(_obtain(graph, prover), host)
+
+
+def _discard(
+    obtained: Obtained, host: Host, cancelled: threading.Event, refusal: EngineDamaged
+) -> None:
+    try:
+        host.cache.discard(obtained.file, cancelled)
+    except BuildCancelled:
+        raise
+    except (EngineError, OSError) as error:
+        raise EngineError(f"{refusal}; it cannot be built anew: {error}") from refusal
 
 
 def _open(obtained: Obtained, host: Host) -> tuple[Engine, EngineFile]:
@@ -90,7 +104,7 @@ def _obtain(graph: Path, prover: Prover) -> Obtained:
             text = precision_text(candidate, options)
             try:
                 file, engine = replace(prover, options=options).obtain(candidate)
-            except BuildCancelled:
+            except (BuildCancelled, EngineLostError):
                 raise
             except EngineError as error:
                 refusals.append(f"{text}: {error}")

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 class BuildProgress:
     """How far it is, after ``seconds``, and at which ``step``, in words.
 
-    ``percent`` is None where TensorRT does not tell (before 10).
+    ``percent`` is None where TensorRT does not tell (before 10). ``has_begun`` tells the work of
+    minutes from what comes before and after it, such as waiting for another build.
     """
 
     percent: float | None
     seconds: float
     step: str
+    has_begun: bool = False
 
     def __str__(self) -> str:
         done = "" if self.percent is None else f"{self.percent:.0f} %, "

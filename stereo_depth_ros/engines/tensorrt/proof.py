@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from stereo_depth_ros.engines.base import Engine, EngineError
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
 from stereo_depth_ros.engines.tensorrt import build_process
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart
@@ -26,6 +26,8 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
 from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
 
 _LOG = logging.getLogger(__name__)
+# Once may be the GPU, or what else ran on it; twice is the plan.
+_MAX_LOSSES = 2
 _REFERENCE = "stereo_depth_ros.engines.tensorrt.self_test:write_reference"
 
 
@@ -66,6 +68,8 @@ class Prover:
         ------
         BuildCancelled
             When ``cancelled`` was set.
+        EngineLostError
+            When the self-test loses the GPU.
         EngineError
             When it cannot be built or tested.
         """
@@ -125,13 +129,22 @@ class Prover:
     def _prove(self, file: EngineFile, reference: Reference) -> Obtained:
         self._say("self-test")
         test = partial(_self_test, self.host.open_file, file, reference)
-        result, engine = self.host.run(test)
+        try:
+            result, engine = self.host.run(test)
+        except EngineLostError as error:
+            self._record_loss(file, str(error))
+            raise
         try:
             return Obtained(self.host.cache.record(file, result), engine)
         except BaseException:
             if engine is not None:
                 self.host.run(engine.close)
             raise
+
+    def _record_loss(self, file: EngineFile, text: str) -> None:
+        file = self.host.cache.record_loss(file)
+        if file.losses >= _MAX_LOSSES:
+            self.host.cache.refuse(file, f"lost the GPU in {file.losses} self-tests: {text}")
 
     def _reference(self, graph: Graph) -> Reference:
         safest = beside(graph, "fp32") or graph

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.base import EngineError, EngineLostError, EngineSpec
 from stereo_depth_ros.engines.tensorrt.buffers import Block
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
@@ -31,6 +31,8 @@ class TensorRTEngine:
     ------
     EngineDamaged
         When TensorRT refuses the file, so that building it anew may help.
+    EngineLostError
+        When the first runs lose the GPU.
     EngineError
         When there is no CUDA or no TensorRT, or too little memory.
     """
@@ -115,6 +117,8 @@ class TensorRTEngine:
             if not reason:
                 self._replay.use_graph()
             return reason
+        except EngineLostError:
+            raise
         except EngineError as error:
             return str(error)
 
@@ -134,7 +138,9 @@ class TensorRTEngine:
             target[0] = image
         with self._cuda.current():
             self._replay.run()
-        return self._outputs["disparity"][0].copy(), self._outputs["confidence"][0].copy()
+        # A sum of probabilities may be rounded to just above 1.
+        confidence = np.clip(self._outputs["confidence"][0], 0, 1)
+        return self._outputs["disparity"][0].copy(), confidence
 
     def close(self) -> None:
         """Release graph, context, engine, memory, stream and CUDA, in this order."""

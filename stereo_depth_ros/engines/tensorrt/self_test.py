@@ -39,7 +39,7 @@ class Reference:
     """A rendered pair, (H, W, 3) uint8 RGB each, and what the graph computes for it in float32.
 
     ``disparity`` (H, W) float32 px and ``confidence`` (H, W) float32 0 to 1 are those outputs,
-    ``sensitivity`` (2,) float64 is that of the graph, see `verdict.Sensitivity`. ``source`` says
+    ``sensitivity`` (3,) float64 is that of the graph, see `verdict.Sensitivity`. ``source`` says
     what computed them; ``key`` belongs to the graph.
     """
 
@@ -74,8 +74,11 @@ def load_reference(path: Path, graph: Graph) -> Reference | None:
         return None
     size = graph.height, graph.width
     shapes = [fields[name].shape for name in _ARRAYS]
-    if key != reference_key(graph) or shapes != [(*size, 3), (*size, 3), size, size, (2,)]:
+    if key != reference_key(graph) or shapes != [(*size, 3), (*size, 3), size, size, (3,)]:
         return None
+    for values in fields.values():
+        if values.dtype.kind not in "uf" or not np.isfinite(values).all():
+            return None
     return Reference(**fields, source=source, key=key)
 
 

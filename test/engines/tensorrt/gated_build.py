@@ -50,13 +50,16 @@ def wait_for(condition, seconds=60.0):
         time.sleep(0.02)
 
 
-def stand_in(folder, *, refused=(), work=build_when_allowed, patch=setattr):
-    """Make this process believe in a GPU and in the TensorRTs that are not ``refused``."""
+def stand_in(folder, *, refused=(), work=build_when_allowed, patch=setattr, **changes):
+    """Make this process believe in a GPU and in the TensorRTs that are not ``refused``.
+
+    ``changes`` are those of the `Host`.
+    """
 
     def this_host(cuda_backend, runtime_name):
         if runtime_name in refused:
             raise EngineError(f"no {runtime_name} here")
-        return replace(make_host(folder), target=f"{work.__module__}:{work.__name__}")
+        return replace(make_host(folder), target=f"{work.__module__}:{work.__name__}", **changes)
 
     patch(opening, "find_device", lambda: DEVICE)
     patch(opening, "this_host", this_host)

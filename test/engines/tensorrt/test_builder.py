@@ -1,7 +1,9 @@
 """Our builder with a real TensorRT, the one that needs no GPU."""
 
+import errno
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -225,6 +227,21 @@ def test_plan_is_not_lost_on_timings_that_cannot_be_written(rtx, graph, tmp_path
 
     assert built["layers"] > 3
     assert (tmp_path / "plan").stat().st_size > 1000
+    assert "timings are not kept" in caplog.text
+
+
+def test_timings_on_a_mount_that_is_read_only_are_a_line_in_the_log(tmp_path, monkeypatch, caplog):
+    builder = object.__new__(Builder)
+    builder._timings = SimpleNamespace(serialize=lambda: b"timings")
+
+    def refuse(path, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with monkeypatch.context() as mount:
+        mount.setattr(Path, "write_bytes", refuse)
+        mount.setattr(Path, "unlink", refuse)
+        builder.save_timings(tmp_path / "t.timings")
+
     assert "timings are not kept" in caplog.text
 
 

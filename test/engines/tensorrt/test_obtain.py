@@ -11,7 +11,7 @@ import pytest
 import stand_ins
 from stand_ins import DEVICE, builds_of, engines_in, make_host, runtime_of, save, target
 
-from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines import EngineError, EngineLostError
 from stereo_depth_ros.engines.tensorrt import (
     BuildCancelled,
     BuildOptions,
@@ -22,6 +22,7 @@ from stereo_depth_ros.engines.tensorrt import (
 )
 from stereo_depth_ros.engines.tensorrt.engine_file import why_useless
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.parts import machine
 from stereo_depth_ros.engines.tensorrt.self_test import make_reference
 
 AUTO = BuildOptions()
@@ -271,6 +272,34 @@ def test_plan_that_is_built_but_not_opened_is_an_error_and_not_built_at_every_st
     assert "cannot be read back" in why_useless(file, {})
 
 
+def lose_on_mixed(file):
+    if file.precision == "mixed":
+        raise EngineLostError("an illegal memory access (700)")
+    return stand_ins.open_with_onnxruntime(file)
+
+
+def test_plan_that_loses_the_gpu_twice_gives_way_to_the_next(host, graph, mixed):
+    losing = replace(host, open_file=lose_on_mixed)
+
+    for _ in range(2):
+        with pytest.raises(EngineLostError, match="illegal memory access"):
+            obtain_engine(graph, AUTO, host=losing)
+        assert builds_of(graph) == []
+
+    file = obtain_engine(graph, AUTO, host=losing)
+    assert (file.precision, file.proven) == ("fp32", True)
+    assert file.notes == ("mixed: lost the GPU in 2 self-tests: an illegal memory access (700)",)
+    assert builds_of(mixed) == ["mixed"]
+
+
+def test_plan_that_loses_the_gpu_once_is_tried_again(host, graph, mixed):
+    with pytest.raises(EngineLostError):
+        obtain_engine(graph, AUTO, host=replace(host, open_file=lose_on_mixed))
+
+    assert obtain_engine(graph, AUTO, host=host).precision == "mixed"
+    assert builds_of(mixed) == ["mixed"]
+
+
 def test_another_driver_may_take_what_one_refused(host, graph, monkeypatch):
     with pytest.raises(EngineError, match="cannot be read back"):
         obtain_engine(graph, AUTO, host=replace(host, open_file=refuse_to_open))
@@ -380,6 +409,23 @@ def test_kept_engine_that_cannot_be_read_back_any_more_is_rebuilt_once(host, gra
     assert file.proven
     assert builds_of(graph) == ["fp32", "fp32"]
     assert "cannot be read back; building anew" in seen[0]
+
+
+def test_kept_engine_that_is_refused_is_named_where_nothing_can_be_written(host, graph):
+    kept = obtain_engine(graph, AUTO, host=host)
+    # Cannot be opened for writing, whoever tries.
+    lock = host.cache.directory / f"lock-{machine()}"
+    lock.unlink()
+    lock.mkdir()
+
+    with pytest.raises(EngineError) as caught:
+        open_obtained(graph, AUTO, host=replace(host, open_file=refuse_to_open))
+
+    assert str(caught.value).startswith(
+        f"{kept.path} cannot be read back; it cannot be built anew: {host.cache.directory} cannot "
+        "be written to ("
+    )
+    assert "set XDG_CACHE_HOME" in str(caught.value)
 
 
 def test_failure_to_open_for_another_reason_keeps_the_engine(host, graph):

@@ -11,7 +11,7 @@ import stand_ins
 from gated_build import build_when_allowed, builder_of, is_alive, stand_in
 from stand_ins import builds_of, save
 
-from stereo_depth_ros.engines import Caller, EngineError, open_engine
+from stereo_depth_ros.engines import Caller, EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines import open as opening
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError
@@ -62,6 +62,20 @@ def test_tensorrt_rtx_comes_second_and_the_refusal_is_one_line(gpu, graph, caplo
     assert is_of_tensorrt(engine)
     assert told(caplog) == ["TensorRT is not used: no tensorrt here"]
     assert "the first choice that works (TensorRT: no tensorrt here)" in engine.spec.provenance
+
+
+def test_after_a_lost_gpu_nothing_else_is_tried_in_this_process(gpu, graph, tmp_path, caplog):
+    save(tmp_path / "net.mixed.onnx")
+
+    def lose(file):
+        raise EngineLostError("cudaStreamSynchronize failed: an illegal memory access (700)")
+
+    gpu(open_file=lose)
+
+    with pytest.raises(EngineLostError, match="illegal memory access"):
+        open_engine(str(graph))
+
+    assert (builds_of(graph), told(caplog)) == ([], [])
 
 
 def test_the_cpu_comes_last_with_a_line_for_each_refusal(gpu, graph, caplog):

@@ -1,14 +1,18 @@
+import errno
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from cuda_stand_in import StandInCuda
 from numpy.testing import assert_array_equal
+from onnx import numpy_helper
 from stand_ins import HEIGHT, METADATA, WIDTH, save
 from tensorrt_stand_in import Faults, make_runtime
 
-from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines import Engine, EngineError, EngineLostError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.builder import Builder
 from stereo_depth_ros.engines.tensorrt.device import driver_version
@@ -52,6 +56,25 @@ def assert_answers_like_onnxruntime(engine, file, seed=0):
     ):
         assert found.dtype == np.float32
         assert_array_equal(found, expected)
+
+
+def test_confidence_that_is_rounded_beyond_1_is_1(tmp_path):
+    file = engine_file(save_sure(tmp_path / "net.onnx"))
+    left = np.full((HEIGHT, WIDTH, 3), 250, np.uint8)
+
+    for engine in (opened(file), OnnxRuntimeEngine(file.path)):
+        confidence = engine.infer(left, left)[1]
+        assert (confidence.min(), confidence.max(), confidence.dtype) == (1, 1, np.float32)
+        assert engine.infer(left // 2, left)[1].max() == np.float32(125 / 249.9)
+
+
+def save_sure(path):
+    """A graph whose confidence exceeds 1 by rounding at 250."""
+    model = onnx.load(str(save(path)))
+    (full,) = [t for t in model.graph.initializer if t.name == "full"]
+    full.CopyFrom(numpy_helper.from_array(np.float32(249.9), "full"))
+    onnx.save(model, str(path))
+    return path
 
 
 @WAYS
@@ -247,6 +270,22 @@ def test_whatever_call_fails_nothing_is_left_behind(file, mapped, name):
     assert outcomes == {"not opened", "with graph", "without graph", "frame lost"}
 
 
+class LosingCuda(StandInCuda):
+    """Loses the GPU as soon as a CUDA graph runs."""
+
+    def launch(self, graph, stream):
+        raise EngineLostError("cudaGraphLaunch failed: an illegal memory access (700)")
+
+
+def test_gpu_that_is_lost_by_the_cuda_graph_is_not_tried_without_one(file):
+    cuda = LosingCuda()
+
+    with pytest.raises(EngineLostError, match="illegal memory access"):
+        opened(file, cuda)
+
+    assert not cuda.held
+
+
 def test_damaged_plan_is_damage_in_the_words_of_tensorrt(tmp_path):
     path = tmp_path / "net.engine"
     path.write_bytes(b"no plan at all")
@@ -327,6 +366,21 @@ def test_kernels_that_are_spoilt_or_cannot_be_kept_cost_time_alone(file, tmp_pat
     kernels.mkdir()
     assert_answers_like_onnxruntime(opened(file, name="tensorrt_rtx"), file)
     assert [p.name for p in tmp_path.glob("*.part")] == []
+
+
+def test_plan_on_a_mount_that_is_read_only_opens_without_keeping_kernels(
+    file, tmp_path, monkeypatch, caplog
+):
+    def refuse(path, *arguments, **options):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    with monkeypatch.context() as mount, caplog.at_level("INFO"):
+        mount.setattr(Path, "write_bytes", refuse)
+        mount.setattr(Path, "unlink", refuse)
+        engine = opened(file, name="tensorrt_rtx")
+
+    assert_answers_like_onnxruntime(engine, file)
+    assert "kernels are not kept: " in caplog.text
 
 
 def test_real_tensorrt_tells_why_it_refuses_a_plan(tmp_path, rtx):

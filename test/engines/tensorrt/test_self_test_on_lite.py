@@ -12,6 +12,7 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
     reference_beside,
     run_self_test,
 )
+from stereo_depth_ros.engines.tensorrt.verdict import Outputs, Sensitivity, compare
 from stereo_depth_ros.share import share_directory
 
 GRAPH = share_directory() / "models" / "lite.onnx"
@@ -84,6 +85,7 @@ def test_rounding_as_tf32_does_is_accepted(reference, tmp_path):
 
     assert 0.001 < result.mae < 0.03  # so it was rounded
     assert 0.0001 < result.confidence_mae < 0.001
+    assert result.confident_bad_2 < 0.03
     assert result.failures == ()
 
 
@@ -122,6 +124,36 @@ def test_zeroed_score_of_the_refinement_is_refused(reference, tmp_path):
 
     assert result.mae == pytest.approx(0.28, abs=0.01)
     assert result.bad_2 < 3
+    assert len(result.failures) == 2
+
+
+def try_answer(reference, disparity):
+    expected = Outputs(reference.disparity, reference.confidence)
+    allowed = Sensitivity(*reference.sensitivity)
+    return compare(Outputs(disparity, reference.confidence), expected, allowed, reference.source)
+
+
+def test_lost_edge_of_the_image_is_refused(reference):
+    disparity = reference.disparity.copy()
+    disparity[:, -16:] = 0
+
+    result = try_answer(reference, disparity)
+
+    assert (result.mae, result.confident_mae) == pytest.approx((0.47, 0.045), rel=0.02)
+    assert result.confident_bad_2 == pytest.approx(2.19, abs=0.05)
+    assert len(result.failures) == 1
+
+
+def test_phantom_obstacle_is_refused(reference):
+    disparity = reference.disparity.copy()
+    block = np.s_[70:160, 20:119]
+    disparity[block] += 15
+
+    result = try_answer(reference, disparity)
+
+    assert reference.confidence[block].mean() == pytest.approx(0.81, abs=0.01)
+    assert (result.mae, result.bad_2) == pytest.approx((0.435, 2.90), abs=0.01)
+    assert result.confident_bad_2 == pytest.approx(3.31, abs=0.05)
     assert len(result.failures) == 1
 
 
