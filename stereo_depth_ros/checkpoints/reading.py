@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ _NOT_WEIGHTS = re.compile(
 )
 # Entries may share memory in a file, so that together they are more than it.
 _LARGEST_SHARE = 8
-_PREFIXES = tuple(f"{name}." for name in WRAPPERS)
+_MAX_WRAPPERS = 9  # around one another
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,23 @@ class WeightsFile:
         """The entries' shapes."""
         return shapes_of(self.entries)
 
-    def without_prefix(self) -> WeightsFile | None:
-        """Return it without the first part of names that most entries share; None without one."""
+    def without_prefix(self, names: Collection[str] | None = None) -> WeightsFile | None:
+        """Return it without the first part of the names that most entries share.
+
+        The attributes lose it too: those of the module of that name become the root's, and what
+        is said of the module around it goes. None without such a part, or with one that is not in
+        ``names``, where these are given.
+        """
         ((first, _),) = Counter(key.split(".")[0] for key in self.entries).most_common(1)
+        if names is not None and first not in names:
+            return None
         entries = _strip(self.entries, f"{first}.")
         if entries is None:
             return None
         attributes = self.attributes and {
             "" if path == first else path.removeprefix(f"{first}."): values
             for path, values in self.attributes.items()
-            if path
+            if path.split(".")[0] == first
         }
         return replace(self, entries=entries, attributes=attributes)
 
@@ -106,7 +113,7 @@ def read_weights_file(path: Path) -> WeightsFile:
         if not entries:
             raise CheckpointError("holds no weights; fetch it again, or save them anew")
         _check_tensors(entries, inner.stat().st_size)
-    return WeightsFile(path, digest, _without_wrappers(entries), attributes, metadata)
+    return _without_wrappers(WeightsFile(path, digest, entries, attributes, metadata))
 
 
 def _check_tensors(entries: dict[str, Tensor], file_size: int) -> None:
@@ -208,10 +215,10 @@ def _tensors_of(state: Any) -> Mapping[Any, Any]:
     return {key: value for key, value in entries.items() if isinstance(value, Tensor)}
 
 
-def _without_wrappers(entries: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES * len(_PREFIXES):
-        entries = _strip(entries, prefix) or entries
-    return entries
+def _without_wrappers(file: WeightsFile) -> WeightsFile:
+    for _ in range(_MAX_WRAPPERS):
+        file = file.without_prefix(WRAPPERS) or file
+    return file
 
 
 def _strip(entries: dict[str, Tensor], prefix: str) -> dict[str, Tensor] | None:
