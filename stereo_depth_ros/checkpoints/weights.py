@@ -209,7 +209,7 @@ def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) 
         source.commercial,
         file.path.name,
         file.sha256,
-        (*notes, *doubt),
+        (*file.notes, *notes, *doubt),
     )
 
 

@@ -114,6 +114,18 @@ def test_generated_weights_are_not_taken_for_the_published_file(imported):
     assert "not the published file" in read_info(imported).notes[0]
 
 
+def test_state_dict_that_was_taken_of_several_is_recorded(tmp_path):
+    entries = entries_of("lite_any_stereo", "las2_s")
+    copy = {key: value.clone() for key, value in entries.items()}
+    torch.save({"model": entries, "model_ema": copy}, tmp_path / "net.pth")
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    note = "it holds several state dicts (model, model_ema), of which 'model' was taken"
+    assert note in info.notes
+    assert note in read_info(tmp_path / "net.safetensors").notes
+
+
 def test_terms_of_a_non_commercial_network_are_recorded(tmp_path):
     path = altered(tmp_path, lambda entries: None, "s2m2", "s")
 
