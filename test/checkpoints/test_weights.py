@@ -148,6 +148,40 @@ def test_imported_file_can_be_imported_again_with_other_settings(tmp_path):
     assert load_weights(tmp_path / "second.safetensors")[0].iterations == 2
 
 
+@pytest.mark.parametrize(
+    ("dtypes", "note"),
+    [
+        ([torch.float32, torch.float64], None),
+        ([torch.float16], "its weights are rounded to float16, not the float32 that"),
+        ([torch.bfloat16, torch.float16], "its weights are rounded to bfloat16 and float16, not"),
+        ([torch.float8_e4m3fn], "its weights are rounded to float8_e4m3fn, not"),
+    ],
+    ids=str,
+)
+def test_weights_that_were_rounded_are_noted_once(dtypes, note, tmp_path):
+    def rounded(entries):
+        floats = [key for key, value in entries.items() if value.is_floating_point()]
+        for i, key in enumerate(floats):
+            entries[key] = (entries[key] / 8).to(dtypes[i % len(dtypes)])
+
+    import_weights(altered(tmp_path, rounded), tmp_path / "first.safetensors")
+    import_weights(tmp_path / "first.safetensors", tmp_path / "net.safetensors")
+
+    _, info = load_weights(tmp_path / "net.safetensors")
+    said = [text for text in info.notes if "rounded" in text]
+    assert len(said) == (note is not None)
+    assert all(text.startswith(note) for text in said)
+
+
+def test_rounded_weights_that_are_not_finite_are_refused(tmp_path):
+    def rounded(entries):
+        key = next(k for k in entries if k.endswith("weight"))
+        entries[key] = torch.full_like(entries[key], torch.nan).to(torch.float8_e4m3fn)
+
+    with pytest.raises(CheckpointError, match="holds infinities or NaN"):
+        import_weights(altered(tmp_path, rounded), tmp_path / "net.safetensors")
+
+
 def test_authors_safetensors_are_imported(tmp_path):
     save_file(entries_of("lite_any_stereo", "las2_s"), tmp_path / "plain.safetensors")
 
