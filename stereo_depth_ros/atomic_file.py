@@ -94,10 +94,13 @@ def _make_locked(parent: Path) -> tuple[Path, int]:
     """Make a folder and lock it, so that it is known to be in use."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock = os.open(folder, os.O_RDONLY)
+        try:
+            lock = os.open(folder, os.O_RDONLY)
+        except FileNotFoundError:  # another run swept it at once
+            continue
         with suppress(OSError):  # a filesystem without locks, on which nothing is swept either
             fcntl.flock(lock, fcntl.LOCK_EX)
-        if folder.exists():  # else another run swept it before it was locked
+        if folder.exists():  # else it was swept before it was locked
             return folder, lock
         os.close(lock)
 

@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import fcntl
 import gc
 import os
 import resource
@@ -9,14 +10,18 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 import stereo_depth_ros
+from stereo_depth_ros import atomic_file
 from stereo_depth_ros.atomic_file import (
     WriteError,
     scratch_folder,
@@ -222,17 +227,55 @@ def test_two_writers_of_one_file_never_mix(tmp_path):
         for _ in range(20):
             write_bytes(path, content)
 
-    threads = [threading.Thread(target=write_often, args=(content,)) for content in contents]
     write_bytes(path, contents[0])
-    for thread in threads:
-        thread.start()
-    while any(thread.is_alive() for thread in threads):
-        assert path.read_bytes() in contents
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor() as pool:
+        writers = [pool.submit(write_often, content) for content in contents]
+        while not all(writer.done() for writer in writers):
+            assert path.read_bytes() in contents
+        for writer in writers:
+            writer.result()
 
     assert path.read_bytes() in contents
     assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("moment", ["before it is opened", "before it is locked"])
+def test_new_folder_swept_by_another_writer_is_made_again(moment, tmp_path, monkeypatch):
+    made = []
+
+    def make_and_sweep(**arguments):
+        made.append(Path(tempfile.mkdtemp(**arguments)))
+        if len(made) == 1 and moment == "before it is opened":
+            made[0].rmdir()
+        return str(made[-1])
+
+    def lock_and_sweep(descriptor, operation):
+        if len(made) == 1 and moment == "before it is locked":
+            made[0].rmdir()
+        fcntl.flock(descriptor, operation)
+
+    monkeypatch.setattr(atomic_file, "tempfile", SimpleNamespace(mkdtemp=make_and_sweep))
+    monkeypatch.setattr(
+        atomic_file,
+        "fcntl",
+        SimpleNamespace(flock=lock_and_sweep, LOCK_EX=fcntl.LOCK_EX, LOCK_NB=fcntl.LOCK_NB),
+    )
+
+    write_bytes(tmp_path / "file", b"content")
+
+    assert len(made) == 2
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert names(tmp_path) == ["file"]
+
+
+def test_folder_that_vanishes_is_named(tmp_path, monkeypatch):
+    def make_in_vanished(**arguments):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "folder")
+
+    monkeypatch.setattr(atomic_file, "tempfile", SimpleNamespace(mkdtemp=make_in_vanished))
+
+    with pytest.raises(WriteError, match="was not written: No such file or directory"):
+        write_bytes(tmp_path / "file", b"content")
 
 
 @pytest.mark.parametrize(
@@ -298,6 +341,8 @@ def test_no_other_module_writes_a_file_in_place():
         for line in writes_in_place(file)
     }
 
-    assert found == {"export/publication.py: reference.save(reference_beside(published))"}
+    (line,) = found
+    assert line.startswith("export/publication.py: reference_of(made,")
+    assert line.endswith(".save(reference)")
     # Else the search could find nothing anywhere.
     assert len(list(writes_in_place(files["engines/tensorrt/builder.py"]))) >= 2

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from tqdm import tqdm
@@ -67,27 +72,57 @@ def fetch(source: Source, folder: Path) -> Path:
             "hand"
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
-    try:
+    with _transfer_errors(source):
         # hf_hub_download begins anew after an interruption.
         metadata = get_hf_file_metadata(hf_hub_url(source.hub, source.file))
-        version = re.sub(r"\W", "", metadata.etag or "")[:12]
-        partial = target.with_name(f"{target.name}.{version}.partial")
-        _transfer(metadata.location, partial, metadata.size)
+    version = re.sub(r"\W", "", metadata.etag or "")[:12]
+    partial = target.with_name(f"{target.name}.{version}.partial")
+    with _reserve(partial, target):
+        with _transfer_errors(source):
+            _transfer(metadata.location, partial, metadata.size)
+        actual = sha256_of(partial)
+        if source.sha256 and not source.is_of(actual):
+            partial.unlink()
+            raise CheckpointError(
+                f"{source.file} of {source.hub} is not the file known to be published (sha256 "
+                f"{actual[:12]}…, not {source.sha256[:12]}…): it was damaged on the way, or its "
+                f"authors replaced it; try again, or fetch it from {source.url} by hand if you "
+                "trust it"
+            )
+        partial.replace(target)
+    return target
+
+
+@contextmanager
+def _transfer_errors(source: Source) -> Iterator[None]:
+    """Say of what goes wrong inside that ``source`` cannot be fetched."""
+    try:
+        yield
     except Exception as error:
         raise CheckpointError(
             f"cannot fetch {source.file} from {source.hub}: {error}; try again, or fetch it from "
             f"{source.url} by hand"
         ) from error
-    actual = sha256_of(partial)
-    if source.sha256 and not source.is_of(actual):
-        partial.unlink()
-        raise CheckpointError(
-            f"{source.file} of {source.hub} is not the file known to be published (sha256 "
-            f"{actual[:12]}…, not {source.sha256[:12]}…): it was damaged on the way, or its "
-            f"authors replaced it; try again, or fetch it from {source.url} by hand if you trust it"
-        )
-    partial.replace(target)
-    return target
+
+
+@contextmanager
+def _reserve(partial: Path, target: Path) -> Iterator[None]:
+    """Keep every other process from fetching into ``partial`` meanwhile."""
+    while True:
+        with partial.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CheckpointError(
+                    f"{target} is being fetched by another process; wait for that one, or stop it "
+                    "and try again"
+                ) from error
+            except OSError:  # a filesystem without locks
+                pass
+            # Else another process ended its transfer before this one had the lock.
+            if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
+                yield
+                return
 
 
 def _transfer(url: str, partial: Path, size: int | None) -> None:
@@ -98,7 +133,8 @@ def _transfer(url: str, partial: Path, size: int | None) -> None:
         except (ConnectionError, TimeoutError, HTTPException):
             if not attempts_left:
                 raise
-        transferred = partial.stat().st_size if partial.is_file() else 0
+            continue
+        transferred = partial.stat().st_size
         if size is None or transferred == size:
             return
     raise ConnectionError(f"it broke off after {transferred} of {size} bytes")
@@ -111,12 +147,24 @@ def _append(url: str, partial: Path, size: int | None) -> None:
             file.truncate(size)
             return
         request = Request(url, headers={"Range": f"bytes={start}-"} if start else {})
-        with urlopen(request, timeout=_TIMEOUT_S) as response:
+        try:
+            response = urlopen(request, timeout=_TIMEOUT_S)
+        except HTTPError as error:
+            if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise
+            file.truncate(0)
+            raise ConnectionError("it could not be continued") from error
+        with response:
             if start and response.status != HTTPStatus.PARTIAL_CONTENT:
                 file.truncate(0)
                 start = 0
+            # Reading does not tell an early end from the end.
+            remaining = int(response.headers.get("Content-Length", 0))
             name = partial.name.partition(".")[0]
             with tqdm(desc=name, total=size, initial=start, unit="B", unit_scale=True) as bar:
                 while block := response.read(_BLOCK):
                     file.write(block)
                     bar.update(len(block))
+                    remaining -= len(block)
+        if size is None and remaining > 0:
+            raise ConnectionError(f"it broke off {remaining} bytes before its end")

@@ -45,10 +45,12 @@ def state_dict_of(module: StandIn) -> dict[str, Tensor]:
 def attributes_of(module: StandIn) -> dict[str, dict[str, Any]]:
     """Return every submodule's plain attributes and "class" (a bare name) by path, "" the root's.
 
-    The options in the root's ``args`` count as its attributes.
+    The options in a module's ``args`` count as its attributes.
     """
-    found = {path: {**_plain(node.state), "class": node.kind} for path, node in _walk(module)}
-    return {**found, "": {**_options(module.state.get("args")), **found[""]}}
+    return {
+        path: {**_options(node.state.get("args")), **_plain(node.state), "class": node.kind}
+        for path, node in _walk(module)
+    }
 
 
 # What decides what a layer computes, beside its entries.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.file_hash import sha256_of
 
-_HOLDERS = ("model", "state_dict")  # where it is, if a file holds several state dicts
+_HOLDERS = (("model",), ("state_dict",))  # where it is, if a file holds several state dicts
+_SHOWN = 5  # of these in an error
 _DEEPEST = 4  # mappings in one another
 # What profilers, averaging and training loops leave among the weights.
 _NOT_WEIGHTS = re.compile(
@@ -34,7 +35,7 @@ _NOT_WEIGHTS = re.compile(
 )
 # Entries may share memory in a file, so that together they are more than it.
 _LARGEST_SHARE = 8
-_PREFIXES = tuple(f"{name}." for name in WRAPPERS)
+_MAX_WRAPPERS = 9  # around one another
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class WeightsFile:
     """A file's ``entries`` by state-dict key, prefixes stripped.
 
     ``attributes`` are those of every module by its path, where the file holds a whole pickled
-    one; ``metadata`` what a .safetensors file says of itself.
+    one; ``metadata`` what a .safetensors file says of itself. ``notes`` tell people what of the
+    file was taken, where it holds more.
     """
 
     path: Path
@@ -50,22 +52,30 @@ class WeightsFile:
     entries: dict[str, Tensor]
     attributes: dict[str, dict[str, Any]] | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The entries' shapes."""
         return shapes_of(self.entries)
 
-    def without_prefix(self) -> WeightsFile | None:
-        """Return it without the first part of names that most entries share; None without one."""
+    def without_prefix(self, names: Collection[str] | None = None) -> WeightsFile | None:
+        """Return it without the first part of the names that most entries share.
+
+        The attributes lose it too: those of the module of that name become the root's, and what
+        is said of the module around it goes. None without such a part, or with one that is not in
+        ``names``, where these are given.
+        """
         ((first, _),) = Counter(key.split(".")[0] for key in self.entries).most_common(1)
+        if names is not None and first not in names:
+            return None
         entries = _strip(self.entries, f"{first}.")
         if entries is None:
             return None
         attributes = self.attributes and {
             "" if path == first else path.removeprefix(f"{first}."): values
             for path, values in self.attributes.items()
-            if path
+            if path.split(".")[0] == first
         }
         return replace(self, entries=entries, attributes=attributes)
 
@@ -86,13 +96,15 @@ def read_weights_file(path: Path) -> WeightsFile:
     path = Path(path)
     attributes: dict[str, dict[str, Any]] | None = None
     metadata: dict[str, str] = {}
+    notes: tuple[str, ...] = ()
     with errors_about(path), unwrap(path) as inner:
         digest = sha256_of(inner)
         with inner.open("rb") as file:
             head = file.read(64)
         if head.startswith(b"PK\x03\x04"):
             try:
-                entries, attributes = _extract_state(load_pickled(inner))
+                state, notes = _choose(load_pickled(inner))
+                entries, attributes = _entries_of(state)
             except (AttributeError, TypeError) as error:
                 raise CheckpointError(
                     f"holds objects that are not what they claim to be ({error}); do not trust "
@@ -106,7 +118,7 @@ def read_weights_file(path: Path) -> WeightsFile:
         if not entries:
             raise CheckpointError("holds no weights; fetch it again, or save them anew")
         _check_tensors(entries, inner.stat().st_size)
-    return WeightsFile(path, digest, _without_wrappers(entries), attributes, metadata)
+    return _without_wrappers(WeightsFile(path, digest, entries, attributes, metadata, notes))
 
 
 def _check_tensors(entries: dict[str, Tensor], file_size: int) -> None:
@@ -157,11 +169,8 @@ def _what_else(head: bytes) -> str:
     return "is neither a torch.save file nor .safetensors; see stereo-depth import --help"
 
 
-def _extract_state(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:
-    """Return the state dict and, where it comes from a pickled module, the attributes of that."""
-    state = content
-    if isinstance(content, Mapping):
-        state = _choose(dict(_list_states(content, (), set())))
+def _entries_of(state: Any) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]] | None]:
+    """Return a state dict and, where it comes from a pickled module, the attributes of that."""
     if isinstance(state, StandIn):
         network = network_of(state)
         return state_dict_of(network), attributes_of(network)
@@ -170,6 +179,36 @@ def _extract_state(content: Any) -> tuple[dict[str, Tensor], dict[str, dict[str,
             f"holds a {type(state).__name__}, not a state dict; save model.state_dict()"
         )
     return {str(key): value for key, value in state.items() if isinstance(value, Tensor)}, None
+
+
+def _choose(content: Any) -> tuple[Any, tuple[str, ...]]:
+    """Return the state dict or module in ``content`` that is meant, and notes on the others."""
+    if not isinstance(content, Mapping):
+        return content, ()
+    states = dict(_list_states(content, (), set()))
+    if not states:
+        raise CheckpointError("holds no weights by name; save model.state_dict()")
+    sizes = {path: len(_tensors_of(state)) for path, state in states.items()}
+    # A few tensors beside the weights are not meant.
+    large = [path for path in states if 2 * sizes[path] >= max(sizes.values())]
+    if len(large) > 1:
+        depth = min(map(len, large))
+        large = [path for path in large if len(path) == depth and path[-1:] in _HOLDERS]
+    several = f"holds several state dicts ({_list_some(states)})"
+    if len(large) != 1:
+        raise CheckpointError(f"{several}; save the one that is meant")
+    (path,) = large
+    notes = (f"it {several}, of which '{_name(path)}' was taken",)
+    return states[path], notes if len(states) > 1 else ()
+
+
+def _name(path: tuple[str, ...]) -> str:
+    return excerpt(".".join(path) or "the top", 80)
+
+
+def _list_some(paths: Collection[tuple[str, ...]]) -> str:
+    some = [_name(path) for path in paths][:_SHOWN]
+    return ", ".join(some) + (", …" if len(paths) > _SHOWN else "")
 
 
 def _list_states(
@@ -189,29 +228,15 @@ def _list_states(
             yield (*path, key), value
 
 
-def _choose(states: Mapping[tuple[str, ...], Any]) -> Any:
-    """Return the state dict or module that is meant; a few tensors beside it are not."""
-    sizes = {path: len(_tensors_of(state)) for path, state in states.items()}
-    largest = [path for path in states if 2 * sizes[path] >= max(sizes.values())]
-    if len(largest) > 1:
-        largest = [path for path in largest if path and path[-1] in _HOLDERS]
-    if len(largest) == 1:
-        return states[largest[0]]
-    if not states:
-        raise CheckpointError("holds no weights by name; save model.state_dict()")
-    names = ", ".join(excerpt(".".join(path) or "the top", 80) for path in states)
-    raise CheckpointError(f"holds several state dicts ({names}); save the one that is meant")
-
-
 def _tensors_of(state: Any) -> Mapping[Any, Any]:
     entries = state_dict_of(state) if isinstance(state, StandIn) else state
     return {key: value for key, value in entries.items() if isinstance(value, Tensor)}
 
 
-def _without_wrappers(entries: dict[str, Tensor]) -> dict[str, Tensor]:
-    for prefix in _PREFIXES * len(_PREFIXES):
-        entries = _strip(entries, prefix) or entries
-    return entries
+def _without_wrappers(file: WeightsFile) -> WeightsFile:
+    for _ in range(_MAX_WRAPPERS):
+        file = file.without_prefix(WRAPPERS) or file
+    return file
 
 
 def _strip(entries: dict[str, Tensor], prefix: str) -> dict[str, Tensor] | None:

@@ -111,6 +111,9 @@ def import_weights(
         file = _without_unknown_prefix(file, network)
         info = _info_of(file, network, config or {})
         entries = _checked(file, info)
+        rounding = _notes_on_rounding(entries)
+        others = (note for note in info.notes if note not in rounding)
+        info = replace(info, notes=(*others, *rounding))
     save_weights(output, entries, info)
     return info
 
@@ -209,7 +212,7 @@ def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) 
         source.commercial,
         file.path.name,
         file.sha256,
-        (*notes, *doubt),
+        (*file.notes, *notes, *doubt),
     )
 
 
@@ -248,6 +251,19 @@ def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
         if value.is_floating_point() != floating or value.is_complex():
             kind = "of floats" if floating else "whole numbers"
             raise CheckpointError(f"'{key}' is {value.dtype}, but must be {kind}")
-        if floating and not value.isfinite().all():
+        # Not every torch tests the narrowest floats themselves.
+        if floating and not value.to(expected[key].dtype).isfinite().all():
             raise CheckpointError(f"'{key}' holds infinities or NaN; fetch the file again")
     return entries
+
+
+def _notes_on_rounding(entries: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """Say which floats are narrower than the float32 of every network."""
+    dtypes = {value.dtype for value in entries.values() if value.is_floating_point()}
+    narrow = sorted(str(t).removeprefix("torch.") for t in dtypes if torch.finfo(t).bits < 32)
+    if not narrow:
+        return ()
+    return (
+        f"its weights are rounded to {' and '.join(narrow)}, not the float32 that networks are "
+        "published in: answers differ from those of the authors' file",
+    )

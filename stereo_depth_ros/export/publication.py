@@ -19,7 +19,9 @@ from stereo_depth_ros.export.agreement import Agreement, compare, outputs_of
 from stereo_depth_ros.export.exporter import export_onnx
 from stereo_depth_ros.networks.base import StereoNetwork
 
-MAX_MEDIAN_PX = 0.1  # difference from PyTorch in float32
+# Differences from PyTorch in float32.
+MAX_MEDIAN_PX = 0.1
+MAX_CONFIDENCE = 0.01  # on average
 
 
 def publish(
@@ -42,11 +44,13 @@ def publish(
     GraphError
         When the graph breaks the contract, or holds what TensorRT mishandles.
     OSError
-        When the disk is full, or ``path`` cannot be written.
+        When the disk is full, or ``path`` is a folder or cannot be written.
     ValueError
         When the graph and PyTorch disagree, or for an unknown ``precision``.
     """
     target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise WriteError(f"{path} is a folder; name the file in it, such as {path}/net.onnx")
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(network, path, target.parent)
     left, right = rendered_pair(height, width)
@@ -55,16 +59,18 @@ def publish(
     with scratch_folder(target.parent) as folder:
         graph = folder / target.name
         export_onnx(network, height, width, graph, precision=precision, metadata=metadata)
-        agreement = compare(graph, left, right, expected.disparity)
-        if not agreement.median <= MAX_MEDIAN_PX:
+        agreement = compare(graph, left, right, expected)
+        if not (agreement.median <= MAX_MEDIAN_PX and agreement.confidence <= MAX_CONFIDENCE):
             raise ValueError(
                 f"{path}: the graph disagrees with PyTorch ({agreement}) and was not kept; "
                 "export in fp32 if this is mixed precision, or use other weights"
             )
+        made = read_graph(graph)
+        reference = reference_beside(made)
+        reference_of(made, (left, right), expected, noisy, "PyTorch in float32").save(reference)
+        # A reference of another graph than the one beside it is made anew; a graph needs its own.
+        reference.replace(target.with_name(reference.name))
         graph.replace(target)
-    published = read_graph(target)
-    reference = reference_of(published, (left, right), expected, noisy, "PyTorch in float32")
-    reference.save(reference_beside(published))
     return agreement
 
 

@@ -14,6 +14,7 @@ from stereo_depth_ros.networks.layers.padding import Padding
 from stereo_depth_ros.networks.layers.size import size_of
 
 Entry = TypeVar("Entry")
+Network = TypeVar("Network", bound="StereoNetwork")
 
 
 class StereoOutput(NamedTuple):
@@ -81,7 +82,7 @@ class StereoNetwork(nn.Module):
         """Load a state dict of this network or of its authors'; see ``nn.Module``."""
         return super().load_state_dict(self.own_entries(state_dict), strict, assign)
 
-    def to(self, *args: Any, **kwargs: Any) -> StereoNetwork:
+    def to(self: Network, *args: Any, **kwargs: Any) -> Network:
         """Move or cast as ``nn.Module`` does; ``torch.channels_last`` goes to 2-D convolutions."""
         layout = kwargs.pop("memory_format", None)
         if layout is torch.channels_last:

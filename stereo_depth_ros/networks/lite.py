@@ -129,6 +129,9 @@ class Matching(nn.Module):
     The coarse ones see more of a scene, and so decide where the fine one has nothing to go by.
     """
 
+    between2: Tensor
+    between4: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.sharpness = nn.Parameter(torch.tensor([12.0, 6.0, 3.0]))
@@ -330,8 +333,8 @@ class Lite(StereoNetwork):
         )
         # Of the expectation, which a sharp distribution draws towards whole candidates.
         self.shift = nn.Conv2d(48, 1, 1)
-        nn.init.zeros_(self.shift.weight)
-        nn.init.zeros_(self.shift.bias)
+        for value in self.shift.parameters():
+            nn.init.zeros_(value)
 
     def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
         """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""

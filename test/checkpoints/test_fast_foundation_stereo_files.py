@@ -8,6 +8,7 @@ import torch
 from authors import entries_of, save_fast_foundation_stereo
 from networks.generator import stereo_pair
 from networks.parity import Fixture, as_tensor
+from torch import nn
 
 from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
 from stereo_depth_ros.checkpoints.reading import read_weights_file
@@ -66,6 +67,63 @@ def test_searched_network_that_shapes_do_not_tell_answers_as_recorded(tmp_path):
     )
     assert not any("normalised" in note for note in info.notes)
     assert "max_disparity is 64 px, as the module says" in info.notes
+
+
+def in_wrapper(name, sibling):
+    """Return a function that puts a network under ``name`` into a module, beside ``sibling``."""
+
+    def wrap(network):
+        wrapper = nn.Module()
+        wrapper.add_module(name, network)
+        wrapper.add_module("loss", sibling())
+        wrapper.padding = (0, 0)  # which says nothing of the network
+        return wrapper
+
+    return wrap
+
+
+FORMS = {
+    "bare": lambda network: network,
+    "under_a_key": lambda network: {"model": network},
+    "beside_a_loss": in_wrapper("model", nn.Identity),
+    "parallel_beside_a_loss": lambda network: nn.DataParallel(
+        in_wrapper("model", nn.Identity)(network)
+    ),
+    "under_any_name": in_wrapper("student", nn.Identity),
+    "under_two_names": lambda network: in_wrapper("student", nn.Identity)(
+        in_wrapper("module", nn.Identity)(network)
+    ),
+}
+
+
+@pytest.fixture(params=FORMS)
+def save_in_form(request, monkeypatch):
+    """Write the whole module in every form that is accepted, after ``change`` of it."""
+    save = torch.save
+
+    def save_changed(path, change=lambda network: None, **settings):
+        def save_wrapped(network, file):
+            change(network)
+            save(FORMS[request.param](network), file)
+
+        monkeypatch.setattr(torch, "save", save_wrapped)
+        return save_fast_foundation_stereo(path, "released_vitl_d192", **settings)
+
+    return save_changed
+
+
+def test_every_form_says_as_much_of_the_network(save_in_form, tmp_path):
+    options = argparse.Namespace(max_disp=416, normalize=False)
+    entries = save_in_form(tmp_path / "net.pth", args=options)
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    file = read_weights_file(tmp_path / "net.safetensors")
+    assert file.entries.keys() <= entries.keys()
+    assert info.config["max_disparity"] == 416
+    assert info.config["structure"]["normalise"] is False
+    assert "max_disparity is 416 px, as the module says" in info.notes
+    assert not any("not the authors' whole module" in note for note in info.notes)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +195,7 @@ def test_structure_that_shapes_do_not_tell_asks_for_the_whole_module(tmp_path):
         import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
 
 
+@pytest.mark.parametrize("save_in_form", ["bare", "under_two_names"], indirect=True)
 @pytest.mark.parametrize(
     ("path", "attribute", "value"),
     [
@@ -146,15 +205,11 @@ def test_structure_that_shapes_do_not_tell_asks_for_the_whole_module(tmp_path):
         ("cost_agg.post8_to_4.upsample.2", "mode", "nearest"),
     ],
 )
-def test_module_that_computes_otherwise_is_refused(path, attribute, value, tmp_path, monkeypatch):
-    save = torch.save
-
-    def altered(network, file):
-        setattr(network.get_submodule(path), attribute, value)
-        save(network, file)
-
-    monkeypatch.setattr(torch, "save", altered)
-    save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192")
+def test_module_that_computes_otherwise_is_refused(path, attribute, value, save_in_form, tmp_path):
+    save_in_form(
+        tmp_path / "net.pth",
+        lambda network: setattr(network.get_submodule(path), attribute, value),
+    )
 
     with pytest.raises(CheckpointError, match=rf"its {path} has {attribute} .*another structure"):
         import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")

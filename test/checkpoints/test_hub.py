@@ -27,9 +27,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
     stalls: bool
     breaks_off: int  # so many transfers
     resumes: bool
+    tells_size: bool  # before the transfer
 
     def do_HEAD(self):
-        self._head(200, len(CONTENT))
+        self._head(200, len(CONTENT) if self.tells_size else None)
 
     def do_GET(self):
         asked = int(self.headers.get("Range", "bytes=0-")[6:].split("-")[0])
@@ -38,6 +39,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.asked_for.append(f"{self.path} from {asked}")
+        if start >= len(CONTENT):
+            self.send_error(416)
+            return
         self._head(206 if start else 200, len(CONTENT) - start)
         if self.stalls and len(self.asked_for) == 1:
             self.wfile.write(CONTENT[: len(CONTENT) // 2])
@@ -50,7 +54,8 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     def _head(self, status, length):
         self.send_response(status)
-        self.send_header("Content-Length", str(length))
+        if length is not None:
+            self.send_header("Content-Length", str(length))
         self.send_header("ETag", f'"{hashlib.sha256(CONTENT).hexdigest()}"')
         self.send_header("X-Repo-Commit", "0" * 40)
         self.send_header("Accept-Ranges", "bytes")
@@ -60,7 +65,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         pass
 
 
-STEADY = {"stalls": False, "breaks_off": 0, "resumes": True}
+STEADY = {"stalls": False, "breaks_off": 0, "resumes": True, "tells_size": True}
 
 
 @pytest.fixture
@@ -177,6 +182,69 @@ def test_transfer_that_breaks_off_is_taken_up_in_the_same_call(resumes, hub, get
     assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
     starts = [int(request.rpartition(" ")[2]) for request in hub.asked_for]
     assert starts == [0, 1_000_000, 2_000_000 if resumes else 1_000_000]
+
+
+@pytest.mark.parametrize(
+    "break_", [{"breaks_off": 1}, {"stalls": True}], ids=lambda b: next(iter(b))
+)
+def test_transfer_of_unknown_size_that_breaks_off_is_not_taken_for_whole(
+    break_, hub, get, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("stereo_depth_ros.checkpoints.hub._TIMEOUT_S", 1.0)
+    hub.tells_size = False
+    for name, value in break_.items():
+        setattr(hub, name, value)
+
+    status, _, err = get(tmp_path, sha256="")
+
+    assert status == 0, err
+    assert len(hub.asked_for) == 2
+    assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
+
+
+def test_transfer_of_unknown_size_that_keeps_breaking_off_is_named(hub, get, tmp_path):
+    hub.tells_size, hub.breaks_off = False, 5
+
+    status, _, err = get(tmp_path, sha256="")
+
+    assert status == 1
+    assert f"it broke off {len(CONTENT) - 5_000_000} bytes before its end; try again" in err
+    assert not (tmp_path / "CH128NTR1.pth").exists()
+
+
+def test_whole_transfer_of_unknown_size_that_cannot_be_continued_begins_anew(hub, get, tmp_path):
+    hub.tells_size = False
+    (tmp_path / f"CH128NTR1.pth.{RIGHT[:12]}.partial").write_bytes(CONTENT)
+
+    status, _, err = get(tmp_path, sha256="")
+
+    assert status == 0, err
+    starts = [int(request.rpartition(" ")[2]) for request in hub.asked_for]
+    assert starts == [len(CONTENT), 0]
+    assert (tmp_path / "CH128NTR1.pth").read_bytes() == CONTENT
+
+
+def test_second_fetch_of_a_file_at_once_is_refused_and_does_not_touch_it(hub, get, tmp_path):
+    hub.stalls = True
+    process = begin(hub, tmp_path, sha256=RIGHT)
+    deadline = time.monotonic() + 300
+    while not any(part.stat().st_size for part in tmp_path.glob("*.partial")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    status, _, err = get(tmp_path, sha256=RIGHT)
+
+    assert status == 1
+    assert err.splitlines()[-1] == (
+        f"stereo-depth models: {tmp_path / 'CH128NTR1.pth'} is being fetched by another process; "
+        "wait for that one, or stop it and try again"
+    )
+    assert len(hub.asked_for) == 1
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=300)
+    status, _, err = get(tmp_path, sha256=RIGHT)
+    assert status == 0, err
+    assert [file.name for file in tmp_path.iterdir()] == ["CH128NTR1.pth"]
 
 
 def test_transfer_that_keeps_breaking_off_is_named_and_kept_for_the_next_call(hub, get, tmp_path):

@@ -94,6 +94,30 @@ def test_every_form_gives_the_same_entries(form, tmp_path):
         assert torch.equal(found[key], value)
 
 
+@pytest.mark.parametrize(
+    ("content", "notes"),
+    [
+        ({"model": ENTRIES, "epoch": 3}, ()),
+        (
+            {"ema": prefixed("ema."), "model": ENTRIES},
+            ("it holds several state dicts (ema, model), of which 'model' was taken",),
+        ),
+        (
+            {"student": {"stem.0.weight": torch.ones(1)}, "a": {"net": ENTRIES}},
+            ("it holds several state dicts (student, a.net), of which 'a.net' was taken",),
+        ),
+    ],
+    ids=["one", "two", "one_smaller"],
+)
+def test_state_dict_that_was_taken_of_several_is_noted(content, notes, tmp_path):
+    torch.save(content, tmp_path / "net.pth")
+
+    file = read_weights_file(tmp_path / "net.pth")
+
+    assert file.entries.keys() == ENTRIES.keys()
+    assert file.notes == notes
+
+
 def test_half_precision_is_kept(tmp_path):
     torch.save({"weight": torch.ones(2, dtype=torch.float16)}, tmp_path / "net.pth")
 
@@ -168,6 +192,20 @@ BROKEN = {
     "several": (
         lambda path: save(path, {"params": ENTRIES, "params_ema": prefixed("")}),
         r"several state dicts \(params, params_ema\); save the one that is meant",
+    ),
+    "several_of_which_one_is_deeper": (
+        lambda path: save(path, {"student": ENTRIES, "teacher": {"state_dict": prefixed("")}}),
+        r"several state dicts \(student, teacher\.state_dict\); save the one that is meant",
+    ),
+    "several_in_holders": (
+        lambda path: save(
+            path, {"ema": {"state_dict": ENTRIES}, "net": {"state_dict": prefixed("")}}
+        ),
+        r"several state dicts \(ema\.state_dict, net\.state_dict\); save the one that is meant",
+    ),
+    "many": (
+        lambda path: save(path, {f"fold_{i}": prefixed("") for i in range(1000)}),
+        r"several state dicts \(fold_0, fold_1, fold_2, fold_3, fold_4, …\); save",
     ),
     "by_number": (lambda path: save(path, {"net": dict(enumerate(ENTRIES))}), "no weights by name"),
     "empty_module": (lambda path: save(path, nn.Identity()), "holds no weights"),

@@ -114,6 +114,18 @@ def test_generated_weights_are_not_taken_for_the_published_file(imported):
     assert "not the published file" in read_info(imported).notes[0]
 
 
+def test_state_dict_that_was_taken_of_several_is_recorded(tmp_path):
+    entries = entries_of("lite_any_stereo", "las2_s")
+    copy = {key: value.clone() for key, value in entries.items()}
+    torch.save({"model": entries, "model_ema": copy}, tmp_path / "net.pth")
+
+    info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")
+
+    note = "it holds several state dicts (model, model_ema), of which 'model' was taken"
+    assert note in info.notes
+    assert note in read_info(tmp_path / "net.safetensors").notes
+
+
 def test_terms_of_a_non_commercial_network_are_recorded(tmp_path):
     path = altered(tmp_path, lambda entries: None, "s2m2", "s")
 
@@ -134,6 +146,40 @@ def test_imported_file_can_be_imported_again_with_other_settings(tmp_path):
 
     assert (second.source, second.sha256) == (first.source, first.sha256)
     assert load_weights(tmp_path / "second.safetensors")[0].iterations == 2
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "note"),
+    [
+        ([torch.float32, torch.float64], None),
+        ([torch.float16], "its weights are rounded to float16, not the float32 that"),
+        ([torch.bfloat16, torch.float16], "its weights are rounded to bfloat16 and float16, not"),
+        ([torch.float8_e4m3fn], "its weights are rounded to float8_e4m3fn, not"),
+    ],
+    ids=str,
+)
+def test_weights_that_were_rounded_are_noted_once(dtypes, note, tmp_path):
+    def rounded(entries):
+        floats = [key for key, value in entries.items() if value.is_floating_point()]
+        for i, key in enumerate(floats):
+            entries[key] = (entries[key] / 8).to(dtypes[i % len(dtypes)])
+
+    import_weights(altered(tmp_path, rounded), tmp_path / "first.safetensors")
+    import_weights(tmp_path / "first.safetensors", tmp_path / "net.safetensors")
+
+    _, info = load_weights(tmp_path / "net.safetensors")
+    said = [text for text in info.notes if "rounded" in text]
+    assert len(said) == (note is not None)
+    assert all(text.startswith(note) for text in said)
+
+
+def test_rounded_weights_that_are_not_finite_are_refused(tmp_path):
+    def rounded(entries):
+        key = next(k for k in entries if k.endswith("weight"))
+        entries[key] = torch.full_like(entries[key], torch.nan).to(torch.float8_e4m3fn)
+
+    with pytest.raises(CheckpointError, match="holds infinities or NaN"):
+        import_weights(altered(tmp_path, rounded), tmp_path / "net.safetensors")
 
 
 def test_authors_safetensors_are_imported(tmp_path):

@@ -35,7 +35,7 @@ def published(monkeypatch):
     def publish(network, height, width, path, **settings):
         calls.append({"network": network, "size": (height, width), "path": path, **settings})
         path.write_bytes(b"graph")
-        return Agreement(0.01, 0.02)
+        return Agreement(0.01, 0.02, 0.003)
 
     monkeypatch.setattr(export, "publish", publish)
     return calls

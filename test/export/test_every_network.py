@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import pytest
 import torch
 from generator import stereo_pair
@@ -15,9 +14,11 @@ from parity import DATA
 from rounding import save_rounded
 from weights import load_filled
 
+from stereo_depth_ros.engines.tensorrt.verdict import Outputs
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.export.agreement import compare, measure_agreement, outputs_of
 from stereo_depth_ros.export.exporter import PRECISIONS, describe, finish, fold
+from stereo_depth_ros.export.publication import MAX_CONFIDENCE, MAX_MEDIAN_PX
 from stereo_depth_ros.networks import create_network, list_networks
 
 SIZE = 96, 160
@@ -70,7 +71,7 @@ class Graphs(NamedTuple):
     """A network's graphs by precision, all of one tracing, and what it answers itself."""
 
     paths: dict[str, Path]
-    expected: np.ndarray
+    expected: Outputs
 
 
 PAIR = stereo_pair(*SIZE, seed=1)
@@ -91,19 +92,24 @@ def graphs(request, tmp_path_factory):
     for precision, file in paths.items():
         metadata = describe(network, SIZE[1])
         file.write_bytes(finish(folded, network, precision, metadata).SerializeToString())
-    yield Graphs(paths, outputs_of(network, *PAIR).disparity)
+    yield Graphs(paths, outputs_of(network, *PAIR))
     shutil.rmtree(folder)
 
 
 def test_fp32_graph_agrees_with_pytorch(graphs):
-    assert compare(graphs.paths["fp32"], *PAIR, graphs.expected).worst < 1e-3
+    agreement = compare(graphs.paths["fp32"], *PAIR, graphs.expected)
+
+    assert agreement.worst < 1e-3
+    assert agreement.confidence < 1e-4
 
 
 def test_mixed_graph_agrees_with_pytorch_even_where_every_half_result_is_rounded(graphs, tmp_path):
     rounded = save_rounded(graphs.paths["mixed"], tmp_path / "rounded.onnx")
 
-    assert compare(graphs.paths["mixed"], *PAIR, graphs.expected).median < 0.1
-    assert compare(rounded, *PAIR, graphs.expected).median < 0.1
+    for path in (graphs.paths["mixed"], rounded):
+        agreement = compare(path, *PAIR, graphs.expected)
+        assert agreement.median < MAX_MEDIAN_PX
+        assert agreement.confidence < MAX_CONFIDENCE
 
 
 def test_lite_agrees_with_pytorch_beyond_the_range_that_its_weights_span(tmp_path):

@@ -12,9 +12,11 @@ import torch
 from tiny_network import TinyNetwork
 from weights import load_filled
 
+from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
+    Reference,
     load_reference,
     reference_beside,
     rendered_pair,
@@ -41,6 +43,7 @@ def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
     agreement = publish(network, *SIZE, path, metadata={"licence": "MIT"})
 
     assert agreement.worst < 1e-4
+    assert agreement.confidence < 1e-5
     assert names(path.parent) == ["net.onnx", "net.reference.npz"]
     graph = read_graph(path)
     assert graph.metadata["licence"] == "MIT"
@@ -68,27 +71,69 @@ def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(ne
         engine.close()
 
 
-@pytest.mark.parametrize("offset", [1.0, np.nan], ids=["shifted", "not_a_number"])
+@pytest.fixture
+def old_files(tmp_path):
+    """An older graph and its reference, by path."""
+    files = {tmp_path / "net.onnx": b"older graph", tmp_path / "net.reference.npz": b"its own"}
+    for path, content in files.items():
+        path.write_bytes(content)
+    return files
+
+
+def contents(folder):
+    return {file: file.read_bytes() for file in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("output", "change"),
+    [
+        ("disparity", lambda values: values + 1.0),
+        ("disparity", lambda values: values + np.nan),
+        ("confidence", np.zeros_like),
+        ("confidence", lambda values: values * 0.9),
+        ("confidence", lambda values: values * np.nan),
+    ],
+    ids=["shifted", "not_a_number", "doubts_all", "doubts_more", "confidence_not_a_number"],
+)
 def test_graph_that_disagrees_is_not_kept_and_the_old_files_stay(
-    offset, network, tmp_path, monkeypatch
+    output, change, network, old_files, tmp_path, monkeypatch
 ):
-    path = tmp_path / "net.onnx"
-    path.write_bytes(b"an older graph")
-    (tmp_path / "net.reference.npz").write_bytes(b"its reference")
     outputs_of = publication.outputs_of
 
-    def shifted(*pair):
+    def changed(*pair):
         outputs = outputs_of(*pair)
-        return outputs._replace(disparity=outputs.disparity + offset)
+        return outputs._replace(**{output: change(getattr(outputs, output))})
 
-    monkeypatch.setattr(publication, "outputs_of", shifted)
+    monkeypatch.setattr(publication, "outputs_of", changed)
 
     with pytest.raises(ValueError, match=r"net\.onnx: the graph disagrees with PyTorch \(median "):
-        publish(network, *SIZE, path)
+        publish(network, *SIZE, tmp_path / "net.onnx")
 
-    assert path.read_bytes() == b"an older graph"
-    assert (tmp_path / "net.reference.npz").read_bytes() == b"its reference"
-    assert names(tmp_path) == ["net.onnx", "net.reference.npz"]
+    assert contents(tmp_path) == old_files
+
+
+def test_reference_that_cannot_be_written_leaves_the_old_files(
+    network, old_files, tmp_path, monkeypatch
+):
+    def fail(reference, path):
+        raise WriteError(f"{path} was not written: No space left on device")
+
+    monkeypatch.setattr(Reference, "save", fail)
+
+    with pytest.raises(WriteError, match=r"net\.reference\.npz was not written: No space left"):
+        publish(network, *SIZE, tmp_path / "net.onnx")
+
+    assert contents(tmp_path) == old_files
+
+
+def test_folder_in_place_of_the_graph_is_named_at_once(network, tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    monkeypatch.delattr(publication, "export_onnx")
+
+    with pytest.raises(WriteError, match=r"models is a folder; name the file in it, .*net\.onnx"):
+        publish(network, *SIZE, tmp_path / "models")
+
+    assert names(tmp_path) == ["models"]
 
 
 class WithOffset(TinyNetwork):

@@ -157,6 +157,7 @@ class FastFoundationStereo(StereoNetwork):
     name = "fast_foundation_stereo"
     licence = _LICENCE
     multiple = 32
+    iterations: int
     unused = UNUSED
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -121,6 +121,7 @@ def _conv(
     norm: bool,
     activation: bool,
 ) -> ConvNorm:
+    conv: nn.Module
     if transposed:  # to exactly ``stride`` times the size
         padding = (kernel - stride + 1) // 2
         conv = nn.ConvTranspose3d(
@@ -154,7 +155,7 @@ def _upsample(scale: int) -> nn.Upsample:
     return nn.Upsample(scale_factor=scale, mode="trilinear", align_corners=False)
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[..., nn.Module]] = {
     "conv": _conv,
     "biased": _biased,
     "axial": AxialPlanar,

@@ -258,8 +258,8 @@ class _Reader:
     def width(self, path: str) -> int:
         return self.shapes[f"{path}.weight"][0]
 
-    def widths(self, *paths: str) -> tuple[int, ...]:
-        return tuple(self.width(path) for path in paths)
+    def widths(self, first: str, second: str) -> tuple[int, int]:
+        return self.width(first), self.width(second)
 
     def attribute(self, path: str, name: str, default: Any) -> Any:
         value = self.attributes.get(path, {}).get(name, default)

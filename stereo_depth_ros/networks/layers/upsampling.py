@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -25,4 +26,4 @@ def convex_upsample(maps: Tensor, logits: Tensor, border: str = "constant") -> T
         * weights[:, None, k]  # (B, 1, f * f, H, W)
         for k in range(9)
     )
-    return F.pixel_shuffle(mean.flatten(1, 2), math.isqrt(channels // 9))
+    return F.pixel_shuffle(cast(Tensor, mean).flatten(1, 2), math.isqrt(channels // 9))
