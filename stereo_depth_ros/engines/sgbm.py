@@ -22,6 +22,8 @@ _MAX_WIDTH = 1 << 16
 _COARSE = 4
 _LEAST_CONFIDENCE = 0.1
 _CLEAR_TEXTURE = 4.0
+_CLEAR_DETAIL = 1.0
+_MIN_EVIDENCE = 0.005
 _EQUAL_GAIN, _EQUAL_LEVEL = 0.05, 6.0
 """Contrasts that differ by less, and greys by fewer levels, count as one exposure."""
 
@@ -137,12 +139,15 @@ def _matched_greys(
     """Return the greys (N,) of the same points in both views, matched at that exposure."""
     views = _apply(exposure, left, right)
     disparity = _match(*views, (0, left.shape[1] / 3), MODES["3way"])
-    # Blank surfaces match anything.
-    textured = _texture(views[0].astype(np.float32)) > _CLEAR_TEXTURE
+    # Blank surfaces match anything, and shaded ones whatever has the same grey.
+    grey = views[0].astype(np.float32)
+    textured = (_texture(grey) > _CLEAR_TEXTURE) & (_detail(grey) > _CLEAR_DETAIL)
     rows, columns = np.nonzero(np.isfinite(disparity) & textured)
     partners = np.rint(columns - disparity[rows, columns]).astype(int)
     inside = partners >= 0
     rows, columns, partners = rows[inside], columns[inside], partners[inside]
+    if rows.size < _MIN_EVIDENCE * left.size:
+        return np.empty(0), np.empty(0)
     return left[rows, columns], right[rows, partners]
 
 
@@ -248,3 +253,9 @@ def _texture(grey: np.ndarray) -> np.ndarray:
     """
     smooth = cv2.GaussianBlur(grey, (0, 0), 1.5)
     return cv2.blur(np.abs(cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)), (9, 9))
+
+
+def _detail(grey: np.ndarray) -> np.ndarray:
+    """Mean distance of the grey around each pixel from its surroundings; none where it ramps."""
+    smooth = cv2.GaussianBlur(grey, (0, 0), 1.5)
+    return cv2.blur(np.abs(smooth - cv2.blur(smooth, (9, 9))), (9, 9))

@@ -302,3 +302,20 @@ def test_views_that_run_backwards_are_matched_like_copies(wall):
 
     for values, expected in zip(matched, of_copies, strict=True):
         assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("sigma", [1, 2])
+def test_shading_of_a_blank_wall_is_not_taken_for_an_exposure(sigma):
+    # Seen 60 px apart, a wall that grows brighter along the row is brighter in one view.
+    shading = np.tile(np.linspace(60, 180, 740), (480, 1))
+    noise = np.random.default_rng(0).normal(0, sigma, (2, 480, 640, 1))
+    left, right = (
+        np.clip(np.rint(view[..., None] + noise[i]), 0, 255).astype(np.uint8).repeat(3, axis=2)
+        for i, view in enumerate((shading[:, :640], shading[:, 60:700]))
+    )
+
+    disparity, confidence = SgbmEngine().infer(left, right)
+
+    answered = disparity[confidence > 0]
+    assert np.median(answered) == pytest.approx(60, abs=4)
+    assert (answered < 5).mean() < 0.02
