@@ -19,8 +19,27 @@ than 960 px as much more as they are wider, since features are found no more pre
 MAX_GAIN = 1.3
 """Contrast of one view over that of the other beyond which the exposures count as unequal."""
 
+UNMATCHED = (
+    "left and right share no features, although both have many: they are of different places or "
+    "moments, one of them is turned, or both show noise or a repeating pattern; give both images "
+    "of one rig at one time"
+)
+BLANK = (
+    "the {} image shows next to nothing, while the other shows much: look for a lens cap, a dead "
+    "sensor or a wrong exposure"
+)
+
 MIN_MATCHES = 20
 """Fewer matches than this say nothing, as in a dark room or before a white wall."""
+
+_MANY, _FEW = 100, 10
+"""Features of a view that shows much, and of one that shows nothing."""
+
+_MAX_BELOW = 0.2
+"""Share of matches below infinity that no right rig has; 0.05 is the most of real pairs."""
+
+_MIN_SIDE = 32
+"""Rows and columns from which features are looked for."""
 
 _MIN_TRUE_SHARE = 0.4
 """Below this share of matches that are confirmed by tracking, the rest is chance as well."""
@@ -70,27 +89,50 @@ def check_pair(left: np.ndarray, right: np.ndarray, offset: float) -> PairCheck 
     Returns
     -------
     PairCheck or None
-        None where fewer than `MIN_MATCHES` features match, or most by chance.
+        None where the views show too little. No ``matches``, and a finding, where they show much
+        but fewer than `MIN_MATCHES` features match, or most by chance.
     """
     scale = min(1.0, _WIDTH / left.shape[1])
     small_left, small_right = _shrink(left, scale), _shrink(right, scale)
+    if min(small_left.shape) < _MIN_SIDE:
+        return None
     start, end = _match_features(small_left, small_right)
     if len(start) < MIN_MATCHES:
-        return None
+        return _describe_unmatched(small_left, small_right)
     gain, level = _exposure(small_left, small_right, start, end)
     # Tracking compares grey levels, so both views need one exposure.
     equal = cv2.addWeighted(small_right, 1 / gain, small_right, 0.0, -level / gain)
     good_start, good_end = _track(small_left, equal, start, end)
     # Of chance matches few lead back, of true ones nearly all.
     if len(good_start) < max(MIN_MATCHES, _MIN_TRUE_SHARE * len(start)):
-        return None
+        return _describe_unmatched(small_left, small_right)
     shift = (good_start - good_end).astype(np.float64) / scale
     return _judge(shift, left.shape[1], offset, gain)
 
 
+def _describe_unmatched(left: np.ndarray, right: np.ndarray) -> PairCheck | None:
+    """Return what two grey views say that do not match."""
+    counts = _count_features(left), _count_features(right)
+    if min(counts) >= _MANY:
+        finding = UNMATCHED
+    elif max(counts) >= _MANY and min(counts) < _FEW:
+        finding = BLANK.format("left" if counts[0] < counts[1] else "right")
+    else:
+        return None
+    nan = float("nan")
+    return PairCheck(0, nan, nan, nan, nan, findings=(finding,))
+
+
+def _count_features(grey: np.ndarray) -> int:
+    # Smoothed, so that noise has none.
+    return len(cv2.FastFeatureDetector_create(8).detect(cv2.GaussianBlur(grey, (0, 0), 1.5)))
+
+
 def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairCheck:
     parallax, rows = shift[:, 0] - offset, -shift[:, 1]
-    below, above = float((parallax < -1.0).mean()), float((parallax > 1.0).mean())
+    below = float((parallax < -1.0).mean())
+    # Exchanged, turned or mirrored, with its calibration or without, a rig has nothing below again.
+    mended = min(float((parallax + shift > 1.0).mean()) for shift in (0.0, 2 * offset))
     low, high = np.percentile(parallax, (5, 95))
     rows_spread = float(np.ptp(np.percentile(rows, (5, 95))))
     centre, row_rms = _row_mismatch(rows)
@@ -103,7 +145,7 @@ def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairChe
             "and not along rows: one camera stands above the other, which is not supported; turn "
             "both images by 90 degrees and calibrate them so"
         )
-    elif below > 0.5 and above < 0.1:
+    elif below > _MAX_BELOW and mended < 0.1:
         if low < -proof and high - low > proof:
             refusal = SWAPPED
         else:

@@ -63,6 +63,7 @@ class PairMonitor:
         self._check: PairCheck | None = None
         self._refusals = 0
         self._is_accepted = False
+        self._unmatched: list[PairCheck] = []
         self._due = float("-inf")
         self._parallax_seen: float | None = None
 
@@ -74,13 +75,17 @@ class PairMonitor:
     def check(self, left: np.ndarray, right: np.ndarray, offset: float) -> None:
         """Check a rectified pair; see `check_pair`."""
         check = check_pair(left, right, offset)
-        if check is not None:
+        if check is not None and not check.matches:
+            self._unmatched = [*self._unmatched, check][:MIN_REFUSALS]
+        elif check is not None:
+            self._unmatched = []
             self._check = check
             self._refusals = 0 if check.refusal is None else self._refusals + 1
             self._is_accepted |= check.refusal is None
         if self._refusals >= MIN_REFUSALS:
             self._is_accepted = False
-        self._due = self._clock() + (RECHECK_S if self._refusals else CHECK_S)
+        is_pending = self._refusals or 0 < len(self._unmatched) < MIN_REFUSALS
+        self._due = self._clock() + (RECHECK_S if is_pending else CHECK_S)
 
     def judge(self, views: Views) -> PairState:
         """Return the state with the frame whose ``views`` these are."""
@@ -88,6 +93,8 @@ class PairMonitor:
         refusal, findings = (check.refusal, check.findings) if check else (None, ())
         if self._is_accepted:
             refusal = None
+        if len(self._unmatched) == MIN_REFUSALS:
+            findings = self._unmatched[-1].findings
         if views is Views.DIFFERENT:
             self._parallax_seen = now
         elif views is Views.SAME:

@@ -1,7 +1,8 @@
 """Whether two images are one: the same view twice, be it with the noise of two readings.
 
 Two cameras never agree to a hundredth of a pixel everywhere: what is near shows parallax, and what
-is far the small errors of rows, lenses and calibration. One image and a noisy copy of it do.
+is far the small errors of rows, lenses and calibration. One image and a copy of it do, be the copy
+noisy or brighter.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 
 _PATCH = 32
-_ROWS, _COLUMNS = 9, 12
+_ROWS, _COLUMNS = 7, 9
 _TEXTURE = 3.0
 """RMS gradient in grey levels per px, in every direction, from which a patch shows its shift."""
 
@@ -50,11 +51,12 @@ def compare_views(left: np.ndarray, right: np.ndarray) -> Views:
     if np.array_equal(stack_left, stack_right):
         return _views(places[_textured(_gradients(stack_left))], len(places))
     difference = stack_right - stack_left
-    gradients = _gradients((stack_left + stack_right) / 2)
+    brightness = (stack_left + stack_right) / 2
+    gradients = _gradients(brightness)
     textured = _textured(gradients)
     if not textured.any():
         return Views.BLANK
-    shifts = _shifts(gradients, difference)[textured]
+    shifts = _shifts(gradients, difference, brightness)[textured]
     distance = np.hypot(shifts[:, 0], shifts[:, 1])
     moved = any((distance < px).mean() < share for px, share in _STILL)
     if moved or (np.abs(np.median(shifts, axis=0)) > _MAX_COMMON_SHIFT_PX).any():
@@ -101,7 +103,8 @@ def _gradients(patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=(1, 2), dtype=np.float64)
+    _, rows, columns = values.shape
+    return values.reshape(-1, rows * columns).mean(axis=1)
 
 
 def _textured(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
@@ -109,15 +112,27 @@ def _textured(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     return np.minimum(_mean(x * x), _mean(y * y)) > _TEXTURE**2
 
 
-def _shifts(gradients: tuple[np.ndarray, np.ndarray], difference: np.ndarray) -> np.ndarray:
+def _shifts(
+    gradients: tuple[np.ndarray, np.ndarray], difference: np.ndarray, brightness: np.ndarray
+) -> np.ndarray:
     """Return the shift (x, y) in px that explains each patch's difference best, (N, 2).
+
+    ``brightness`` (N, P, P) times any gain, plus any level, counts as no difference.
 
     Source: Lucas and Kanade, An iterative image registration technique, IJCAI 1981; one step.
     """
-    x, y = gradients
-    inner = difference[:, 1:-1, 1:-1]
+    inner = brightness[:, 1:-1, 1:-1]
+    inner = inner - _mean(inner)[:, None, None]
+    power = np.maximum(_mean(inner * inner), 1e-6)
+
+    def without_exposure(values: np.ndarray) -> np.ndarray:
+        values = values - _mean(values)[:, None, None]
+        return values - (_mean(values * inner) / power)[:, None, None] * inner
+
+    x, y = map(without_exposure, gradients)
+    inner_difference = without_exposure(difference[:, 1:-1, 1:-1])
     xx, xy, yy = _mean(x * x), _mean(x * y), _mean(y * y)
-    xd, yd = _mean(x * inner), _mean(y * inner)
+    xd, yd = _mean(x * inner_difference), _mean(y * inner_difference)
     # Diagonal stripes hide the shift along them.
     determinant = np.maximum(xx * yy - xy * xy, 0.05 * xx * yy + 1e-6)
     return np.stack([yy * xd - xy * yd, xx * yd - xy * xd], axis=1) / determinant[:, None]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from stereo_depth_ros.pair_check import SWAPPED
+from stereo_depth_ros.pair_check import SWAPPED, UNMATCHED
 from stereo_depth_ros.pair_monitor import (
     CHECK_S,
     MAX_SAME_S,
@@ -101,6 +101,23 @@ def test_accepted_rig_is_refused_by_several_checks_in_a_row(monitor, clock, yard
 
     monitor.check(left, right, 0.0)
     assert monitor.judge(Views.DIFFERENT).refusal is None
+
+
+def test_views_that_match_nowhere_are_named_by_several_checks_in_a_row(monitor, clock, yard):
+    left, right = yard.pair.left, yard.pair.right
+    turned = right[::-1, ::-1].copy()
+    monitor.check(left, right, 0.0)
+
+    findings = []
+    for _ in range(MIN_REFUSALS):
+        monitor.check(left, turned, 0.0)
+        findings.append(monitor.judge(Views.DIFFERENT).findings)
+        clock.now += RECHECK_S
+    assert findings == [()] * (MIN_REFUSALS - 1) + [(UNMATCHED,)]
+    assert monitor.judge(Views.DIFFERENT).refusal is None
+
+    monitor.check(left, right, 0.0)
+    assert monitor.judge(Views.DIFFERENT).findings == ()
 
 
 def test_state_between_check_and_verdict_is_the_last_one(monitor, yard):
