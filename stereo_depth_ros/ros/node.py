@@ -47,6 +47,10 @@ class StereoDepthNode(LifecycleNode):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("stereo_depth_node", **node_options)
+        name = self.get_fully_qualified_name()
+        wrong = overrides.type_problem(sys.argv, name, parameters.type_problem)
+        if wrong:
+            raise ValueError(wrong)
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
