@@ -286,7 +286,8 @@ class StereoDepthNode(LifecycleNode):
         if inputs is None or outputs is None or processor is None or self._loader is None:
             self._reporter.report_unconfigured(self._configure_error)
         else:
-            self._reporter.report(self._active, inputs, outputs, processor, self._loader)
+            rate = self._rate_limit.rate
+            self._reporter.report(self._active, inputs, outputs, processor, self._loader, rate)
 
 
 def _synchronizer(values: dict[str, Any]) -> Synchronizer:
