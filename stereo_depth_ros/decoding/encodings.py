@@ -59,9 +59,14 @@ def unpack(
     """
     channels, dtype, conversion = _FORMATS[encoding]
     row = width * channels * np.dtype(dtype).itemsize
-    if height == 0 or width == 0 or step < row or len(data) < step * height:
+    if step < row:
         raise ImageError(
-            f"{width} x {height} {encoding} with step {step} needs {max(step, row) * height} bytes "
+            f"step is {step}, below the {row} bytes of a row of {width} {encoding} pixels; the "
+            "camera driver must set step to the bytes from row to row"
+        )
+    if height == 0 or width == 0 or len(data) < step * height:
+        raise ImageError(
+            f"{width} x {height} {encoding} with step {step} needs {step * height} bytes "
             f"but carries {len(data)}: the message is truncated or its fields are wrong; check the "
             "camera driver and the transport"
         )

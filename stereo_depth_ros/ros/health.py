@@ -58,9 +58,12 @@ def inference_report(statistics: Statistics) -> Report:
 
 
 def output_report(
-    statistics: Statistics, silence: str | None, idle: bool, topics: list[str]
+    statistics: Statistics, silence: str | None, by_choice: bool, topics: list[str]
 ) -> Report:
-    """Report rate and latency of what is published, or why nothing is."""
+    """Report rate and latency of what is published, or why nothing is or nothing is in it.
+
+    ``by_choice`` says that the silence is what the user chose.
+    """
     p50, p95 = statistics.percentiles_ms().get("latency", (float("nan"), float("nan")))
     last = statistics.last_published
     values = {
@@ -69,9 +72,16 @@ def output_report(
         "stamp to publish p50 / p95 (ms)": f"{p50:.1f} / {p95:.1f}",
         "seconds since the last": "never" if last is None else time.monotonic() - last,
         "subscribed": ", ".join(topics) or "nothing",
+        "valid (%)": 100 * statistics.valid,
     }
     if silence is not None:
-        return Report("outputs", OK if idle else WARN, silence, values)
+        return Report("outputs", OK if by_choice else WARN, silence, values)
+    if statistics.valid == 0:
+        text = (
+            "every pixel of the newest frame is unknown: see confidence_threshold, roi and the "
+            "other filters, or the images"
+        )
+        return Report("outputs", WARN, text, values)
     return Report("outputs", OK, "ok", values)
 
 

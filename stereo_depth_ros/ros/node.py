@@ -47,6 +47,10 @@ class StereoDepthNode(LifecycleNode):
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("stereo_depth_node", **node_options)
+        name = self.get_fully_qualified_name()
+        wrong = overrides.type_problem(sys.argv, name, parameters.type_problem)
+        if wrong:
+            raise ValueError(wrong)
         parameters.declare(self)
         self._statistics = Statistics()
         self._log = ThrottledLog(self.get_logger())
@@ -282,7 +286,8 @@ class StereoDepthNode(LifecycleNode):
         if inputs is None or outputs is None or processor is None or self._loader is None:
             self._reporter.report_unconfigured(self._configure_error)
         else:
-            self._reporter.report(self._active, inputs, outputs, processor, self._loader)
+            rate = self._rate_limit.rate
+            self._reporter.report(self._active, inputs, outputs, processor, self._loader, rate)
 
 
 def _synchronizer(values: dict[str, Any]) -> Synchronizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -240,14 +241,20 @@ LIVE = frozenset(parameter.name for parameter in PARAMETERS if parameter.live)
 """Names of the parameters that act while the node runs."""
 
 
+def type_problem(name: str, value: Any) -> str | None:
+    """Return why no ``value`` of its type may be given to ``name``, or None where one may."""
+    parameter = _BY_NAME.get(name)
+    if parameter is None or type(value) is type(parameter.default):
+        return None
+    return f"{name} is {excerpt_repr(value)}; {_cure_of_type(type(parameter.default), value)}"
+
+
 def problem(name: str, value: Any) -> str | None:
     """Return why ``name`` may never be ``value``, or None where it may."""
     parameter = _BY_NAME.get(name)
-    if parameter is None:
-        return None
-    kind = type(parameter.default)
-    if type(value) is not kind:
-        return f"{name} is {excerpt_repr(value)}; {_cure_of_type(kind, value)}"
+    reason = type_problem(name, value)
+    if parameter is None or reason:
+        return reason
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"{name} is {len(value)} characters long; at most {MAX_TEXT} are allowed"
     if parameter.choices and value not in parameter.choices:
@@ -261,6 +268,10 @@ def _cure_of_type(kind: type, value: Any) -> str:
         return "it cannot be deleted"
     if kind is float and type(value) is int and abs(value) < 1e15:
         return f"it takes a decimal number: write {float(value)}"
+    if kind is int and type(value) is float and value.is_integer() and abs(value) < 1e15:
+        return f"it takes a whole number: write {int(value)}"
+    if kind is not str and type(value) is str and _is_written_as(kind, value):
+        return f"write {value} without quotes"
     if kind is str and type(value) is not list:
         return f"it takes text: write '\"{excerpt(value, 100)}\"'"
     return (
@@ -272,6 +283,11 @@ def _cure_of_type(kind: type, value: Any) -> str:
             str: "text",
         }[kind]
     )
+
+
+def _is_written_as(kind: type, text: str) -> bool:
+    pattern = {bool: "true|false", int: r"-?\d{1,15}", float: r"-?\d{1,15}\.\d{1,15}"}[kind]
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 def refusal(values: dict[str, Any], changes: dict[str, Any], configured: bool) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 
+import numpy as np
 import rclpy
 from rclpy.lifecycle import LifecycleNode
 
@@ -107,7 +108,12 @@ class FrameProcessor:
         }
         # rclpy's Time takes no negative seconds.
         age_ns = self._node.get_clock().now().nanoseconds - stamp_ns(frame.left)
-        self._statistics.record_published(seconds, age_ns * 1e-9, float(result.certainty.mean()))
+        self._statistics.record_published(
+            seconds,
+            age_ns * 1e-9,
+            confidence=float(result.certainty.mean()),
+            valid=np.count_nonzero(result.known) / result.known.size,
+        )
         self._log_findings()
 
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:

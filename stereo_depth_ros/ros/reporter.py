@@ -29,6 +29,7 @@ class Reporter:
         self._statistics = statistics
         self.expect()
         self._paired = self._stale = 0
+        self._logged_choice: str | None = None
         self._hardware_id = "no camera yet"
 
     def expect(self) -> None:
@@ -46,16 +47,18 @@ class Reporter:
         outputs: StereoOutputs,
         processor: FrameProcessor,
         loader: EngineLoader,
+        max_rate: float,
     ) -> None:
         """Publish the health of a configured node."""
         is_ready, spec = loader.engine.is_ready, loader.engine.spec
         if processor.camera_frame is not None:
             self._hardware_id = f"{processor.camera_frame} on {spec.device}"
-        seen = self._observed(inputs, outputs, processor)
+        seen = self._observed(inputs, outputs, processor, max_rate)
         if not is_active:
             silence: str | None = "the node is not active; activate it"
         else:
             silence = self._explained(seen) if is_ready else "there is no engine yet"
+        by_choice = not seen.subscribers or silence == watchdog.choice_of_silence(seen)
         loss = watchdog.transport_loss(seen) if inputs.is_open else None
         if loss and loss != silence:
             self._log.warning(loss)
@@ -64,7 +67,7 @@ class Reporter:
             health.engine_report(spec if is_ready else None, loader.error, loader.progress),
             health.input_report(seen.topics, inputs.synchronizer, loss),
             health.inference_report(self._statistics),
-            health.output_report(self._statistics, silence, not seen.subscribers, wanted),
+            health.output_report(self._statistics, silence, by_choice, wanted),
             health.calibration_report(
                 processor.camera,
                 processor.calibration_error,
@@ -75,7 +78,11 @@ class Reporter:
         self._diagnostics.publish(reports, self._hardware_id)
 
     def _observed(
-        self, inputs: StereoInputs, outputs: StereoOutputs, processor: FrameProcessor
+        self,
+        inputs: StereoInputs,
+        outputs: StereoOutputs,
+        processor: FrameProcessor,
+        max_rate: float,
     ) -> watchdog.Observation:
         synchronizer, statistics = inputs.synchronizer, self._statistics
         busy, error = statistics.busy_since, statistics.last_error
@@ -92,18 +99,26 @@ class Reporter:
             frame_error=error[1] if error and paired else None,
             busy=time.monotonic() - busy if busy else 0.0,
             zero_stamps=paired == 0 and stale > 0,
+            max_rate=max_rate,
         )
 
     def _explained(self, seen: watchdog.Observation) -> str | None:
-        """Return, and log, the cause of a silence of some seconds; None while there is none."""
+        """Return, and log, the cause of a silence of some seconds; None while there is none.
+
+        What the user chose is logged once, until it changes.
+        """
+        choice = watchdog.choice_of_silence(seen)
+        if choice != self._logged_choice:
+            self._logged_choice = None
         since = max(self._expecting_since, self._statistics.last_published or 0.0)
         if time.monotonic() - since < watchdog.SILENCE_S:
             return None
         cause = watchdog.cause_of_silence(seen)
         if cause:
             text = f"nothing published for {watchdog.SILENCE_S:.0f} s: {cause}"
-            if seen.subscribers:
+            if cause != choice:
                 self._log.warning(text)
-            else:
+            elif self._logged_choice is None:
+                self._logged_choice = choice
                 self._log.info(text)
         return cause

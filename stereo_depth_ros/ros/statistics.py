@@ -40,7 +40,8 @@ class Statistics:
     """Counters, timings and the last error; of one configuration.
 
     Counters: ``pairs`` offered to the worker, ``replaced`` before they were begun, ``limited`` by
-    max_rate, ``published`` and ``failed``.
+    max_rate, ``published`` and ``failed``. ``confidence_mean`` and ``valid``, the share of pixels
+    that are not unknown, are of the newest frame and NaN before the first.
     """
 
     def __init__(self) -> None:
@@ -50,7 +51,7 @@ class Statistics:
         self.last_published: float | None = None
         self.last_error: tuple[float, str] | None = None
         self.busy_since: float | None = None
-        self.confidence_mean = float("nan")
+        self.confidence_mean = self.valid = float("nan")
         self._timings: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
 
     def count(self, what: str) -> None:
@@ -59,10 +60,11 @@ class Statistics:
             self.counts[what] += 1
 
     def record_published(
-        self, seconds: dict[str, float], latency: float, confidence: float
+        self, seconds: dict[str, float], latency: float, confidence: float, valid: float
     ) -> None:
-        """Record a published frame: seconds per stage, seconds from its stamp, mean confidence.
+        """Record a published frame.
 
+        Takes seconds per stage, seconds from its stamp, mean confidence, share of valid pixels.
         Two sums are kept beside the stages: ``own``, all of them but the inference, and
         ``overhead``, stamp to publication less the inference.
         """
@@ -77,7 +79,7 @@ class Statistics:
             self.counts["published"] += 1
             for stage, value in seconds.items():
                 self._timings[stage].append(value)
-        self.confidence_mean = confidence
+        self.confidence_mean, self.valid = confidence, valid
         self.published.tick()
         self.last_published = time.monotonic()
         self.last_error = None

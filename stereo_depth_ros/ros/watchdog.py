@@ -38,7 +38,7 @@ class Observation:
     """What the node knows of itself at one moment.
 
     ``paired`` counts the pairs of the last second, ``slop_ns`` is the stated slop of sync latest;
-    ``busy`` is the seconds for which one frame has been worked on.
+    ``busy`` is the seconds for which one frame has been worked on, ``max_rate`` the parameter.
     """
 
     topics: tuple[TopicState, ...]
@@ -50,6 +50,7 @@ class Observation:
     frame_error: str | None = None
     busy: float = 0.0
     zero_stamps: bool = False
+    max_rate: float = 0.0
 
 
 def cause_of_silence(seen: Observation) -> str | None:
@@ -58,7 +59,7 @@ def cause_of_silence(seen: Observation) -> str | None:
     ``seen.topics`` are left image, right image, left info, right info.
     """
     if not seen.subscribers:
-        return "nobody subscribes to any output, so nothing is computed; subscribe to one"
+        return choice_of_silence(seen)
     for topic, argument in zip(seen.topics, _ARGUMENTS, strict=True):
         cause = _topic_cause(topic, argument)
         if cause:
@@ -80,7 +81,19 @@ def cause_of_silence(seen: Observation) -> str | None:
     loss = transport_loss(seen)
     if loss is None and seen.paired == 0:
         return _unpaired_cause(seen)
-    return loss
+    return loss or choice_of_silence(seen)
+
+
+def choice_of_silence(seen: Observation) -> str | None:
+    """Return what the user chose that keeps the node silent for long, None where nothing does."""
+    if not seen.subscribers:
+        return "nobody subscribes to any output, so nothing is computed; subscribe to one"
+    if 0 < seen.max_rate < 1 / SILENCE_S:
+        return (
+            f"max_rate is {seen.max_rate:g} Hz, which is one pair in {1 / seen.max_rate:.0f} s; "
+            "raise it for more, 0 is no limit"
+        )
+    return None
 
 
 def _topic_cause(topic: TopicState, argument: str) -> str | None:

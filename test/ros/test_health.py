@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
@@ -80,7 +81,9 @@ def test_loss_on_the_way_is_a_warning():
 
 def test_inference_reports_stages_but_not_the_latency():
     statistics = Statistics()
-    statistics.record_published({"inference": 0.020, "depth": 0.001}, latency=0.5, confidence=0.75)
+    statistics.record_published(
+        {"inference": 0.020, "depth": 0.001}, latency=0.5, confidence=0.75, valid=0.9
+    )
     for name, count in (("pairs", 5), ("replaced", 2), ("limited", 1)):
         for _ in range(count):
             statistics.count(name)
@@ -105,7 +108,7 @@ def test_a_failing_inference_is_an_error_until_a_frame_succeeds():
     report = health.inference_report(statistics)
     assert (report.level, report.message) == (ERROR, "left image: truncated")
     assert report.values["failed"] == 1
-    statistics.record_published({}, latency=0.1, confidence=0.5)
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=0.9)
     report = health.inference_report(statistics)
     assert (report.level, report.message) == (OK, "ok")
     assert report.values["failed"] == 1
@@ -117,7 +120,7 @@ def test_a_failing_inference_is_an_error_until_a_frame_succeeds():
 def test_outputs_report_what_is_published():
     statistics = Statistics()
     for _ in range(3):
-        statistics.record_published({}, latency=0.0405, confidence=0.5)
+        statistics.record_published({}, latency=0.0405, confidence=0.5, valid=0.9)
     report = health.output_report(statistics, None, False, ["depth", "points"])
     assert (report.subject, report.level, report.message) == ("outputs", OK, "ok")
     assert report.values["published"] == 3
@@ -127,17 +130,40 @@ def test_outputs_report_what_is_published():
     assert report.values["subscribed"] == "depth, points"
 
 
+@pytest.mark.parametrize(("valid", "level"), [(0.0, WARN), (1e-6, OK), (1.0, OK)])
+def test_a_frame_without_a_valid_pixel_is_a_warning(valid, level):
+    statistics = Statistics()
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=valid)
+    report = health.output_report(statistics, None, False, ["depth"])
+    assert report.level == level
+    assert report.message == (
+        "ok"
+        if level == OK
+        else "every pixel of the newest frame is unknown: see confidence_threshold, roi and the "
+        "other filters, or the images"
+    )
+    assert report.values["valid (%)"] == 100 * valid
+
+
+def test_silence_counts_before_an_old_frame_without_a_valid_pixel():
+    statistics = Statistics()
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=0.0)
+    report = health.output_report(statistics, "nobody subscribes", True, [])
+    assert (report.level, report.message) == (OK, "nobody subscribes")
+
+
 def test_outputs_that_never_were_say_so():
     values = health.output_report(Statistics(), None, False, []).values
     assert values["published"] == 0
     assert values["seconds since the last"] == "never"
+    assert np.isnan(values["valid (%)"])
     assert values["subscribed"] == "nothing"
     assert values["stamp to publish p50 / p95 (ms)"] == "nan / nan"
 
 
-@pytest.mark.parametrize(("idle", "level"), [(False, WARN), (True, OK)])
-def test_silence_is_a_warning_unless_nobody_listens(idle, level):
-    report = health.output_report(Statistics(), "the cause", idle, [])
+@pytest.mark.parametrize(("by_choice", "level"), [(False, WARN), (True, OK)])
+def test_silence_is_a_warning_unless_it_is_chosen(by_choice, level):
+    report = health.output_report(Statistics(), "the cause", by_choice, [])
     assert (report.level, report.message) == (level, "the cause")
 
 

@@ -294,11 +294,13 @@ def test_an_empty_image_is_an_error(height, width):
     assert f"{width} x {height}" in broken("left", message)
 
 
-@pytest.mark.parametrize("step", [0, 35])
+@pytest.mark.parametrize("step", [0, 1, 35])
 def test_a_step_too_small_for_a_row_is_an_error(step):
     message = encode(patch(SKIN), "rgb8")
     message.step = step
-    assert f"step {step} needs 288 bytes" in broken("right", message)
+    text = broken("right", message)
+    assert f"step is {step}, below the 36 bytes of a row of 12 rgb8 pixels" in text
+    assert "truncated" not in text
 
 
 def test_a_message_without_data_is_an_error():

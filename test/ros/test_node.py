@@ -258,6 +258,24 @@ def test_a_bad_frame_is_named_and_the_next_good_one_published(rig, fault, subjec
     assert rig.until(lambda: rig.diagnostics[subject].level == b"\x00")
 
 
+@pytest.mark.parametrize(
+    ("name", "blank", "default"),
+    [("confidence_threshold", 1.0, 0.0), ("roi", "[[900, 900], [950, 900], [950, 950]]", "")],
+)
+def test_a_setting_that_blanks_every_output_is_named(rig, name, blank, default):
+    def says(text: str) -> bool:
+        rig.show(plane(25.0))
+        return text in rig.says("outputs")
+
+    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    assert rig.until(lambda: says("ok")), rig.says("outputs")
+    assert rig.set_parameter(name, blank).successful
+    assert rig.until(lambda: says("every pixel of the newest frame is unknown"))
+    assert rig.diagnostics["outputs"].level == b"\x01"
+    assert rig.set_parameter(name, default).successful
+    assert rig.until(lambda: says("ok")), rig.says("outputs")
+
+
 def test_a_stamp_before_1970_is_published_and_counted(rig):
     rig.hear("depth/image_rect")
     left = image_message(plane(25.0), "rgb8")

@@ -83,3 +83,86 @@ def test_a_mistyped_name_is_named_with_the_one_it_resembles():
     ]
     assert others == ["robot_base"]
     assert overrides.unknown_names(known, known) == ([], [])
+
+
+KINDS = {"max_depth": float, "autostart": bool, "queue_size": int, "roi": str, "speckle.size": int}
+
+
+def type_problem(*arguments: str, node_name: str = FRONT) -> str | None:
+    def problem(name, value):
+        wrong = name in KINDS and type(value) is not KINDS[name]
+        return f"{name} is {value!r}" if wrong else None
+
+    return overrides.type_problem(["node", "--ros-args", *arguments], node_name, problem)
+
+
+def file_of(tmp_path, content: str, name: str = "own.yaml") -> tuple[str, str]:
+    (tmp_path / name).write_text(content)
+    return "--params-file", str(tmp_path / name)
+
+
+def of(section: str, key: str = "/**") -> str:
+    return f"{key}:\n  ros__parameters: {section}\n"
+
+
+@pytest.mark.parametrize(
+    ("section", "reason"),
+    [
+        ('{max_depth: "10.0"}', "max_depth is '10.0'"),
+        ("{max_depth: 10}", "max_depth is 10"),
+        ("{max_depth: 0x10}", "max_depth is 16"),
+        ("{max_depth: far}", "max_depth is 'far'"),
+        ("{max_depth: [1.0, 2.0]}", "max_depth is [1.0, 2.0]"),
+        ("{autostart: 'false'}", "autostart is 'false'"),
+        ("{autostart: 1}", "autostart is 1"),
+        ("{queue_size: 12.0}", "queue_size is 12.0"),
+        ("{queue_size: 08}", "queue_size is 8.0"),
+        ("{roi: off}", "roi is False"),
+        ("{speckle: {size: 4.0}}", "speckle.size is 4.0"),
+        ("{speckle.size: 4.0}", "speckle.size is 4.0"),
+        ("{max_depth: 10, max_depth: 10.0}", "max_depth is 10"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_named_in_whatever_file_it_is(tmp_path, section, reason):
+    right = file_of(tmp_path, of("{max_depth: 50.0, autostart: true, queue_size: 10}"), "all.yaml")
+    wrong = file_of(tmp_path, of(section))
+    for arguments in ((*right, *wrong), (*wrong, *right)):
+        assert type_problem(*arguments) == f"{wrong[1]}: {reason}"
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "{max_depth: 1e1}",
+        "{max_depth: 10.}",
+        "{max_depth: .inf}",
+        "{max_depth: -.5E-3}",
+        "{autostart: off}",
+        "{autostart: y}",
+        "{queue_size: 0x1F}",
+        "{queue_size: -010}",
+        "{roi: '10'}",
+        "{roi: 2026-01-01}",
+        "{roi: 1_000}",
+        "{roi: null}",
+        "{speckle: {size: 4}}",
+        "{robot_base: 1, speckle: {colour: red}}",
+        "",
+    ],
+)
+def test_what_rcl_reads_as_the_type_is_not_refused(tmp_path, section):
+    assert type_problem(*file_of(tmp_path, of(section))) is None
+
+
+def test_values_of_other_nodes_are_not_looked_at(tmp_path):
+    file = file_of(tmp_path, of("{max_depth: 10}", "/driver"))
+    assert type_problem(*file) is None
+    assert type_problem(*file, node_name="/driver") == f"{file[1]}: max_depth is 10"
+
+
+def test_values_on_the_command_line_count_too():
+    assert type_problem("-p", "max_depth:='10.0'") == "-p: max_depth is '10.0'"
+    assert type_problem("--param", "max_depth:=10") == "--param: max_depth is 10"
+    assert type_problem("-p", "max_depth:=10.0", "-r", "max_depth:=10") is None
+    assert type_problem("-p", "driver:max_depth:=10") is None
+    assert type_problem("-p", "stereo_depth_node:max_depth:=10", node_name=ROOT) is not None

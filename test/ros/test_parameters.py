@@ -309,7 +309,12 @@ def test_every_text_has_a_greatest_length(name):
     [
         ("max_depth", 10, "max_depth is 10; it takes a decimal number: write 10.0"),
         ("max_depth", "far", "max_depth is 'far'; it takes a decimal number such as 1.5"),
+        ("max_depth", "10.0", "max_depth is '10.0'; write 10.0 without quotes"),
+        ("autostart", "false", "autostart is 'false'; write false without quotes"),
+        ("autostart", "10", "autostart is '10'; it takes true or false"),
         ("queue_size", 2.5, "queue_size is 2.5; it takes a whole number"),
+        ("max_disparity", 128.0, "max_disparity is 128.0; it takes a whole number: write 128"),
+        ("max_disparity", float("inf"), "max_disparity is inf; it takes a whole number"),
         ("lr_check", 1, "lr_check is 1; it takes true or false"),
         ("model", 5, "model is 5; it takes text: write '\"5\"'"),
         ("roi", None, "roi is None; it cannot be deleted"),

@@ -25,6 +25,7 @@ from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.messages import as_bytes, image_message
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.statistics import Statistics
+from stereo_depth_ros.settings import Settings
 
 WIDTH, HEIGHT = 64, 48
 
@@ -120,6 +121,18 @@ def test_an_image_of_the_size_of_camera_info_is_processed(rig):
     assert rig.log.errors == []
     # focal * baseline is 50 px m
     np.testing.assert_allclose(rig.outputs.published[0].depth[5:-5, 5:-5], 10.0)
+
+
+def test_the_share_of_valid_pixels_is_that_of_the_newest_frame(rig):
+    statistics = rig.processor._statistics
+    rig.processor(frame(png(HEIGHT, WIDTH)))
+    assert statistics.valid > 0.5
+    rig.pipeline.settings = Settings(roi=(900, 900, 950, 900, 950, 950))
+    rig.processor(frame(png(HEIGHT, WIDTH)))
+    assert statistics.valid == 0
+    rig.pipeline.settings = Settings(roi=(0, 0, 15, 0, 15, 11, 0, 11))
+    rig.processor(frame(png(HEIGHT, WIDTH)))
+    assert 0 < statistics.valid <= 16 * 12 / (WIDTH * HEIGHT)
 
 
 def deep(value: int):

@@ -176,6 +176,11 @@ def test_a_fault_at_work_is_not_taken_for_one_of_the_start(dds):
         (["--params-file", "/no/such.yaml"], "/no/such.yaml", "compare with config/stereo.yaml"),
         (["--params-file", "malformed.yaml"], "malformed.yaml", "Error at line 1"),
         (["-p", "max_depth:=10"], "max_depth is 10", "write 10.0"),
+        (
+            ["--params-file", "all.yaml", "--params-file", "mine.yaml"],
+            "mine.yaml: max_depth is '10.0'",
+            "without quotes",
+        ),
         (["-p", "queue_size:=0"], "queue_size", "range"),
         (["--nonsense"], "--nonsense", "unknown arguments after --ros-args"),
     ],
@@ -183,6 +188,8 @@ def test_a_fault_at_work_is_not_taken_for_one_of_the_start(dds):
 )
 def test_a_wrong_argument_ends_in_one_line_of_cause_and_cure(tmp_path, arguments, cause, cure):
     (tmp_path / "malformed.yaml").write_text("a: [1\n")
+    (tmp_path / "all.yaml").write_text("/**: {ros__parameters: {max_depth: 50.0}}")
+    (tmp_path / "mine.yaml").write_text("/**: {ros__parameters: {max_depth: '10.0'}}")
     child = subprocess.run(
         [sys.executable, "-m", *NODE.split(), "--ros-args", *arguments],
         capture_output=True,

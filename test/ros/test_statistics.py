@@ -62,7 +62,7 @@ def test_percentiles_are_in_milliseconds_for_every_stage_and_the_latency():
     seconds = np.arange(1, 101) / 1000
     for value in seconds:
         statistics.record_published(
-            {"inference": value, "depth": 2 * value}, latency=3 * value, confidence=0.5
+            {"inference": value, "depth": 2 * value}, latency=3 * value, confidence=0.5, valid=0.9
         )
     found = statistics.percentiles_ms()
     assert set(found) == {"inference", "depth", "own", "overhead", "latency"}
@@ -77,9 +77,9 @@ def test_percentiles_are_in_milliseconds_for_every_stage_and_the_latency():
 def test_percentiles_are_those_of_the_recent_frames():
     statistics = Statistics()
     for _ in range(300):
-        statistics.record_published({"inference": 1.0}, latency=1.0, confidence=0.5)
+        statistics.record_published({"inference": 1.0}, latency=1.0, confidence=0.5, valid=0.9)
     for _ in range(300):
-        statistics.record_published({"inference": 0.01}, latency=0.02, confidence=0.5)
+        statistics.record_published({"inference": 0.01}, latency=0.02, confidence=0.5, valid=0.9)
     assert statistics.percentiles_ms()["inference"] == pytest.approx((10.0, 10.0))
 
 
@@ -89,8 +89,10 @@ def test_there_are_no_percentiles_before_the_first_frame():
 
 def test_a_stage_that_is_not_always_run_keeps_its_own_times():
     statistics = Statistics()
-    statistics.record_published({"inference": 0.1, "points": 0.004}, latency=0.2, confidence=0.5)
-    statistics.record_published({"inference": 0.1}, latency=0.2, confidence=0.5)
+    statistics.record_published(
+        {"inference": 0.1, "points": 0.004}, latency=0.2, confidence=0.5, valid=0.9
+    )
+    statistics.record_published({"inference": 0.1}, latency=0.2, confidence=0.5, valid=0.9)
     assert statistics.percentiles_ms()["points"] == pytest.approx((4.0, 4.0))
 
 
@@ -102,7 +104,7 @@ def test_an_error_is_kept_until_a_frame_succeeds():
     at, text = statistics.last_error
     assert text == "the last"
     assert 0 <= time.monotonic() - at < 1
-    statistics.record_published({}, latency=0.1, confidence=0.5)
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=0.9)
     assert statistics.last_error is None
     assert statistics.counts["failed"] == 2
 
@@ -110,14 +112,19 @@ def test_an_error_is_kept_until_a_frame_succeeds():
 def test_the_time_of_the_last_frame_is_kept():
     statistics = Statistics()
     assert statistics.last_published is None
-    statistics.record_published({}, latency=0.1, confidence=0.5)
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=0.9)
     assert 0 <= time.monotonic() - statistics.last_published < 1
-    statistics.record_published({}, latency=0.1, confidence=0.5)
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=0.9)
     assert statistics.published.hz > 0
 
 
-def test_confidence_is_unknown_at_first():
-    assert math.isnan(Statistics().confidence_mean)
+def test_confidence_and_valid_share_are_unknown_at_first_and_then_the_newest_frames():
+    statistics = Statistics()
+    assert math.isnan(statistics.confidence_mean)
+    assert math.isnan(statistics.valid)
+    statistics.record_published({}, latency=0.1, confidence=0.5, valid=0.9)
+    statistics.record_published({}, latency=0.1, confidence=0.25, valid=0.0)
+    assert (statistics.confidence_mean, statistics.valid) == (0.25, 0.0)
 
 
 def test_percentiles_can_be_read_while_frames_are_recorded():
@@ -135,7 +142,9 @@ def test_percentiles_can_be_read_while_frames_are_recorded():
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(1000):
-        statistics.record_published({f"stage {number}": 0.1}, latency=0.1, confidence=0.5)
+        statistics.record_published(
+            {f"stage {number}": 0.1}, latency=0.1, confidence=0.5, valid=0.9
+        )
     done.set()
     reader.join()
     assert failures == []

@@ -50,6 +50,20 @@ def test_without_subscribers_nothing_is_computed():
     assert "nobody subscribes" in cause and "subscribe to one" in cause
 
 
+@pytest.mark.parametrize(("max_rate", "is_named"), [(0.1, True), (0.0, False), (0.2, False)])
+def test_a_max_rate_below_one_pair_per_silence_is_named(max_rate, is_named):
+    cause = cause_of_silence(replace(HEALTHY, max_rate=max_rate))
+    assert (cause is not None) is is_named
+    if is_named:
+        assert cause.startswith("max_rate is 0.1 Hz, which is one pair in 10 s")
+
+
+def test_a_fault_is_named_before_a_low_max_rate():
+    seen = with_topic(replace(HEALTHY, max_rate=0.1), 1, publishers=0, received=0, hz=0.0)
+    assert "has no publisher" in cause_of_silence(seen)
+    assert "max_rate" not in cause_of_silence(replace(HEALTHY, max_rate=0.1, paired=0))
+
+
 @each_topic
 def test_a_topic_without_publisher_is_named_with_its_argument(index):
     seen = with_topic(HEALTHY, index, publishers=0, received=0, hz=0.0)
