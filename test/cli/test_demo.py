@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -87,3 +89,17 @@ def test_calibration_of_another_size_is_refused_before_anything_starts(tmp_path,
     assert done.returncode == 1
     assert f"is for {width} x {height + 20} images, not {width} x {height}" in done.stderr
     assert not (tmp_path / "out" / "node.log").exists()
+
+
+def test_a_demo_that_is_terminated_ends_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "demo", "-o", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "camera.log").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, "")
+    assert err == "stereo-depth demo: interrupted\n"
