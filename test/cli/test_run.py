@@ -69,6 +69,34 @@ def test_uncalibrated_pair_writes_matches_only(files, out):
     assert np.load(out / "disparity.npy").shape == (240, 320)
 
 
+def test_depth_of_an_earlier_run_does_not_stay_beside_a_run_without_calibration(files, out, capsys):
+    left, right, calib = files
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    (out / "notes.txt").write_text("mine")
+    assert "removed" not in capsys.readouterr().out
+
+    assert main(["run", left, right, "-o", str(out)]) == 0
+
+    assert written(out) == MATCHES | {"notes.txt"}
+    assert "removed depth.npy, depth.png, points.ply of an earlier run\n" in capsys.readouterr().out
+
+
+def test_depth_of_an_earlier_run_stays_when_the_next_fails(files, out, tmp_path):
+    left, right, calib = files
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+
+    assert main(["run", left, str(tmp_path / "absent.png"), "-o", str(out)]) == 1
+
+    assert written(out) == MATCHES | METRIC
+
+
+def test_empty_name_of_a_calibration_is_refused(files, out, capsys):
+    text = one_line(failure(capsys, *files[:2], "--calib", "", "-o", out))
+
+    assert "--calib names no file" in text
+    assert not out.exists()
+
+
 def test_matches_are_the_same_with_and_without_calibration(files, tmp_path):
     left, right, calib = files
 
