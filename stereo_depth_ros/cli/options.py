@@ -160,13 +160,18 @@ def training_layer(module: str) -> ModuleType:
         raise ValueError(f"{error}; pip install 'stereo_depth_ros[training]'") from error
 
 
-def engine_from(arguments: argparse.Namespace) -> Engine:
-    """Open the engine that the arguments name, and show how far its build is if it needs one."""
+def engine_from(arguments: argparse.Namespace, vergence: int = 0) -> Engine:
+    """Open the engine that the arguments name, and show how far its build is if it needs one.
+
+    A search range of the arguments counts from zero; ``vergence`` is by how many px the views are
+    moved apart before the engine sees them.
+    """
+    largest = arguments.max_disparity
     with BuildBar() as bar:
         return open_engine(
             arguments.model,
             backend=arguments.backend,
-            max_disparity=arguments.max_disparity,
+            max_disparity=largest + vergence if largest else 0,
             caller=Caller(report=bar.show),
         )
 

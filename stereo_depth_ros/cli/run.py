@@ -29,7 +29,13 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import describe_pair
-from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
+from stereo_depth_ros.pipeline import (
+    FrameError,
+    Output,
+    StereoPipeline,
+    StereoResult,
+    columns_of_vergence,
+)
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 
 HELP = "match one pair of image files"
@@ -94,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         # Cameras that converge put infinity elsewhere, which only a calibration tells.
         hint = "; or the cameras converge: give --calib" if warning == SWAPPED else ""
         print(f"warning: {warning}{'' if arguments.calib else hint}")
-    with closing(engine_from(arguments)) as engine:
+    with closing(engine_from(arguments, columns_of_vergence(camera))) as engine:
         print(f"engine: {engine.spec}")
         result = StereoPipeline(engine, settings).process(left, right, camera, wanted, maps)
     arguments.output.mkdir(parents=True, exist_ok=True)
