@@ -68,12 +68,19 @@ class ModelCard:
         Raises
         ------
         ModelError
-            When it is missing, or its hash is not the card's.
+            When the card names none, it is missing, or its hash is not the card's.
         """
-        if self.file is None or not self.file.is_file():
+        if self.file is None:
             raise ModelError(
-                f"model '{self.name}': file {self.file} is missing; reinstall the package or give "
-                "the path of an exported .onnx file as the model"
+                f"model '{excerpt(self.name)}': its card names no file; add 'file: NAME', the "
+                "graph or engine beside the card"
+            )
+        if not self.file.is_file():
+            fault = "is a folder" if self.file.is_dir() else "does not exist"
+            is_installed = self.file.parent == share_directory() / "models"
+            cure = "reinstall the package" if is_installed else "correct the path"
+            raise ModelError(
+                f"model '{excerpt(self.name)}': file {excerpt(self.file)} {fault}; {cure}"
             )
         if self.sha256:
             actual = sha256_of(self.file)

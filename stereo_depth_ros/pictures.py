@@ -64,8 +64,8 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises
     ------
-    FileNotFoundError, ValueError
-        When the file is missing, or is no image of 8 or 16 bits that OpenCV reads.
+    FileNotFoundError, IsADirectoryError, ValueError
+        When the file is missing, is a folder, or is no image of 8 or 16 bits that OpenCV reads.
     """
     return to_rgb([_read_samples(path)])[0]
 
@@ -75,7 +75,7 @@ def read_pair(left: str | Path, right: str | Path) -> tuple[np.ndarray, np.ndarr
 
     Raises
     ------
-    FileNotFoundError, ValueError
+    FileNotFoundError, IsADirectoryError, ValueError
         As `read_image`.
     """
     left_rgb, right_rgb = to_rgb([_read_samples(left), _read_samples(right)])
@@ -83,6 +83,8 @@ def read_pair(left: str | Path, right: str | Path) -> tuple[np.ndarray, np.ndarr
 
 
 def _read_samples(path: str | Path) -> Samples:
+    if Path(path).is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name an image in it")
     if not Path(path).is_file():
         raise FileNotFoundError(f"image {path} does not exist")
     try:

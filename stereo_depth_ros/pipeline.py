@@ -163,11 +163,8 @@ class StereoPipeline:
         return extended.cropped(margin, 0, fit.inner_width - margin, fit.inner_height)
 
     def _plan(self, camera: StereoCamera) -> tuple[int, Fit]:
-        """Return by how many columns the views are moved apart, and how they fit the engine then.
-
-        Engines search from zero upwards; with verged cameras the far field lies below zero.
-        """
-        verge = max(0, ceil(-camera.offset))
+        """Return by how many columns the views are moved apart, and how they fit the engine."""
+        verge = columns_of_vergence(camera)
         spec = self.engine.spec
         return verge, Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
 
@@ -191,6 +188,14 @@ class StereoPipeline:
         valid = _filter_valid(disparity, valid, settings)
         self._previous = disparity, grey, valid
         return disparity, valid
+
+
+def columns_of_vergence(camera: StereoCamera) -> int:
+    """Return by how many columns the views of ``camera`` are moved apart before matching.
+
+    Engines search from zero upwards; with verged cameras the far field lies below zero.
+    """
+    return max(0, ceil(-camera.offset))
 
 
 def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) -> np.ndarray:

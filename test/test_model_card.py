@@ -169,8 +169,31 @@ def test_card_that_does_not_exist_names_its_path(tmp_path):
 def test_missing_graph_names_its_path(tmp_path):
     card = load_model_card(str(tmp_path / "absent.onnx"))
 
-    with pytest.raises(ModelError, match=r"model 'absent': file .*absent\.onnx is missing"):
+    with pytest.raises(ModelError, match=r"'absent': file .*absent\.onnx does not exist; correct"):
         card.verified_file()
+
+
+def test_folder_in_place_of_a_graph_is_told(tmp_path):
+    (tmp_path / "net.onnx").mkdir()
+
+    with pytest.raises(ModelError, match=r"net\.onnx is a folder; correct the path"):
+        load_model_card(str(tmp_path / "net.onnx")).verified_file()
+
+
+def test_card_without_a_file_says_what_to_add(tmp_path):
+    card = load_model_card(write_card(tmp_path, "engine: onnx"))
+
+    with pytest.raises(ModelError, match="its card names no file; add 'file: NAME'"):
+        card.verified_file()
+
+
+def test_missing_graph_of_an_installed_card_is_mended_by_installing(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.yaml").write_text("{engine: onnx, file: net.onnx}")
+    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+
+    with pytest.raises(ModelError, match=r"net\.onnx does not exist; reinstall the package"):
+        load_model_card("net").verified_file()
 
 
 def test_graph_with_the_hash_of_its_card_is_verified(tmp_path):

@@ -161,6 +161,11 @@ def test_missing_image_is_named(tmp_path):
         pictures.read_image(tmp_path / "absent.png")
 
 
+def test_folder_in_place_of_an_image_is_told(tmp_path):
+    with pytest.raises(IsADirectoryError, match="is a folder; name an image in it"):
+        pictures.read_image(tmp_path)
+
+
 def test_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "text.png").write_text("no image")
 

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from pathlib import Path
 
 import cv2
@@ -266,6 +267,30 @@ def test_opencv_files_with_projections_take_rectified_images(tmp_path):
         np.testing.assert_allclose(calibration.r, planned.r)
         np.testing.assert_allclose(calibration.k, planned.k)
         assert (calibration.is_raw, calibration.is_rectified) == (False, False)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["lenses first", "pose first"])
+@pytest.mark.parametrize("keys", [("M", "D"), ("cameraMatrix", "distCoeffs")], ids="-".join)
+def test_opencv_lenses_and_pose_may_be_two_files(tmp_path, order, keys):
+    text = Path(storage(tmp_path)).read_text()
+    head, lenses_text = text.split("M1:", 1)
+    lenses_text, pose = ("M1:" + lenses_text).split("R:", 1)
+    for short, long in zip("MD", keys, strict=True):
+        lenses_text = re.sub(rf"^{short}([12]):", rf"{long}\1:", lenses_text, flags=re.MULTILINE)
+    names = (
+        write(tmp_path / "intrinsics.yml", head + lenses_text),
+        write(tmp_path / "extrinsics.yml", head + "R:" + pose),
+    )
+
+    assert_is_the_rig(read_calibration(",".join(str(names[n]) for n in order), *SIZE))
+
+
+def test_opencv_pose_without_lenses_says_what_it_lacks(tmp_path):
+    text = Path(storage(tmp_path)).read_text()
+    path = write(tmp_path / "extrinsics.yml", "%YAML:1.0\n---\nR:" + text.split("R:", 1)[1])
+
+    with pytest.raises(CalibrationError, match=r"extrinsics\.yml, read as OpenCV.*: lacks 'M1'"):
+        read_calibration(str(path), *SIZE)
 
 
 def test_first_camera_of_kalibr_may_be_the_right_one(tmp_path, caplog):

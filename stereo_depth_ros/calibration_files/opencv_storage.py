@@ -26,6 +26,9 @@ _LOG = logging.getLogger(__name__)
 
 _K = (("M1", "M2"), ("K1", "K2"), ("cameraMatrix1", "cameraMatrix2"))
 _D = (("D1", "D2"), ("distCoeffs1", "distCoeffs2"))
+_MARKS = ("P1", "P2", *(name for names in _K for name in names))
+"""Any of these matrices tells the format."""
+
 _MIN_MILLIMETRES = 50.0
 """Baselines from here on are millimetres; below, down to what metres may be, they may be
 centimetres as well."""
@@ -44,7 +47,9 @@ def _read_content(document: Document) -> dict[Any, Any]:
 def _matches(document: Document) -> bool:
     if document.text.lstrip().startswith("<?xml"):
         return "<opencv_storage>" in document.text
-    return any(isinstance(document.content.get(key), dict) for key in ("P1", "M1", "K1"))
+    matrices = {key for key, value in document.content.items() if isinstance(value, dict)}
+    # The files of a pair may hold the lenses in one and how they stand to each other in the other.
+    return not matrices.isdisjoint(_MARKS) or matrices >= {"R", "T"}
 
 
 def _read(documents: Sequence[Document], size: Size) -> Pair:

@@ -20,7 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.atomic_file import write_text
-from stereo_depth_ros.cli.options import DEFAULT_MODEL, BuildBar, check_output_file, ros_layer, size
+from stereo_depth_ros.cli.options import (
+    DEFAULT_MODEL,
+    BuildBar,
+    check_output_file,
+    number,
+    ros_layer,
+    size,
+)
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
@@ -29,6 +36,10 @@ from stereo_depth_ros.evaluation.machine import describe_machine
 from stereo_depth_ros.model_card import load_model_card
 
 HELP = "measure the time of models, or of the whole node"
+
+# In less, the node has reported no times yet.
+_SECONDS = (2.0, 3600.0)
+_MAX_SOAK_MINUTES = 7 * 24 * 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +58,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=size, default=(480, 640), metavar="HxW")
     parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
     parser.add_argument("--node", action="store_true", help="measure the node instead")
-    parser.add_argument("--seconds", type=float, default=15.0, help="--node: per configuration")
     parser.add_argument(
-        "--soak", type=float, default=0.0, metavar="MINUTES", help="--node: memory, 2 or more"
+        "--seconds",
+        type=number(float, *_SECONDS),
+        default=15.0,
+        help="--node: per configuration, {:g} to {:g}".format(*_SECONDS),
+    )
+    parser.add_argument(
+        "--soak",
+        type=number(float, 0.0, _MAX_SOAK_MINUTES),
+        default=0.0,
+        metavar="MINUTES",
+        help="--node: memory, 2 or more",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 

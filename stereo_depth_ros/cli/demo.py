@@ -13,7 +13,7 @@ from pathlib import Path
 from stereo_depth_ros import pictures
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.cli.options import add_engine_options, ros_layer
+from stereo_depth_ros.cli.options import add_engine_options, check_output_folder, ros_layer
 
 HELP = "run the node on a simulated camera and judge its depth"
 
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and print its table."""
+    check_output_folder(arguments.output)
     own = (arguments.left, arguments.right, arguments.calib)
     if any(own) and not all(own):
         raise ValueError(
@@ -48,9 +49,12 @@ def run(arguments: argparse.Namespace) -> int:
             *pair, baseline=arguments.baseline, option="--baseline"
         ).warnings:
             print(f"warning: {warning}")
-        files = [",".join(str(Path(part).resolve()) for part in path.split(",")) for path in own]
-        names = ("left_file", "right_file", "calibration_file")
-        camera = {**dict(zip(names, files, strict=True)), "noise": 0.0}
+        camera = {
+            "left_file": str(Path(arguments.left).resolve()),
+            "right_file": str(Path(arguments.right).resolve()),
+            "calibration_file": _resolve_calibration(arguments.calib),
+            "noise": 0.0,
+        }
     node = {
         "model": arguments.model,
         "backend": arguments.backend,
@@ -59,3 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
     }
     print(ros_layer("demo").run_demo(node, camera, arguments.output))
     return 0
+
+
+def _resolve_calibration(path: str) -> str:
+    """Return ``path``, one file or two joined by a comma, as absolute paths."""
+    parts = [path] if Path(path).is_file() else path.split(",", 1)
+    return ",".join(str(Path(part).expanduser().resolve()) for part in parts)

@@ -1,7 +1,9 @@
 """Score models on a dataset with truth, StereoSGBM beside them in the same run.
 
 "filled" counts the answer for every pixel, "raw" only what the model vouches for (confidence above
-0). AUSE / random judges the confidence: 0 is a perfect order of the pixels, 1 a random one.
+0). EPE is the mean error of the answered pixels alone, while every unanswered one counts as bad in
+the shares of bad pixels: a sparse "raw" has a low EPE and many bad pixels. AUSE / random judges the
+confidence: 0 is a perfect order of the pixels, 1 a random one.
 """
 
 from __future__ import annotations

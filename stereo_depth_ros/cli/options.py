@@ -14,9 +14,12 @@ from tqdm import tqdm
 
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildProgress
+from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
 
 DEFAULT_MODEL = "sgbm"
+MAX_SIDE = 16384
+"""Longest side in px of images that a size option may name."""
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
@@ -66,22 +69,24 @@ def _add_quantity(
     parser.add_argument(
         option,
         dest=name,
-        type=_number(type(default), low, high),
+        type=number(type(default), low, high),
         default=default,
         metavar=metavar,
         help=f"{quantity.description} ({low:g} to {high:g}, default: %(default)s)",
     )
 
 
-def _number(kind: type, low: float, high: float) -> Callable[[str], float]:
+def number(kind: type, low: float, high: float) -> Callable[[str], float]:
+    """Return what parses an option as a number of ``kind`` from ``low`` to ``high``."""
+
     def parse(text: str) -> float:
         try:
             value = kind(text)
         except ValueError:
             value = float("nan")
         if not low <= value <= high:
-            number = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"'{text}' is not {number} from {low:g} to {high:g}")
+            meaning = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"'{text}' is not {meaning} from {low:g} to {high:g}")
         return value
 
     return parse
@@ -140,10 +145,15 @@ def ros_layer(module: str) -> ModuleType:
 
 def size(text: str) -> tuple[int, int]:
     """Parse "480x640" into height and width."""
-    found = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not HxW, such as 480x640")
-    return int(found[1]), int(found[2])
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{excerpt(text)}' is not HxW, such as 480x640")
+    # Numbers of any length are compared by their length first: int() refuses very long ones.
+    if any(len(side) > len(str(MAX_SIDE)) or int(side) > MAX_SIDE for side in match.groups()):
+        raise argparse.ArgumentTypeError(
+            f"'{excerpt(text)}' is too large: height and width are 1 to {MAX_SIDE} px"
+        )
+    return int(match[1]), int(match[2])
 
 
 def training_layer(module: str) -> ModuleType:
@@ -160,13 +170,18 @@ def training_layer(module: str) -> ModuleType:
         raise ValueError(f"{error}; pip install 'stereo_depth_ros[training]'") from error
 
 
-def engine_from(arguments: argparse.Namespace) -> Engine:
-    """Open the engine that the arguments name, and show how far its build is if it needs one."""
+def engine_from(arguments: argparse.Namespace, vergence: int = 0) -> Engine:
+    """Open the engine that the arguments name, and show how far its build is if it needs one.
+
+    A search range of the arguments counts from zero; ``vergence`` is by how many px the views are
+    moved apart before the engine sees them.
+    """
+    largest = arguments.max_disparity
     with BuildBar() as bar:
         return open_engine(
             arguments.model,
             backend=arguments.backend,
-            max_disparity=arguments.max_disparity,
+            max_disparity=largest + vergence if largest else 0,
             caller=Caller(report=bar.show),
         )
 

@@ -3,7 +3,8 @@
 Writes into DIR: disparity.npy (float32, px, a value for every pixel) and confidence.npy (float32,
 0..1, 0 where the disparity is only a guess or a filter removes it), both at the size of the input,
 and a PNG of each; with a calibration also depth.npy (float32, m along Z: NaN unknown, +Inf too far,
--Inf too near), depth.png and points.ply (m, left optical frame).
+-Inf too near), depth.png and points.ply (m, left optical frame). Without one, the last three of an
+earlier run are removed from DIR.
 """
 
 from __future__ import annotations
@@ -28,10 +29,18 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import describe_pair
-from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline, StereoResult
+from stereo_depth_ros.pipeline import (
+    FrameError,
+    Output,
+    StereoPipeline,
+    StereoResult,
+    columns_of_vergence,
+)
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 
 HELP = "match one pair of image files"
+
+_METRIC = ("depth.npy", "depth.png", "points.ply")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +69,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Match the pair and write the files."""
     check_output_folder(arguments.output)
     settings = settings_from(arguments)
+    if arguments.calib == "":
+        raise CalibrationError("--calib names no file; leave it out for disparity without depth")
     left, right = pictures.read_pair(arguments.left, arguments.right)
     if left.shape != right.shape:
         raise FrameError(
@@ -89,7 +100,7 @@ def run(arguments: argparse.Namespace) -> int:
         # Cameras that converge put infinity elsewhere, which only a calibration tells.
         hint = "; or the cameras converge: give --calib" if warning == SWAPPED else ""
         print(f"warning: {warning}{'' if arguments.calib else hint}")
-    with closing(engine_from(arguments)) as engine:
+    with closing(engine_from(arguments, columns_of_vergence(camera))) as engine:
         print(f"engine: {engine.spec}")
         result = StereoPipeline(engine, settings).process(left, right, camera, wanted, maps)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -127,4 +138,15 @@ def _write(folder: Path, result: StereoResult) -> None:
         finite = result.depth[np.isfinite(result.depth)]
         median = f"median {np.median(finite):.3f} m, " if finite.size else ""
         print(f"depth: {median}{count} points, baseline {result.camera.baseline:g} m")
+    else:
+        _remove_metric(folder)
     print(f"written to {folder}/")
+
+
+def _remove_metric(folder: Path) -> None:
+    """Remove what an earlier run with a calibration wrote: it is of another pair or run."""
+    stale = [folder / name for name in _METRIC if (folder / name).is_file()]
+    for path in stale:
+        path.unlink()
+    if stale:
+        print(f"removed {', '.join(path.name for path in stale)} of an earlier run")

@@ -15,14 +15,22 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA, resident_bytes, running
+from stereo_depth_ros.ros.processes import (
+    NODE,
+    SCENE_CAMERA,
+    interrupt_when_ended,
+    resident_bytes,
+    running,
+    unique_namespace,
+)
 from stereo_depth_ros.ros.recorder import Recorder
 from stereo_depth_ros.ros.transport import CHOICES, profile_environment
 
-NAMESPACE = "/stereo_depth_bench"
+_NAMESPACE = unique_namespace("stereo_depth_bench")
 SIZES = ((640, 480), (1280, 720))
 _DEPTH_ONLY: dict[str, type] = {"depth/image_rect": Image}
 _ALL: dict[str, type] = {
@@ -108,7 +116,22 @@ class NodeBenchmark:
 def bench_node(
     node_parameters: Mapping[str, Any], seconds: float, soak_minutes: float
 ) -> NodeBenchmark:
-    """Measure every size and set of outputs for ``seconds`` each, then memory where asked."""
+    """Measure every size and set of outputs for ``seconds`` each, then memory where asked.
+
+    Raises
+    ------
+    BenchError
+        When the node publishes nothing.
+    KeyboardInterrupt
+        On SIGINT, SIGTERM and SIGHUP, after every process has ended.
+    """
+    with interrupt_when_ended():
+        return _bench_node(node_parameters, seconds, soak_minutes)
+
+
+def _bench_node(
+    node_parameters: Mapping[str, Any], seconds: float, soak_minutes: float
+) -> NodeBenchmark:
     found = NodeBenchmark()
     for width, height in SIZES:
         for label, topics in (("depth", _DEPTH_ONLY), ("all", _ALL)):
@@ -130,8 +153,8 @@ def _recording(topics: Mapping[str, type], variables: Mapping[str, str]) -> Iter
     """Give a recorder whose process uses the transport that ``variables`` select."""
     before = {name: os.environ.pop(name, None) for name in CHOICES}
     os.environ.update(variables)
-    rclpy.init()
-    recorder = Recorder(topics, NAMESPACE)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    recorder = Recorder(topics, _NAMESPACE)
     try:
         yield recorder
     finally:
@@ -149,7 +172,7 @@ def _processes(node: Mapping[str, Any] | None, camera: Mapping[str, Any]) -> Ite
         modules = ([(NODE, node)] if node is not None else []) + [(SCENE_CAMERA, camera)]
         yield [
             stack.enter_context(
-                running(module, parameters, NAMESPACE, log=Path(logs) / f"{module}.log")
+                running(module, parameters, _NAMESPACE, log=Path(logs) / f"{module}.log")
             )
             for module, parameters in modules
         ]

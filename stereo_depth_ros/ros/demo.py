@@ -12,17 +12,22 @@ from typing import Any
 import cv2
 import numpy as np
 import rclpy
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros import pictures
 from stereo_depth_ros.evaluation.metrics import accuracy
 from stereo_depth_ros.ros.images import decode_pair
-from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA, running
+from stereo_depth_ros.ros.processes import (
+    NODE,
+    SCENE_CAMERA,
+    interrupt_when_ended,
+    running,
+    unique_namespace,
+)
 from stereo_depth_ros.ros.recorder import Recorder
 from stereo_depth_ros.ros.transport import transport_environment
-
-NAMESPACE = "/stereo_depth_demo"
 
 _OUTPUTS = {
     "depth/image_rect": Image,
@@ -55,13 +60,24 @@ def run_demo(
     DemoError
         When an output does not arrive, a process does not end with status 0, or depth disagrees
         with the truth.
+    KeyboardInterrupt
+        On SIGINT, SIGTERM and SIGHUP, after both processes have ended.
     """
+    with interrupt_when_ended():
+        return _run_demo(node_parameters, camera_parameters, folder)
+
+
+def _run_demo(
+    node_parameters: Mapping[str, Any], camera_parameters: Mapping[str, Any], folder: Path
+) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.update(transport_environment())
-    rclpy.init()
+    # Its handlers would shut the recorder down under the clean-up.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    namespace = unique_namespace("stereo_depth_demo")
     truth = {} if "left_file" in camera_parameters else {_TRUTH: Image}
     expected = {**_OUTPUTS, **_INPUTS, **truth}
-    recorder = Recorder(expected, NAMESPACE)
+    recorder = Recorder(expected, namespace)
     try:
         with ExitStack() as stack:
             processes = {}
@@ -69,7 +85,7 @@ def run_demo(
                 (NODE, node_parameters, "node.log"),
                 (SCENE_CAMERA, camera_parameters, "camera.log"),
             ):
-                started = running(module, parameters, NAMESPACE, log=folder / log)
+                started = running(module, parameters, namespace, log=folder / log)
                 processes[log] = stack.enter_context(started)
             _wait_for(expected, recorder, processes, folder)
             recorder.forget()

@@ -140,7 +140,8 @@ PARAMETERS = (
     Parameter(
         "max_disparity",
         0,
-        QUANTITIES["max_disparity"].description,
+        QUANTITIES["max_disparity"].description
+        + ". Of converging cameras it counts from the disparity of infinity",
         QUANTITIES["max_disparity"].limits,
     ),
     Parameter(

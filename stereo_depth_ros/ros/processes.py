@@ -2,17 +2,52 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 NODE = "stereo_depth_ros.ros.start stereo_depth_node"
 SCENE_CAMERA = "stereo_depth_ros.ros.start scene_camera"
+
+_PR_SET_PDEATHSIG = 1
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def unique_namespace(name: str) -> str:
+    """Return a namespace that starts with ``name`` and that no other run on the network uses."""
+    return f"/{name}_{uuid.uuid4().hex[:8]}"
+
+
+@contextmanager
+def interrupt_when_ended() -> Iterator[None]:
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP while the block runs, in the main thread.
+
+    Only the first of them counts, so that what the block cleans up is cleaned up whole. One that
+    the process ignores, as SIGHUP under nohup, stays ignored.
+    """
+    before = {one: signal.getsignal(one) for one in _ENDING}
+    ending = [one for one, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        for one in ending:
+            signal.signal(one, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for one in ending:
+        signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one in ending:
+            signal.signal(one, before[one])
 
 
 @contextmanager
@@ -26,6 +61,7 @@ def running(
 ) -> Iterator[subprocess.Popen]:
     """Run ``module`` (`NODE` or `SCENE_CAMERA`) until the block ends, then stop it by SIGINT.
 
+    On Linux it also ends, by SIGTERM, when this process is killed before the block ends.
     ``module`` is what follows ``python -m``, up to the arguments for ROS. What it prints goes to
     the file ``log``, or where this process prints. ``environment`` replaces this process's own.
     """
@@ -38,7 +74,11 @@ def running(
     output = log.open("w") if log else None
     try:
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT if output else None, env=variables
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            env=variables,
+            preexec_fn=_end_with_parent(),
         )
         try:
             yield process
@@ -47,6 +87,23 @@ def running(
     finally:
         if output:
             output.close()
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    """Return what a child calls to be sent SIGTERM when this process ends; None off Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    # Looked up here, as little is safe between fork and exec.
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def prepare() -> None:
+        prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
+        if os.getppid() != parent:
+            # The parent ended before it could be watched.
+            os._exit(1)
+
+    return prepare
 
 
 def stop(process: subprocess.Popen, how: signal.Signals = signal.SIGINT) -> int:

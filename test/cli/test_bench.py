@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from fakes import save_graph
 
 from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.cli.options import size as size_option
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt.device import find_device
 
@@ -77,6 +79,28 @@ def test_a_size_that_is_none_is_refused(size, capsys):
     with pytest.raises(SystemExit):
         main(["bench", "--size", size])
     assert "not HxW" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", ["99999x64", "64x16385", "1" * 5000 + "x64"])
+def test_a_size_beyond_any_camera_is_refused_with_the_limit(size, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["bench", "--size", size])
+    assert exit_.value.code == 2
+    text = capsys.readouterr().err
+    assert "is too large: height and width are 1 to 16384 px" in text
+    assert len(text) < 2000
+
+
+def test_the_largest_size_is_one():
+    assert size_option("16384x1") == (16384, 1)
+
+
+@pytest.mark.parametrize("option", ["--seconds=0", "--seconds=-3", "--seconds=nan", "--soak=-1"])
+def test_a_duration_that_measures_nothing_is_a_usage_error(option, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(["bench", "--node", option])
+    assert exit_.value.code == 2
+    assert re.search(r"--(seconds|soak): '.*' is not a number from", capsys.readouterr().err)
 
 
 @pytest.mark.slow

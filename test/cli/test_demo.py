@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 
+from stereo_depth_ros.cli.demo import _resolve_calibration
+from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.pictures import read_image, write_image
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
@@ -87,3 +92,51 @@ def test_calibration_of_another_size_is_refused_before_anything_starts(tmp_path,
     assert done.returncode == 1
     assert f"is for {width} x {height + 20} images, not {width} x {height}" in done.stderr
     assert not (tmp_path / "out" / "node.log").exists()
+
+
+def test_paths_with_commas_reach_the_camera_whole(tmp_path, wall, monkeypatch):
+    for name in ("left", "right"):
+        write_image(tmp_path / f"{name},1.png", getattr(wall.pair, name))
+    (tmp_path / "camera,1.yaml").write_text(f"{{fx: {wall.camera.fx}, baseline: 0.2}}")
+    asked = []
+    stand_in = SimpleNamespace(run_demo=lambda node, camera, folder: asked.append(camera))
+    monkeypatch.setattr("stereo_depth_ros.cli.demo.ros_layer", lambda module: stand_in)
+    monkeypatch.chdir(tmp_path)
+    images = ["--left", "left,1.png", "--right", "right,1.png"]
+
+    assert main(["demo", *images, "--calib", "camera,1.yaml", "-o", "out"]) == 0
+
+    files = {key: asked[0][key] for key in ("left_file", "right_file", "calibration_file")}
+    assert files == {
+        "left_file": str(tmp_path / "left,1.png"),
+        "right_file": str(tmp_path / "right,1.png"),
+        "calibration_file": str(tmp_path / "camera,1.yaml"),
+    }
+
+
+def test_two_calibration_files_reach_the_camera_as_two(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    assert _resolve_calibration("l.yaml,r.yaml") == f"{tmp_path}/l.yaml,{tmp_path}/r.yaml"
+
+
+def test_output_that_is_a_file_is_refused_before_anything_starts(tmp_path, capsys):
+    (tmp_path / "taken").write_text("mine")
+
+    assert main(["demo", "-o", str(tmp_path / "taken")]) == 1
+
+    assert "taken is a file, not a folder; choose another name" in capsys.readouterr().err
+
+
+def test_a_demo_that_is_terminated_ends_in_one_line(tmp_path):
+    command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "demo", "-o", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "camera.log").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+
+    assert (process.returncode, out) == (130, "")
+    assert err == "stereo-depth demo: interrupted\n"

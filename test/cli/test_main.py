@@ -19,6 +19,14 @@ def test_help_lists_every_verb(capsys):
     assert all(verb in text for verb in cli.VERBS)
 
 
+def test_evaluate_says_which_pixels_each_figure_counts(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "EPE is the mean error of the answered pixels alone" in text
+    assert "every unanswered one counts as bad" in text
+
+
 @pytest.mark.parametrize("verb", cli.VERBS)
 def test_every_verb_has_help(verb, capsys):
     with pytest.raises(SystemExit) as stop:

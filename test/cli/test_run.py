@@ -69,6 +69,34 @@ def test_uncalibrated_pair_writes_matches_only(files, out):
     assert np.load(out / "disparity.npy").shape == (240, 320)
 
 
+def test_depth_of_an_earlier_run_does_not_stay_beside_a_run_without_calibration(files, out, capsys):
+    left, right, calib = files
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    (out / "notes.txt").write_text("mine")
+    assert "removed" not in capsys.readouterr().out
+
+    assert main(["run", left, right, "-o", str(out)]) == 0
+
+    assert written(out) == MATCHES | {"notes.txt"}
+    assert "removed depth.npy, depth.png, points.ply of an earlier run\n" in capsys.readouterr().out
+
+
+def test_depth_of_an_earlier_run_stays_when_the_next_fails(files, out, tmp_path):
+    left, right, calib = files
+    main(["run", left, right, "--calib", calib, "-o", str(out)])
+
+    assert main(["run", left, str(tmp_path / "absent.png"), "-o", str(out)]) == 1
+
+    assert written(out) == MATCHES | METRIC
+
+
+def test_empty_name_of_a_calibration_is_refused(files, out, capsys):
+    text = one_line(failure(capsys, *files[:2], "--calib", "", "-o", out))
+
+    assert "--calib names no file" in text
+    assert not out.exists()
+
+
 def test_matches_are_the_same_with_and_without_calibration(files, tmp_path):
     left, right, calib = files
 
@@ -229,6 +257,28 @@ def test_principal_point_offset_of_the_calibration_counts(files, out, tmp_path, 
     expected = camera.fx * camera.baseline / (disparity[finite] + 5.0)
     assert finite.mean() > 0.3
     assert_allclose(depth[finite], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("converging", [33.0, 0.0, -10.0])
+def test_search_range_means_the_disparity_that_is_saved(out, tmp_path, converging):
+    # The wall lies 20 px of saved disparity away however the principal points lie.
+    baseline = (20.0 + converging) * 2.0 / 260.0
+    camera = StereoCamera(240, 180, 260.0, 260.0, 119.5, 89.5, 119.5 + converging, baseline)
+    pair = render(plane_scene(2.0), camera)
+    for name in ("left", "right"):
+        pictures.write_image(tmp_path / f"{name}.png", getattr(pair, name))
+    (tmp_path / "camera.yaml").write_text(calibration(camera))
+    images = [str(tmp_path / f"{name}.png") for name in ("left", "right")]
+
+    for largest in ("32", "16"):
+        options = ["--calib", str(tmp_path / "camera.yaml"), "--max-disparity", largest]
+        assert main(["run", *images, *options, "-o", str(out / largest)]) == 0
+
+    reached = np.load(out / "32" / "disparity.npy")[np.load(out / "32" / "confidence.npy") > 0]
+    assert reached.size > 0.5 * 240 * 180
+    assert np.median(reached) == pytest.approx(20.0, abs=0.1)
+    beyond = np.load(out / "16" / "confidence.npy") > 0
+    assert np.load(out / "16" / "disparity.npy")[beyond].max(initial=0.0) <= 16.0
 
 
 def failure(capsys, *arguments):
@@ -467,7 +517,8 @@ def test_limits_of_the_options_are_those_of_the_parameters():
     table = {p.name: p for p in parameters.PARAMETERS}
     for setting in ("max_disparity", "min_depth", "confidence_threshold", "speckle_size"):
         row, quantity = table[names.get(setting, setting)], QUANTITIES[setting]
-        assert (row.limits, row.description) == (quantity.limits, quantity.description)
+        assert row.limits == quantity.limits
+        assert row.description.startswith(quantity.description)
 
 
 def test_search_range_beyond_the_width_is_one_line(files, out, capsys):

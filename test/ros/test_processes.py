@@ -1,0 +1,84 @@
+"""Child processes end with the process that runs them, however that ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from stereo_depth_ros.ros.processes import interrupt_when_ended, unique_namespace
+
+PARENT = """
+import time
+from stereo_depth_ros.ros.processes import interrupt_when_ended, running
+try:
+    with interrupt_when_ended(), running("sleeper") as child:
+        print(child.pid, flush=True)
+        time.sleep(120)
+except KeyboardInterrupt:
+    raise SystemExit(130)
+"""
+
+
+def is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs Linux")
+@pytest.mark.parametrize(
+    ("ending", "status"),
+    [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 130), (signal.SIGHUP, 130)],
+)
+def test_a_child_ends_with_its_parent(tmp_path, ending, status):
+    (tmp_path / "sleeper.py").write_text("import time\ntime.sleep(120)\n")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    child = int(parent.stdout.readline())
+    try:
+        assert is_running(child)
+        parent.send_signal(ending)
+        parent.wait(30)
+        deadline = time.monotonic() + 30
+        while is_running(child) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not is_running(child)
+        assert parent.returncode == status
+    finally:
+        parent.kill()
+        parent.communicate()
+        if is_running(child):
+            os.kill(child, signal.SIGKILL)
+
+
+def test_handlers_are_restored_and_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    terminate = signal.getsignal(signal.SIGTERM)
+    try:
+        with interrupt_when_ended():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not terminate
+        assert signal.getsignal(signal.SIGTERM) is terminate
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_no_two_runs_share_a_namespace():
+    first, second = (unique_namespace("stereo_depth_demo") for _ in range(2))
+
+    assert first.startswith("/stereo_depth_demo_")
+    assert first != second
