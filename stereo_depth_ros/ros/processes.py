@@ -124,4 +124,4 @@ def resident_bytes(process: subprocess.Popen) -> int:
 
 
 def _yaml(value: Any) -> str:
-    return f"'{value}'" if isinstance(value, str) else str(value)
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -10,8 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
-from stereo_depth_ros.ros.processes import interrupt_when_ended, unique_namespace
+from stereo_depth_ros.ros.processes import interrupt_when_ended, running, unique_namespace
 
 PARENT = """
 import time
@@ -82,3 +84,19 @@ def test_no_two_runs_share_a_namespace():
 
     assert first.startswith("/stereo_depth_demo_")
     assert first != second
+
+
+def test_value_of_a_parameter_may_hold_an_apostrophe(tmp_path):
+    (tmp_path / "echo_arguments.py").write_text("import sys; print(sys.argv)")
+    log = tmp_path / "log"
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    with running(
+        "echo_arguments", {"left_file": "it's.png"}, environment=environment, log=log
+    ) as child:
+        child.wait(30)
+
+    arguments = ast.literal_eval(log.read_text())
+    (given,) = (a for a in arguments if a.startswith("left_file:="))
+    assert yaml.safe_load(given.removeprefix("left_file:=")) == "it's.png"
