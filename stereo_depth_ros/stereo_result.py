@@ -13,6 +13,9 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stage_times import timed
 
+MIN_FREE_CONFIDENCE = 0.2
+"""Free space removes obstacles from maps, so it takes more than a guess; noise matches noise."""
+
 
 class Output(enum.Enum):
     """What a pipeline can make of a frame."""
@@ -91,9 +94,7 @@ def _make_metric(result: StereoResult, wanted: Collection[Output]) -> None:
             result.points = _cloud(depth, result, settings.points_stride)
     if Output.FREE_SPACE in wanted:
         with timed(seconds, "free_space"):
-            result.free_space = _free_space(
-                depth, result.camera, settings.clearing_range, settings.points_stride
-            )
+            result.free_space = _free_space(depth, result)
 
 
 def to_millimetres(depth: np.ndarray) -> np.ndarray:
@@ -117,12 +118,11 @@ def _cloud(depth: np.ndarray, result: StereoResult, stride: int) -> np.ndarray:
     return cv2.merge([*result.camera.planes(depth, stride), packed])
 
 
-def _free_space(
-    depth: np.ndarray, camera: StereoCamera, clearing_range: float, stride: int
-) -> np.ndarray:
-    too_far = np.isposinf(depth[::stride, ::stride])
-    ray_x, ray_y = camera.rays
-    rows, columns = np.nonzero(too_far)
+def _free_space(depth: np.ndarray, result: StereoResult) -> np.ndarray:
+    stride, clearing_range = result.settings.points_stride, result.settings.clearing_range
+    ray_x, ray_y = result.camera.rays
+    is_free = np.isposinf(depth) & (result.certainty > MIN_FREE_CONFIDENCE)
+    rows, columns = np.nonzero(is_free[::stride, ::stride])
     points = np.empty((rows.size, 3), np.float32)
     points[:, 0] = ray_x[0, ::stride][columns]
     points[:, 1] = ray_y[::stride, 0][rows]

@@ -5,7 +5,10 @@ from fakes import FixedEngine, TrueEngine, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import depths, images, process, seeing
 
+from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.settings import Settings
 
 
 def test_points_are_rays_times_depth():
@@ -71,16 +74,28 @@ def test_free_space_lies_on_the_rays_of_far_pixels_at_the_clearing_range():
     camera = make_camera()
     depth = depths(camera, 0.05, 2.0, 80.0, np.inf)
     confidence = np.ones_like(depth)
-    confidence[10] = 0
+    confidence[10], confidence[11], confidence[12] = 0, 0.2, 0.21
 
     points = process(seeing(camera, depth, confidence), camera, clearing_range=4.0).free_space
 
-    far = (depth > 50) & (confidence > 0)
+    far = (depth > 50) & (confidence > 0.2)
     v, u = np.nonzero(far)
     expected = np.stack([(u - camera.cx) / camera.fx, (v - camera.cy) / camera.fy, u * 0 + 1], -1)
     assert points.dtype == np.float32
     assert points.shape == (far.sum(), 3)
     assert_allclose(points, 4.0 * expected, rtol=1e-5, atol=1e-6)
+
+
+def test_noise_of_a_blank_wall_is_hardly_any_free_space():
+    camera = StereoCamera(640, 480, 460.0, 460.0, 319.5, 239.5, 319.5, 0.12)
+    noise = np.random.default_rng(0).normal(120, 2, (2, 480, 640, 3))
+    views = np.clip(np.rint(noise), 0, 255).astype(np.uint8)
+    pipeline = StereoPipeline(SgbmEngine(), Settings(max_depth=10.0))
+
+    result = pipeline.process(*views, camera, {Output.DEPTH, Output.FREE_SPACE})
+
+    assert np.isposinf(result.depth).sum() > 500
+    assert len(result.free_space) < 50
 
 
 def test_free_space_follows_the_points_stride():
