@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -161,6 +162,24 @@ def test_a_signal_in_the_middle_of_work_ends_the_process_cleanly(dds, rigs, tmp_
         assert time.monotonic() - began < 4.5
         assert stop(simulated, how) == 0
     assert "Traceback" not in log.read_text()
+
+
+def shared_memory_of(process) -> set[Path]:
+    """The segments of FastDDS that a process has mapped, but for the ports of its domain."""
+    fields = (line.split() for line in Path(f"/proc/{process.pid}/maps").read_text().splitlines())
+    files = {f[5] for f in fields if len(f) == 6 and f[5].startswith("/dev/shm/fastrtps_")}
+    return {Path(file) for file in files if "port" not in file}
+
+
+def test_a_node_that_ends_leaves_no_shared_memory(dds, rigs, tmp_path):
+    rig = rigs("/tidy")
+    before = set(Path("/dev/shm").glob("fastrtps_*"))
+    with running(NODE, {"model": "sgbm"}, "/tidy", log=tmp_path / "log") as node:
+        assert rig.state() == "active"
+        own = shared_memory_of(node) - before
+        assert any(file.stat().st_size > 2**26 for file in own)
+        assert stop(node) == 0
+    assert not [file for file in own if file.exists()]
 
 
 def test_a_second_interrupt_does_not_disturb_the_end(dds, rigs, tmp_path):
