@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass, replace
 
@@ -26,6 +27,13 @@ class Scene:
 
     camera: StereoCamera
     pair: RenderedPair
+
+
+@pytest.fixture(autouse=True)
+def _log_level():
+    """Undo what verbs of the command line set."""
+    yield
+    logging.getLogger("stereo_depth_ros").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_unknown_model_lists_the_installed_ones():
 
 
 def test_missing_graph_is_named():
-    with pytest.raises(ModelError, match=r"absent\.onnx is missing"):
+    with pytest.raises(ModelError, match=r"absent\.onnx does not exist"):
         open_engine("absent.onnx")
 
 

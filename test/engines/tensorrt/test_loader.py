@@ -213,7 +213,7 @@ def test_auto_ends_on_onnxruntime_where_the_build_fails(worker, loader, gpu, gra
 
 
 def test_error_before_any_build_is_raised(loader, tmp_path):
-    with pytest.raises(ValueError, match=r"absent\.onnx is missing"):
+    with pytest.raises(ValueError, match=r"absent\.onnx does not exist"):
         loader.start(opener(tmp_path / "absent.onnx"))
 
 
