@@ -31,12 +31,16 @@ def interrupt_when_ended() -> Iterator[None]:
     """Raise KeyboardInterrupt on SIGTERM and SIGHUP while the block runs, in the main thread.
 
     Only the first of them counts, so that what the block cleans up is cleaned up whole. One that
-    the process ignores, as SIGHUP under nohup, stays ignored.
+    the process ignores, as SIGHUP under nohup, stays ignored. At the latest it is raised at the end
+    of the block, as Python drops what is raised in callbacks of objects that are being collected.
     """
     before = {one: signal.getsignal(one) for one in _ENDING}
     ending = [one for one, handler in before.items() if handler is not signal.SIG_IGN]
 
+    received: list[int] = []
+
     def interrupt(number: int, frame: FrameType | None) -> None:
+        received.append(number)
         for one in ending:
             signal.signal(one, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -45,6 +49,8 @@ def interrupt_when_ended() -> Iterator[None]:
         signal.signal(one, interrupt)
     try:
         yield
+        if received:
+            raise KeyboardInterrupt
     finally:
         for one in ending:
             signal.signal(one, before[one])

@@ -136,7 +136,7 @@ def test_a_demo_that_is_terminated_ends_in_one_line(tmp_path):
         time.sleep(0.05)
 
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=240)
 
     assert (process.returncode, out) == (130, "")
     assert err == "stereo-depth demo: interrupted\n"

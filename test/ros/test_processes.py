@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from stereo_depth_ros.ros.processes import interrupt_when_ended, running, unique
 
 PARENT = """
 import time
+from contextlib import suppress
 from stereo_depth_ros.ros.processes import interrupt_when_ended, running
 try:
     with interrupt_when_ended(), running("sleeper") as child:
@@ -65,6 +67,12 @@ def test_a_child_ends_with_its_parent(tmp_path, ending, status):
         parent.communicate()
         if is_running(child):
             os.kill(child, signal.SIGKILL)
+
+
+def test_a_signal_that_a_callback_swallows_counts_at_the_end_of_the_block():
+    with pytest.raises(KeyboardInterrupt), interrupt_when_ended(), suppress(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
 
 
 def test_handlers_are_restored_and_what_is_ignored_stays_ignored():
