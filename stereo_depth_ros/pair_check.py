@@ -132,7 +132,7 @@ def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairChe
     parallax, rows = shift[:, 0] - offset, -shift[:, 1]
     below = float((parallax < -1.0).mean())
     # Exchanged, turned or mirrored, with its calibration or without, a rig has nothing below again.
-    mended = min(float((parallax + shift > 1.0).mean()) for shift in (0.0, 2 * offset))
+    mended = min(float((parallax + moved > 1.0).mean()) for moved in (0.0, 2 * offset))
     low, high = np.percentile(parallax, (5, 95))
     rows_spread = float(np.ptp(np.percentile(rows, (5, 95))))
     centre, row_rms = _row_mismatch(rows)
@@ -149,10 +149,10 @@ def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairChe
         if low < -proof and high - low > proof:
             refusal = SWAPPED
         else:
+            distance = -np.median(parallax[parallax < -1.0])
             findings.append(
-                f"far things lie {-np.median(parallax):.1f} px below the disparity of infinity "
-                f"({offset:g} px): the principal points or the directions of the cameras are off; "
-                "recalibrate the pair"
+                f"far things lie {distance:.1f} px below the disparity of infinity ({offset:g} px): "
+                "the principal points or the directions of the cameras are off; recalibrate the pair"
             )
     elif row_rms > MAX_ROW_RMS_PX * max(1.0, width / 960) and not _is_repeating(rows):
         findings.append(

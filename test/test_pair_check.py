@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.pair_check import BLANK, SWAPPED, UNMATCHED, check_pair
+from stereo_depth_ros.pair_check import BLANK, SWAPPED, UNMATCHED, _judge, check_pair
 from stereo_depth_ros.scenes.planar import plane_scene, render, yard_scene
 
 
@@ -250,3 +250,14 @@ def test_covered_or_blinded_camera_is_named(views, level):
 def test_images_of_few_pixels_say_nothing(views):
     for size in (1, 4, 31):
         assert check_pair(*(view[:size, :size] for view in views), 0.0) is None
+
+
+def test_distance_below_infinity_is_that_of_the_things_below():
+    # A third lies 5 px below infinity, the rest on it: no median of all would tell.
+    rows = np.zeros(90)
+    parallax = np.where(np.arange(90) < 30, -5.0, 0.0)
+
+    check = _judge(np.stack([parallax, rows], axis=1), 3200, 0.0, 1.0)
+
+    assert check.refusal is None
+    assert "far things lie 5.0 px below the disparity of infinity" in check.findings[0]

@@ -52,22 +52,24 @@ def decompress(data: bytes, form: str) -> Samples:
             "million px are decoded"
         )
     try:
-        return decode(data, form.split(";")[0].strip(), cv2.IMREAD_IGNORE_ORIENTATION)
+        encoding = form.split(";")[0].strip()
+        return _decode(data, header, encoding, cv2.IMREAD_IGNORE_ORIENTATION)
     except ImageError as error:
         raise _refusal(data, form, error) from error
 
 
-def decode(data: bytes, encoding: str = "", flags: int = 0) -> Samples:
+def decode(data: bytes) -> Samples:
     """Return what OpenCV makes of ``data``, the bytes of a file of any format that it reads.
-
-    One channel holds a mosaic where ``encoding`` is that of one. ``flags`` are those of imdecode.
 
     Raises
     ------
     ImageError
         When OpenCV does not read it, part of it is damaged, or it is not of 8 or 16 bits.
     """
-    header = read_header(data)
+    return _decode(data, read_header(data))
+
+
+def _decode(data: bytes, header: Header | None, encoding: str = "", flags: int = 0) -> Samples:
     if header is not None:
         check_complete(header, data)
     flags |= cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH

@@ -58,9 +58,7 @@ class StateRequests:
         if _GOALS.get(number) == state:
             response.success = True
         elif number == Transition.TRANSITION_CONFIGURE and state == State.PRIMARY_STATE_ACTIVE:
-            self._node.get_logger().info(
-                "a manager configures the node, which is active; it is deactivated"
-            )
+            log.info("a manager configures the node, which is active; it is deactivated")
             response.success = self._node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
         else:
             named = next((label for label, i in _IDS.items() if i == number), str(number))
