@@ -151,8 +151,9 @@ def _judge(shift: np.ndarray, width: int, offset: float, gain: float) -> PairChe
         else:
             distance = -np.median(parallax[parallax < -1.0])
             findings.append(
-                f"far things lie {distance:.1f} px below the disparity of infinity ({offset:g} px): "
-                "the principal points or the directions of the cameras are off; recalibrate the pair"
+                f"far things lie {distance:.1f} px below the disparity of infinity "
+                f"({offset:g} px): the principal points or the directions of the cameras are off; "
+                "recalibrate the pair"
             )
     elif row_rms > MAX_ROW_RMS_PX * max(1.0, width / 960) and not _is_repeating(rows):
         findings.append(
