@@ -4,6 +4,12 @@
 0). EPE is the mean error of the answered pixels alone, while every unanswered one counts as bad in
 the shares of bad pixels: a sparse "raw" has a low EPE and many bad pixels. AUSE / random judges the
 confidence: 0 is a perfect order of the pixels, 1 a random one.
+
+"sky" is the share of the sky, where a pair of layout "plain" has a mask of it in sky.npy, that is
+claimed to be near: more than 12 px of disparity at a confidence above 0.3. "thin" is the share of
+the pixels of thin structures (by the truth, more than 4 px in front of what is beside them within
+2.5 % of the image width) that are off by more than 2 px. Both count the answer for every pixel, in
+pairs with at least 200 such pixels.
 """
 
 from __future__ import annotations

@@ -1,24 +1,29 @@
-"""Show what training scenes look like: a contact sheet of rendered pairs.
+"""Render training scenes: a sheet that shows them, pairs with truth to score models on, or both.
 
 Each row of the sheet is one scene: left and right as the cameras see them, the true disparity, and
-what of the left view the right one sees (white).
+what of the left view the right one sees (white). The pairs are a dataset of layout "plain" of
+`stereo-depth evaluate`, with masks of what both views see and of the sky. The same seed and size
+give the same scenes, of which --count says how many.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 
-from stereo_depth_ros.cli.options import size, training_layer
+from tqdm import tqdm
 
-HELP = "show the rendered training scenes"
+from stereo_depth_ros.cli.options import check_output_folder, size, training_layer
+from stereo_depth_ros.evaluation.datasets import write_plain
+
+HELP = "show the rendered training scenes, or write them as a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``scenes``."""
-    parser.add_argument(
-        "--preview", type=Path, required=True, metavar="FILE.png", help="write the sheet here"
-    )
+    parser.add_argument("--preview", type=Path, metavar="FILE.png", help="write the sheet here")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="write the pairs here")
     parser.add_argument("--count", type=int, default=8, help="scenes (default: %(default)s)")
     parser.add_argument("--size", type=size, default=(384, 512), metavar="HxW")
     parser.add_argument("--seed", type=int, default=0)
@@ -28,14 +33,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Render, write the sheet and say how fast it went."""
+    """Render, write what was asked for and say how fast it went."""
+    preview, folder = arguments.preview, arguments.write
+    if preview is None and folder is None:
+        raise ValueError("nothing to write; give --preview FILE.png, --write DIR, or both")
     if arguments.count < 1:
         raise ValueError(f"--count is {arguments.count}; give 1 or more")
-    preview = training_layer("scenes.synthetic.preview").preview
-    rate, device = preview(
-        arguments.preview, arguments.count, arguments.size, arguments.seed, arguments.photos
-    )
+    if arguments.seed < 0:
+        raise ValueError(f"--seed is {arguments.seed}; give 0 or more")
+    if folder is not None:
+        _check_new(folder)
+    layer = "scenes.synthetic"
+    sheet = None if preview is None else training_layer(f"{layer}.preview").Sheet(preview)
+    draw_pairs = training_layer(f"{layer}.pairs").draw_pairs
+    pairs = draw_pairs(arguments.count, arguments.size, arguments.seed, arguments.photos)
+    began = time.perf_counter()
+    for index, pair in enumerate(tqdm(pairs, total=arguments.count, unit="pair")):
+        if folder is not None:
+            write_plain(
+                folder / f"{index:05d}",
+                pair.left,
+                pair.right,
+                pair.disparity,
+                pair.visible,
+                pair.sky,
+            )
+        if sheet is not None:
+            sheet.add(pair)
+    rate = arguments.count / (time.perf_counter() - began)
+    if sheet is not None:
+        sheet.write()
     height, width = arguments.size
-    print(f"{rate:.1f} pairs/s at {height}x{width} on {device}, cameras included")
-    print(f"written to {arguments.preview}")
+    print(f"{rate:.1f} pairs/s at {height}x{width} on the CPU, textures and cameras included")
+    for path in (preview, folder):
+        if path is not None:
+            print(f"written to {path}")
+    if folder is not None:
+        print(f"score a model on it: stereo-depth evaluate --data {folder} --layout plain")
     return 0
+
+
+def _check_new(folder: Path) -> None:
+    check_output_folder(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} is not empty, and what it holds would be scored too; name a new folder"
+        )

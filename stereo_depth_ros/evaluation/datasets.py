@@ -1,4 +1,7 @@
-"""Read the pairs and the truth of public stereo datasets as their authors lay them out."""
+"""Read the pairs and the truth of public stereo datasets as their authors lay them out.
+
+The layout "plain" is our own, and can be written too.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stereo_depth_ros.atomic_file import write_npy
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.filters import left_right_consistent
-from stereo_depth_ros.pictures import read_pair
+from stereo_depth_ros.pictures import read_pair, write_image
 
 
 class DatasetError(ValueError):
@@ -24,8 +28,8 @@ class DatasetError(ValueError):
 class Sample:
     """One pair with truth, read when asked.
 
-    ``truth`` and ``nonocc`` read (H, W) float32 px, NaN unknown, and (H, W) bool; ``nonocc`` is
-    None where the dataset has no mask of pixels seen in both views.
+    ``truth`` reads (H, W) float32 px, NaN unknown and 0 infinitely far; ``nonocc`` and ``sky``
+    (H, W) bool, None where the dataset has no mask of pixels seen in both views, or of the sky.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Sample:
     right: Path
     truth: Callable[[], np.ndarray]
     nonocc: Callable[[], np.ndarray] | None = None
+    sky: Callable[[], np.ndarray] | None = None
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
         """Return both images, (H, W, 3) uint8 RGB."""
@@ -129,7 +134,7 @@ def _folders(root: Path) -> list[Path]:
 
 def _plain(root: Path) -> Iterator[Sample]:
     for folder in _folders(root):
-        truth, nonocc = folder / "disp.npy", folder / "nonocc.npy"
+        truth, nonocc, sky = (folder / f"{name}.npy" for name in ("disp", "nonocc", "sky"))
         if truth.is_file():
             yield Sample(
                 folder.name,
@@ -137,7 +142,27 @@ def _plain(root: Path) -> Iterator[Sample]:
                 folder / "right.png",
                 partial(_array, truth, np.float32),
                 partial(_array, nonocc, bool) if nonocc.is_file() else None,
+                partial(_array, sky, bool) if sky.is_file() else None,
             )
+
+
+def write_plain(
+    folder: Path,
+    left: np.ndarray,
+    right: np.ndarray,
+    truth: np.ndarray,
+    nonocc: np.ndarray,
+    sky: np.ndarray,
+) -> None:
+    """Write one pair into ``folder`` as layout "plain" reads it.
+
+    ``left`` and ``right`` (H, W, 3) uint8 RGB, the rest as in `Sample`.
+    """
+    write_image(folder / "left.png", left)
+    write_image(folder / "right.png", right)
+    write_npy(folder / "nonocc.npy", nonocc)
+    write_npy(folder / "sky.npy", sky)
+    write_npy(folder / "disp.npy", truth)  # last: only with it a pair is there
 
 
 def _two_view(root: Path) -> Iterator[Sample]:
@@ -232,7 +257,7 @@ def _instereo2k(root: Path) -> Iterator[Sample]:
 
 
 _LAYOUTS: dict[str, tuple[Callable[[Path], Iterator[Sample]], str]] = {
-    "plain": (_plain, "NAME/left.png right.png disp.npy [nonocc.npy]"),
+    "plain": (_plain, "NAME/left.png right.png disp.npy [nonocc.npy sky.npy]"),
     "middlebury": (
         _middlebury,
         "NAME/im0.png im1.png disp0.pfm (2014, 2021, v3), im2 im6 disp2 (2001, 2003), "

@@ -12,10 +12,14 @@ from stereo_depth_ros.engines import Engine
 from stereo_depth_ros.evaluation.datasets import DatasetError, Sample
 from stereo_depth_ros.evaluation.metrics import (
     Accuracy,
+    Share,
     Sparsification,
     accuracy,
+    claimed_near,
+    missed,
     sparsification,
 )
+from stereo_depth_ros.evaluation.thin import thin_structures
 from stereo_depth_ros.pipeline import StereoPipeline
 
 
@@ -25,7 +29,9 @@ class Score:
 
     ``filled`` counts the engine's answer for every pixel, ``raw`` only what it vouches for
     (confidence above 0); the ``_nonocc`` pair is over pixels seen in both views, None without a
-    mask. ``milliseconds`` is the time of this one inference.
+    mask. ``sky`` is how much of the sky is claimed to be near, ``thin`` how much of the thin
+    structures is missed, both of every answer; None where the sample has none. ``milliseconds`` is
+    the time of this one inference.
     """
 
     model: str
@@ -35,6 +41,8 @@ class Score:
     filled_nonocc: Accuracy | None
     raw_nonocc: Accuracy | None
     confidence: Sparsification
+    sky: Share | None
+    thin: Share | None
     milliseconds: float
 
 
@@ -53,18 +61,16 @@ def evaluate(
     Raises
     ------
     DatasetError
-        When the sizes of images and truth differ.
+        When the sizes of images, truth and masks differ.
     """
     scores = []
     for sample in samples:
         left, right = sample.images()
         truth = sample.truth()
         nonocc = sample.nonocc() if sample.nonocc else None
-        if left.shape != right.shape or left.shape[:2] != truth.shape:
-            raise DatasetError(
-                f"{sample.name}: left is {left.shape[:2]}, right {right.shape[:2]} and truth "
-                f"{truth.shape}; they must have one size"
-            )
+        sky = sample.sky() if sample.sky else None
+        _check_sizes(sample.name, left=left, right=right, truth=truth, nonocc=nonocc, sky=sky)
+        thin = thin_structures(_with_sky(truth, sky))
         camera = StereoCamera.uncalibrated(left.shape[1], left.shape[0])
         for name, engine in engines.items():
             result = StereoPipeline(engine).process(left, right, camera, ())
@@ -79,9 +85,25 @@ def evaluate(
                     filled_nonocc=None if nonocc is None else accuracy(disparity, truth, nonocc),
                     raw_nonocc=None if nonocc is None else accuracy(raw, truth, nonocc),
                     confidence=sparsification(disparity, confidence, truth),
+                    sky=None if sky is None else claimed_near(disparity, confidence, sky),
+                    thin=missed(disparity, truth, thin),
                     milliseconds=1e3 * result.seconds["inference"],
                 )
             )
             if viewer is not None:
                 viewer(sample, name, disparity, confidence, truth)
     return scores
+
+
+def _check_sizes(name: str, **images: np.ndarray | None) -> None:
+    sizes = {what: image.shape[:2] for what, image in images.items() if image is not None}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{what} {height}x{width}" for what, (height, width) in sizes.items())
+        raise DatasetError(f"{name}: {found}; they must have one size")
+
+
+def _with_sky(truth: np.ndarray, sky: np.ndarray | None) -> np.ndarray:
+    """Return ``truth`` with the disparity 0 of the ``sky`` where real pairs have no truth in it."""
+    if sky is None:
+        return truth
+    return np.where(sky & ~np.isfinite(truth), np.float32(0), truth)

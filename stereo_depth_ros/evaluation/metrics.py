@@ -8,6 +8,12 @@ import numpy as np
 
 BAD_PX = (0.5, 1.0, 2.0, 3.0, 4.0)
 _STEPS = 50
+MISSED_PX = 2.0
+"""Error in px above which a pixel of a thin structure counts as missed."""
+NEAR_PX = 12.0
+"""Disparity in px above which a pixel of the sky is claimed to be something near."""
+CLAIM_CONFIDENCE = 0.3
+"""Confidence above which a disparity of the sky is a claim: users cut off what is below."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,36 @@ def accuracy(
         bad={px: float(100 * (worst > px).mean()) for px in BAD_PX},
         d1=float(100 * ((worst > 3.0) & (worst > 0.05 * expected)).mean()),
     )
+
+
+@dataclass(frozen=True)
+class Share:
+    """``percent`` of ``pixels`` that a fault befalls."""
+
+    pixels: int
+    percent: float
+
+
+def claimed_near(disparity: np.ndarray, confidence: np.ndarray, sky: np.ndarray) -> Share | None:
+    """Return how much of ``sky`` (H, W) bool is taken for something near; None without sky.
+
+    That is a ``disparity`` (H, W) above `NEAR_PX` of a ``confidence`` (H, W) above
+    `CLAIM_CONFIDENCE`.
+    """
+    return _share((disparity > NEAR_PX) & (confidence > CLAIM_CONFIDENCE), sky)
+
+
+def missed(disparity: np.ndarray, truth: np.ndarray, thin: np.ndarray) -> Share | None:
+    """Return how much of ``thin`` (H, W) bool is lost; None where nothing is thin.
+
+    That is an error of more than `MISSED_PX`, or no answer; ``truth`` (H, W) px is known there.
+    """
+    return _share(~(np.abs(disparity - truth) <= MISSED_PX), thin)
+
+
+def _share(faulty: np.ndarray, among: np.ndarray) -> Share | None:
+    pixels = int(among.sum())
+    return Share(pixels, float(100 * faulty[among].mean())) if pixels else None
 
 
 @dataclass(frozen=True)

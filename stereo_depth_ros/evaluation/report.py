@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from stereo_depth_ros import pictures
 from stereo_depth_ros.evaluation.datasets import Sample
 from stereo_depth_ros.evaluation.evaluate import Score
-from stereo_depth_ros.evaluation.metrics import Accuracy, Sparsification
+from stereo_depth_ros.evaluation.metrics import Accuracy, Share, Sparsification
 
 KINDS = {
     "filled": "filled",
@@ -26,6 +26,9 @@ KINDS = {
 
 _CONFIDENCE_COLUMNS = ("AUSE / random", "AUC")
 COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
+FAULTS = ("sky", "thin")
+"""The shares of a `Score` that are of a part of the image."""
+_ENOUGH = 200  # px of such a part, in less of which a share says little
 _PICTURE_WIDTH = 320
 
 
@@ -54,11 +57,37 @@ def confidence_medians(scores: Sequence[Score], model: str) -> list[float]:
     return [float(np.median([c.relative for c in mine])), float(np.median([c.auc for c in mine]))]
 
 
+def fault_medians(scores: Sequence[Score], model: str) -> dict[str, float | None]:
+    """Return the median of each of `FAULTS` in percent over samples with 200 such pixels or more.
+
+    None where no sample has as many.
+    """
+    mine = [score for score in scores if score.model == model]
+    found = {}
+    for fault in FAULTS:
+        shares = [value for s in mine if (value := _counted(getattr(s, fault))) is not None]
+        found[fault] = float(np.median(shares)) if shares else None
+    return found
+
+
+def _counted(share: Share | None) -> float | None:
+    return share.percent if share is not None and share.pixels >= _ENOUGH else None
+
+
+def _cells(values: Iterable[float | None]) -> list[str]:
+    return ["-" if value is None else f"{value:.2f}" for value in values]
+
+
+def _faults(score: Score) -> list[str]:
+    return _cells(_counted(getattr(score, fault)) for fault in FAULTS)
+
+
 def _summary(scores: Sequence[Score]) -> list[list[str]]:
-    """Return the rows of the table of medians; the confidence is that of all pixels."""
+    """Return the rows of the table of medians; confidence and faults are those of all pixels."""
     rows = []
     for model in models_of(scores):
-        judged = [f"{value:.2f}" for value in confidence_medians(scores, model)]
+        judged = _cells(confidence_medians(scores, model))
+        judged += _cells(fault_medians(scores, model).values())
         for kind, words in KINDS.items():
             if values := medians(scores, model, kind):
                 rows.append([model, words, *(f"{v:.2f}" for v in values), *judged])
@@ -68,13 +97,13 @@ def _summary(scores: Sequence[Score]) -> list[list[str]]:
 
 def as_text(scores: Sequence[Score]) -> str:
     """Return medians per model, then every sample, as Markdown tables."""
-    head = ("model", "pixels", *COLUMNS, *_CONFIDENCE_COLUMNS)
+    head = ("model", "pixels", *COLUMNS, *_CONFIDENCE_COLUMNS, *FAULTS)
     lines = [f"| {' | '.join(head)} |", "| --- " * len(head) + "|"]
     lines += [f"| {' | '.join(row)} |" for row in _summary(scores)]
-    lines += ["", f"| sample | model | {' | '.join(COLUMNS)} |"]
-    lines.append("| --- " * (len(COLUMNS) + 2) + "|")
+    each = ("sample", "model", *COLUMNS, *FAULTS)
+    lines += ["", f"| {' | '.join(each)} |", "| --- " * len(each) + "|"]
     for score in scores:
-        values = " | ".join(f"{v:.2f}" for v in _numbers(score.filled))
+        values = " | ".join([*_cells(_numbers(score.filled)), *_faults(score)])
         lines.append(f"| {score.sample} | {score.model} | {values} |")
     return "\n".join(lines)
 
@@ -87,6 +116,7 @@ def as_dict(scores: Sequence[Score]) -> dict[str, Any]:
             model: {kind: medians(scores, model, kind) for kind in KINDS}
             for model in models_of(scores)
         },
+        "faults": {model: fault_medians(scores, model) for model in models_of(scores)},
         "scores": [
             {**asdict(score), "ause_relative": score.confidence.relative} for score in scores
         ],
@@ -140,22 +170,18 @@ def as_html(scores: Sequence[Score], gallery: Gallery, title: str) -> str:
         "td:first-child,th:first-child{text-align:left}figure{display:inline-block;margin:.2em}"
         "figcaption{font-size:12px}</style>",
         f"<h1>{html.escape(title)}</h1><p>Medians over {len({s.sample for s in scores})} samples, "
-        "errors in px, shares in percent; an unanswered pixel counts as bad.</p>",
-        _table(["model", "pixels", *COLUMNS, *_CONFIDENCE_COLUMNS], _summary(scores)),
+        "errors in px, shares in percent; an unanswered pixel counts as bad. Of the sky, it is "
+        "what is claimed to be near, of thin structures what is missed.</p>",
+        _table(["model", "pixels", *COLUMNS, *_CONFIDENCE_COLUMNS, *FAULTS], _summary(scores)),
     ]
     for score in scores:
         parts.append(f"<h2>{html.escape(score.sample)}: {html.escape(score.model)}</h2>")
-        rows = [
-            (words, found)
-            for kind, words in KINDS.items()
-            if (found := getattr(score, kind)) is not None
-        ]
-        parts.append(
-            _table(
-                ["pixels", *COLUMNS],
-                [[name, *(f"{v:.2f}" for v in _numbers(found))] for name, found in rows],
-            )
-        )
+        rows, faults = [], _faults(score)
+        for kind, words in KINDS.items():
+            if (found := getattr(score, kind)) is not None:
+                rows.append([words, *_cells(_numbers(found)), *faults])
+                faults = [""] * len(faults)
+        parts.append(_table(["pixels", *COLUMNS, *FAULTS], rows))
         for caption, data in gallery.rows.get((score.sample, score.model), []):
             parts.append(
                 f'<figure><img src="{data}" alt="{html.escape(caption)}">'

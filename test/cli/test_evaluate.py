@@ -28,6 +28,7 @@ def dataset(tmp_path, yard):
         write_image(folder / "right.png", right)
         np.save(folder / "disp.npy", truth)
     np.save(tmp_path / "data" / "yard" / "nonocc.npy", yard.pair.visible)
+    np.save(tmp_path / "data" / "yard" / "sky.npy", np.isinf(yard.pair.depth))
     return tmp_path / "data"
 
 
@@ -48,12 +49,16 @@ def test_models_are_scored_beside_sgbm_in_text_json_and_html(dataset, tmp_path, 
     assert yard["raw"]["epe"] < yard["filled"]["epe"]
     assert yard["raw"]["density"] < 100.0 == yard["filled"]["density"]
     assert yard["ause_relative"] < 0.6
+    assert yard["sky"]["pixels"] == np.load(dataset / "yard" / "sky.npy").sum() > 200
+    assert yard["sky"]["percent"] < 5
+    assert exact["sky"] is exact["thin"] is None
     html = page.read_text()
     assert html.count("<img ") == 5 * 6
     assert "http" not in html.replace("http-equiv", "")
     text = capsys.readouterr().out
     assert "| sgbm_hh | raw |" in text
     assert "| sgbm_hh | raw, non-occluded |" in text
+    assert "| AUC | sky | thin |" in text
 
 
 def test_two_graphs_of_one_network_are_told_apart(dataset, tmp_path):

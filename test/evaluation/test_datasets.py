@@ -7,7 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from stereo_depth_ros.evaluation.datasets import DatasetError, digest_of, read_dataset, read_pfm
+from stereo_depth_ros.evaluation.datasets import (
+    DatasetError,
+    digest_of,
+    read_dataset,
+    read_pfm,
+    write_plain,
+)
 from stereo_depth_ros.pictures import write_image
 
 HEIGHT, WIDTH = 6, 8
@@ -173,6 +179,24 @@ def test_truth_of_the_right_view_tells_what_is_occluded(tmp_path, layout, make):
     # Out of view, hidden by the near pixel, unknown on the right.
     seen[0, [0, 1, 4, 10]] = False
     np.testing.assert_array_equal(sample.nonocc(), seen)
+
+
+def test_written_pair_is_read_back_by_value_and_a_truth_of_zero_is_known(tmp_path):
+    truth = TRUTH.copy()
+    truth[0] = 0
+    write_plain(tmp_path / "b", LEFT, RIGHT, truth, truth > 9, truth == 0)
+    plain(tmp_path)
+
+    without, written = read_dataset(tmp_path, "plain")
+
+    assert written.name == "b"
+    for found, expected in zip(written.images(), (LEFT, RIGHT), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(written.truth(), truth)
+    np.testing.assert_array_equal(written.nonocc(), truth > 9)
+    np.testing.assert_array_equal(written.sky(), truth == 0)
+    assert written.sky().dtype == bool
+    assert without.sky is None
 
 
 def change_truth(folder):

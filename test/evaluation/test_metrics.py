@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stereo_depth_ros.evaluation.metrics import accuracy, sparsification
+from stereo_depth_ros.evaluation.metrics import (
+    Share,
+    accuracy,
+    claimed_near,
+    missed,
+    sparsification,
+)
 
 NAN = np.nan
 TRUTH = np.array([[10.0, 10.0, 10.0, 100.0, 100.0, NAN]], np.float32)
@@ -96,3 +102,26 @@ def test_pixels_without_truth_do_not_take_part():
     wild = np.concatenate([disparity, np.full((1, 500), 99.0)], axis=1)
     unknown = np.concatenate([truth, np.full((1, 500), NAN)], axis=1)
     assert sparsification(wild, -wild, unknown) == sparsification(disparity, -disparity, truth)
+
+
+def test_sky_is_claimed_near_by_what_is_both_near_and_confident():
+    # near and sure, near and unsure, exactly at either limit, far and sure, and no sky
+    disparity = np.array([[40.0, 40.0, 12.0, 40.0, 3.0, 40.0]])
+    confidence = np.array([[0.9, 0.1, 0.9, 0.3, 1.0, 0.9]])
+    sky = np.array([[True, True, True, True, True, False]])
+
+    assert claimed_near(disparity, confidence, sky) == Share(5, pytest.approx(20.0))
+    assert claimed_near(disparity, confidence, ~sky) == Share(1, 100.0)
+
+
+def test_pair_without_sky_has_no_share_of_it():
+    assert claimed_near(np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2), bool)) is None
+
+
+def test_thin_structure_is_missed_by_an_error_of_more_than_two_px_or_no_answer():
+    truth = np.array([[20.0, 20.0, 20.0, 20.0, NAN]])
+    disparity = np.array([[22.0, 17.5, NAN, 5.0, 20.0]])
+    thin = np.array([[True, True, True, False, False]])
+
+    assert missed(disparity, truth, thin) == Share(3, pytest.approx(200 / 3))
+    assert missed(disparity, truth, np.zeros((1, 5), bool)) is None

@@ -1,0 +1,78 @@
+"""Rendered pairs as cameras see them, one at a time, each the same whatever others are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from stereo_depth_ros.scenes.synthetic.camera import photograph
+from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic.render import render
+from stereo_depth_ros.scenes.synthetic.textures import draw_bank, photographs
+
+_PAIRS_PER_BANK = 256
+_TEXTURES = 32
+
+
+@dataclass(frozen=True)
+class ScenePair:
+    """``left`` and ``right`` (H, W, 3) uint8 RGB as cameras see them; truth of the left view.
+
+    ``disparity`` (H, W) float32 px, 0 for sky; ``visible`` (H, W) bool, seen in the right view too.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    disparity: np.ndarray
+    visible: np.ndarray
+
+    @property
+    def sky(self) -> np.ndarray:
+        """Where nothing but the sky is seen, (H, W) bool."""
+        return self.disparity == 0
+
+
+def draw_pairs(
+    count: int, size: tuple[int, int], seed: int, photos: Path | None = None
+) -> Iterator[ScenePair]:
+    """Return the first ``count`` pairs of ``seed``, ``size`` (height, width) px, as they are drawn.
+
+    The seed and its place alone decide a pair. All are rendered on the CPU, since noise that is
+    drawn on a GPU is another.
+
+    Raises
+    ------
+    ValueError
+        For a folder without ``photos``, at once.
+    """
+    files = photographs(photos) if photos else ()
+
+    def drawn() -> Iterator[ScenePair]:
+        for index in range(count):
+            if index % _PAIRS_PER_BANK == 0:
+                bank = draw_bank(_derived(seed, 1, index), _TEXTURES, files)
+            dice = Dice(_derived(seed, 0, index))
+            truth = render(draw(dice, 1, *size, bank.count), bank, *size)
+            left, right = photograph(truth.left, truth.right, dice)
+            yield ScenePair(
+                _image(left),
+                _image(right),
+                truth.disparity[0, 0].numpy(),
+                truth.visible[0, 0].numpy(),
+            )
+
+    return drawn()
+
+
+def _derived(seed: int, use: int, index: int) -> int:
+    """Return a seed of its own for each ``use`` and ``index``."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(use, index))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def _image(batch: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(batch[0].permute(1, 2, 0).byte().numpy())
