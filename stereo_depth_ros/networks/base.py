@@ -40,17 +40,28 @@ class StereoNetwork(nn.Module):
     iterations: int | None = None  # refinement steps, None where there are none
     padding: type[Padding] = Padding
     float32_parts: tuple[str, ...] = ()  # submodules that stay in float32 in mixed precision
+    takes_prior: bool = False  # whether ``forward`` and ``match`` take what a matcher found
     unused: Collection[str] = ()  # shell patterns of the published entries that are not needed
     # Regular expressions of second names of published entries, and the first names.
     second_names: ClassVar[Mapping[str, str]] = {}
 
-    def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
+    def forward(
+        self,
+        left: Tensor,
+        right: Tensor,
+        prior: Tensor | None = None,
+        prior_confidence: Tensor | None = None,
+    ) -> StereoOutput:
         """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W.
+
+        ``prior`` and ``prior_confidence``, float32 (B, 1, H, W), are what a matcher found:
+        disparity of the left view in px and confidence 0 to 1, both 0 where it found nothing. Only
+        a network that ``takes_prior`` may be given them; None stands for zeros.
 
         Raises
         ------
         ValueError
-            When the views differ in size.
+            When the views differ in size, or for a prior that does not fit.
         """
         if left.shape != right.shape:
             raise ValueError(
@@ -58,7 +69,12 @@ class StereoNetwork(nn.Module):
                 "size"
             )
         padding = self.padding(*size_of(left), self.multiple)
-        disparity, confidence = self.match(padding.pad(left), padding.pad(right))
+        given = [padding.pad(left), padding.pad(right)]
+        if self.takes_prior:
+            given += map(padding.pad_zeros, _prior_of(left, prior, prior_confidence))
+        elif prior is not None or prior_confidence is not None:
+            raise ValueError(f"{self.name} takes no prior")
+        disparity, confidence = self.match(*given)
         return StereoOutput(padding.crop(disparity).float(), padding.crop(confidence).float())
 
     def own_entries(self, published: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -93,6 +109,25 @@ class StereoNetwork(nn.Module):
             kwargs["memory_format"] = layout
         return super().to(*args, **kwargs) if args or kwargs else self
 
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""
+    def match(self, left: Tensor, right: Tensor, *prior: Tensor) -> StereoOutput:
+        """Match a pair whose size is a multiple of ``multiple``; see ``forward``.
+
+        A network that ``takes_prior`` implements match(left, right, prior, prior_confidence).
+        """
         raise NotImplementedError
+
+
+def _prior_of(
+    left: Tensor, prior: Tensor | None, confidence: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the prior of ``left``, zeros for none."""
+    if prior is None and confidence is None:
+        nothing = torch.zeros_like(left[:, :1])
+        return nothing, nothing
+    expected = (left.shape[0], 1, *left.shape[2:])
+    for name, given in (("prior", prior), ("prior_confidence", confidence)):
+        if given is None or given.shape != expected:
+            found = "missing" if given is None else tuple(given.shape)
+            raise ValueError(f"{name} is {found}; give {expected}, or no prior at all")
+    assert prior is not None and confidence is not None
+    return prior, confidence

@@ -23,6 +23,11 @@ class Padding:
         sides = (self.left, self.right, self.top, self.bottom)
         return F.pad(image, sides, mode="replicate") if any(sides) else image
 
+    def pad_zeros(self, map_: Tensor) -> Tensor:
+        """Pad (B, C, H, W) to the same size with zeros, which stand for nothing known."""
+        sides = (self.left, self.right, self.top, self.bottom)
+        return F.pad(map_, sides) if any(sides) else map_
+
     def crop(self, image: Tensor) -> Tensor:
         """Cut a map of the padded size back to (B, C, H, W)."""
         return image[..., self.top : self.top + self.height, self.left : self.left + self.width]
