@@ -80,13 +80,7 @@ def with_prior(engine: PriorEngine, graph: Path, asked: str | None) -> Engine:
 
 
 def check_prior(graph: Path, takes_prior: bool, asked: str | None) -> None:
-    """Refuse a prior ``asked`` for where ``graph`` does not take one.
-
-    Raises
-    ------
-    EngineError
-        As it says.
-    """
+    """Raise an `EngineError` where a prior is ``asked`` for and ``graph`` takes none."""
     if asked and not takes_prior:
         raise EngineError(
             f"{graph}: has no inputs {' and '.join(PRIOR)}, though its card says 'prior: {asked}'; "
