@@ -11,6 +11,7 @@ import yaml
 
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.file_hash import sha256_of
+from stereo_depth_ros.graph_contract import MATCHERS
 from stereo_depth_ros.share import share_directory
 
 _ENGINES = {".onnx": "onnx", ".engine": "tensorrt"}
@@ -28,6 +29,7 @@ _KINDS: dict[str, tuple[type, str]] = {
     "variant": _TEXT,
     "file": _TEXT,
     "sha256": _TEXT,
+    "prior": _TEXT,
     "options": _MAPPING,
     "command": _TEXT,
     "measured": _MAPPING,
@@ -45,7 +47,9 @@ class ModelCard:
 
     ``engine`` is what runs it ("onnx", "tensorrt" or "sgbm"); ``file`` its graph or built engine,
     None for an algorithm without one; ``network`` and ``variant`` what the graph was made from;
-    ``commercial`` whether the licence allows such use; ``options`` go to the engine as they are;
+    ``commercial`` whether the licence allows such use; ``prior`` which matcher's answer goes to the
+    graph, empty for none, None for the one that the graph names; ``options`` go to the engine as
+    they are;
     ``command`` made the model, and ``measured`` is what it then found.
     """
 
@@ -58,6 +62,7 @@ class ModelCard:
     variant: str = ""
     file: Path | None = None
     sha256: str = ""
+    prior: str | None = ""
     options: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
@@ -108,7 +113,7 @@ def load_model_card(model: str) -> ModelCard:
     """
     path = Path(model).expanduser()
     if path.suffix in _ENGINES:
-        return ModelCard(name=path.stem, engine=_ENGINES[path.suffix], file=path)
+        return ModelCard(name=path.stem, engine=_ENGINES[path.suffix], file=path, prior=None)
     if path.suffix not in (".yaml", ".yml"):
         if model not in installed_models():
             raise ModelError(
@@ -169,6 +174,9 @@ def _check_content(content: Any) -> None:
         is_empty = value is None and key in ("file", "options")
         if not is_empty and not isinstance(value, kind):
             raise ValueError(f"{key} is {excerpt_repr(value)}, not {meaning}")
+    prior = content.get("prior", MATCHERS[0])
+    if prior not in MATCHERS:
+        raise ValueError(f"prior is {excerpt_repr(prior)}; known are {', '.join(MATCHERS)}")
     for option in content.get("options") or {}:
         if not isinstance(option, str):
             raise ValueError(f"options has {excerpt_repr(option)}, not the name of an option")

@@ -114,8 +114,15 @@ def save_graph(
     output_type: str = "FLOAT",
     trailing_axis: bool = False,
     metadata: dict[str, str] = METADATA,
+    prior: tuple[str, ...] = (),
+    prior_type: str = "FLOAT",
+    prior_shape: tuple[int, ...] | None = None,
 ) -> Path:
-    """Write an ONNX graph of the answers of `EncodedEngine`; the options break its contract."""
+    """Write an ONNX graph of the answers of `EncodedEngine`; the options break its contract.
+
+    With inputs named ``prior`` it adds the first to the disparity, and its confidence is that of
+    the last where this is the larger.
+    """
     from onnx import TensorProto, checker, helper, save
 
     kind, answer_kind = getattr(TensorProto, image_type), getattr(TensorProto, output_type)
@@ -136,17 +143,29 @@ def save_graph(
         helper.make_node("Mul", ["left_red", "quarter"], ["shift"]),
         # The right image takes part, if without effect, as an unused input may be dropped.
         helper.make_node("Mul", ["right_red", "zero"], ["nothing"]),
-        helper.make_node("Add", ["shift", "nothing"], ["answer"]),
-        helper.make_node("Div", ["left_green", "full"], ["sureness"]),
+        helper.make_node("Add", ["shift", "nothing"], ["plain_answer"]),
+        helper.make_node("Div", ["left_green", "full"], ["plain_sureness"]),
+        *(
+            helper.make_node("Cast", [name], [f"{name}_float"], to=TensorProto.FLOAT)
+            for name in prior
+        ),
+        helper.make_node("Sum", ["plain_answer", *(f"{n}_float" for n in prior[:1])], ["answer"]),
+        helper.make_node(
+            "Max", ["plain_sureness", *(f"{n}_float" for n in prior[-1:])], ["sureness"]
+        ),
         helper.make_node("Cast", ["answer"], [outputs[0]], to=answer_kind),
         helper.make_node("Cast", ["sureness"], [outputs[1]], to=answer_kind),
     ]
     image = list(image_shape or (1, height, width, 3))
     answer = image[:3] + [1] * trailing_axis
+    told_kind, told_shape = getattr(TensorProto, prior_type), list(prior_shape or image[:3])
     graph = helper.make_graph(
         nodes,
         "encoded",
-        [helper.make_tensor_value_info(name, kind, image) for name in inputs],
+        [
+            *(helper.make_tensor_value_info(name, kind, image) for name in inputs),
+            *(helper.make_tensor_value_info(name, told_kind, told_shape) for name in prior),
+        ],
         [helper.make_tensor_value_info(name, answer_kind, answer) for name in outputs],
         constants,
     )

@@ -86,6 +86,14 @@ def test_card_may_name_its_network_and_its_terms(tmp_path):
     assert load_model_card("sgbm").commercial
 
 
+def test_card_says_whose_answer_goes_to_the_graph_and_a_bare_graph_says_it_itself(tmp_path):
+    asking = load_model_card(write_card(tmp_path, "{engine: onnx, file: a.onnx, prior: sgbm}"))
+    plain = load_model_card(write_card(tmp_path, "{engine: onnx, file: a.onnx}"))
+
+    assert (asking.prior, plain.prior) == ("sgbm", "")
+    assert load_model_card(str(tmp_path / "a.onnx")).prior is None
+
+
 def test_unknown_key_of_a_card_is_named(tmp_path):
     path = write_card(tmp_path, "{engine: sgbm, optoins: {mode: hh}}")
 
@@ -114,6 +122,9 @@ def test_card_that_is_no_card_names_its_path(tmp_path, text):
         ("{engine: onnx, sha256: '12345'}", "sha256 is '12345', not 64 hexadecimal digits"),
         ("{engine: onnx, measured: 3}", "measured is 3, not keys and values"),
         ("{engine: onnx, commercial: perhaps}", "commercial is 'perhaps', not true or false"),
+        ("{engine: onnx, prior: magic}", "prior is 'magic'; known are sgbm"),
+        ("{engine: onnx, prior: [sgbm]}", "prior is ['sgbm'], not a text"),
+        ("{engine: onnx, prior: ''}", "prior is ''; known are sgbm"),
         ("{engine: 7}", "engine is 7, not a text"),
         ("{engine: null}", "engine is None, not a text"),
         ("{engine: onnx, file: [a]}", "file is ['a'], not a text"),

@@ -1,26 +1,28 @@
 """Runs any ONNX graph that keeps the graph contract, on the CPU or any ONNX Runtime provider.
 
-The contract: inputs ``left`` and ``right`` uint8 (1, H, W, 3) RGB; outputs ``disparity`` and
-``confidence`` float32 (1, H, W); static shapes; metadata ``network`` and ``max_disparity``.
+See `stereo_depth_ros.graph_contract`; the metadata must hold ``network`` and ``max_disparity``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stereo_depth_ros import graph_contract
 from stereo_depth_ros.engines.base import EngineError, EngineSpec
 from stereo_depth_ros.engines.cuda_errors import cuda_error
 
 BACKEND = "onnxruntime"
 
+_KINDS: dict[type, str] = {np.uint8: "tensor(uint8)", np.float32: "tensor(float)"}
+
 
 class OnnxRuntimeEngine:
-    """One session on one graph file; see `stereo_depth_ros.engines.base.Engine`.
+    """One session on one graph file; see `stereo_depth_ros.engines.prior.PriorEngine`.
 
     ``providers`` are ONNX Runtime execution providers by full or short name ("cuda"), in order of
     preference, empty meaning CPU; ``threads`` is the number of threads per operator, 0 for all.
@@ -40,7 +42,7 @@ class OnnxRuntimeEngine:
                 "Export it again with opset 17"
             )
             raise _failure(text, error) from error
-        height, width = _checked_size(self._session, path)
+        height, width, self.takes_prior = _checked_interface(self._session, path)
         metadata = self._session.get_modelmeta().custom_metadata_map
         for key in ("network", "max_disparity"):
             if key not in metadata:
@@ -48,6 +50,12 @@ class OnnxRuntimeEngine:
                     f"{path}: metadata '{key}' is missing; export the graph again with a tool "
                     "that keeps the graph contract"
                 )
+        self.prior = metadata.get("prior", "") if self.takes_prior else ""
+        self._no_prior: dict[str, np.ndarray] = {
+            name: np.zeros(shape, kind)
+            for name, (shape, kind) in graph_contract.prior(height, width).items()
+            if self.takes_prior
+        }
         self._check_provider(chosen[0], path)
         self.spec = EngineSpec(
             name=metadata["network"],
@@ -75,14 +83,29 @@ class OnnxRuntimeEngine:
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
+        return self._run(left, right, self._no_prior)
+
+    def infer_with_prior(
+        self, left: np.ndarray, right: np.ndarray, prior: np.ndarray, prior_confidence: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Match one pair; see `stereo_depth_ros.engines.prior.PriorEngine.infer_with_prior`."""
+        maps = (prior, prior_confidence)
+        given = {
+            name: np.ascontiguousarray(map_)[None]
+            for name, map_ in zip(graph_contract.PRIOR, maps, strict=True)
+        }
+        return self._run(left, right, given)
+
+    def _run(
+        self, left: np.ndarray, right: np.ndarray, prior: Mapping[str, np.ndarray]
+    ) -> tuple[np.ndarray, np.ndarray]:
+        given = {
+            name: np.ascontiguousarray(image)[None]
+            for name, image in zip(graph_contract.IMAGES, (left, right), strict=True)
+        }
+        given.update(prior)
         try:
-            disparity, confidence = self._session.run(
-                ["disparity", "confidence"],
-                {
-                    "left": np.ascontiguousarray(left)[None],
-                    "right": np.ascontiguousarray(right)[None],
-                },
-            )
+            disparity, confidence = self._session.run(list(graph_contract.OUTPUTS), given)
         except Exception as error:
             raise _failure(f"{self.spec.name}: ONNX Runtime failed: {error}", error) from error
         # A sum of probabilities may be rounded to just above 1.
@@ -137,29 +160,31 @@ def _resolve_providers(runtime: Any, wanted: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _checked_size(session: Any, path: Path) -> tuple[int, int]:
+def _checked_interface(session: Any, path: Path) -> tuple[int, int, bool]:
+    """Return height and width of the images, and whether the graph takes a prior."""
+
     def fail(detail: str) -> EngineError:
         return EngineError(
-            f"{path}: breaks the graph contract: {detail}. Expected inputs left, right uint8 "
-            "(1, H, W, 3) and outputs disparity, confidence float32 (1, H, W), all static"
+            f"{path}: breaks the graph contract: {detail}. Expected {graph_contract.WORDS}"
         )
 
     inputs = {i.name: i for i in session.get_inputs()}
     outputs = {o.name: o for o in session.get_outputs()}
-    if set(inputs) != {"left", "right"}:
+    takes_prior = graph_contract.has_prior(inputs)
+    if set(inputs) != {*graph_contract.IMAGES, *(graph_contract.PRIOR if takes_prior else ())}:
         raise fail(f"inputs are {', '.join(sorted(inputs))}")
-    if not {"disparity", "confidence"} <= set(outputs):
+    if not set(graph_contract.OUTPUTS) <= set(outputs):
         raise fail(f"outputs are {', '.join(sorted(outputs))}")
     shape = inputs["left"].shape
     if len(shape) != 4 or not all(isinstance(n, int) for n in shape) or shape[::3] != [1, 3]:
         raise fail(f"input left has shape {shape}")
     height, width = shape[1:3]
-    for name, node, dtype, expected in (
-        ("left", inputs["left"], "tensor(uint8)", [1, height, width, 3]),
-        ("right", inputs["right"], "tensor(uint8)", [1, height, width, 3]),
-        ("disparity", outputs["disparity"], "tensor(float)", [1, height, width]),
-        ("confidence", outputs["confidence"], "tensor(float)", [1, height, width]),
+    for nodes, layout in (
+        (inputs, graph_contract.inputs(height, width, takes_prior)),
+        (outputs, graph_contract.outputs(height, width)),
     ):
-        if node.type != dtype or node.shape != expected:
-            raise fail(f"{name} is {node.type} {node.shape}")
-    return height, width
+        for name, (expected, kind) in layout.items():
+            node = nodes[name]
+            if node.type != _KINDS[kind] or node.shape != list(expected):
+                raise fail(f"{name} is {node.type} {node.shape}")
+    return height, width, takes_prior

@@ -11,8 +11,10 @@ from pathlib import Path
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
+from stereo_depth_ros.engines.prior import check_prior, with_prior
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
+from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.obtain import this_host
 from stereo_depth_ros.engines.tensorrt.prebuilt import open_prebuilt
 from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
@@ -86,6 +88,10 @@ def open_engine(
             f"model '{model}': its card has unknown options {', '.join(sorted(unknown))}; known "
             f"are {', '.join(sorted(known_options)) or 'none'}"
         )
+    if card.prior and card.engine != "onnx":
+        raise EngineError(
+            f"model '{model}': its card asks for a prior, which only graphs take, engine: onnx"
+        )
     caller = caller or Caller()
     if card.engine == "sgbm":
         _require(backend, (sgbm.BACKEND,), model)
@@ -105,6 +111,7 @@ def open_engine(
             )
         ways = _Ways(
             card.verified_file(),
+            card.prior,
             tuple(providers),
             threads,
             build or BuildOptions(),
@@ -157,6 +164,7 @@ class _Ways:
     """The ways to run one graph."""
 
     graph: Path
+    prior: str | None
     providers: tuple[str, ...]
     threads: int
     build: BuildOptions
@@ -213,6 +221,8 @@ class _Ways:
         return ways
 
     def _tensorrt(self, module: str) -> Engine:
+        if self.prior:
+            check_prior(self.graph, read_graph(self.graph).takes_prior, self.prior)
         host = replace(this_host(self.cuda_backend, module), run=self.caller.run)
         engine, file = open_obtained(
             self.graph,
@@ -227,9 +237,15 @@ class _Ways:
         return engine
 
     def _onnxruntime(self, providers: tuple[str, ...]) -> Engine:
-        return self.caller.run(
-            partial(onnxruntime.OnnxRuntimeEngine, self.graph, providers, self.threads)
-        )
+        def open_here() -> Engine:
+            engine = onnxruntime.OnnxRuntimeEngine(self.graph, providers, self.threads)
+            try:
+                return with_prior(engine, self.graph, self.prior)
+            except EngineError:
+                engine.close()
+                raise
+
+        return self.caller.run(open_here)
 
 
 def _require(asked: str, running: Sequence[str], model: str) -> None:

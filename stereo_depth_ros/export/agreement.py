@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,9 @@ import torch
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.verdict import Outputs
 from stereo_depth_ros.networks.base import StereoNetwork
+
+Prior = tuple[()] | tuple[np.ndarray, np.ndarray]
+"""Disparity in px and confidence, (H, W) float32 each, or nothing."""
 
 
 class Agreement(NamedTuple):
@@ -31,23 +35,29 @@ class Agreement(NamedTuple):
 
 
 def measure_agreement(
-    network: StereoNetwork, path: Path, left: np.ndarray, right: np.ndarray
+    network: StereoNetwork, path: Path, left: np.ndarray, right: np.ndarray, prior: Prior = ()
 ) -> Agreement:
     """Compare the graph at ``path``, on the CPU, with ``network`` on one pair, (H, W, 3) uint8."""
-    return compare(path, left, right, outputs_of(network, left, right))
+    return compare(path, left, right, outputs_of(network, left, right, prior), prior)
 
 
-def outputs_of(network: StereoNetwork, left: np.ndarray, right: np.ndarray) -> Outputs:
+def outputs_of(
+    network: StereoNetwork, left: np.ndarray, right: np.ndarray, prior: Prior = ()
+) -> Outputs:
     """Return what ``network`` itself computes for a pair of (H, W, 3) uint8 images."""
     tensors = [torch.from_numpy(image).permute(2, 0, 1)[None].float() for image in (left, right)]
+    tensors += [torch.from_numpy(map_)[None, None] for map_ in prior]
     with torch.inference_mode():
         return Outputs(*(output[0, 0].numpy() for output in network(*tensors)))
 
 
-def compare(path: Path, left: np.ndarray, right: np.ndarray, expected: Outputs) -> Agreement:
+def compare(
+    path: Path, left: np.ndarray, right: np.ndarray, expected: Outputs, prior: Prior = ()
+) -> Agreement:
     """Compare what the graph at ``path`` answers on the CPU with ``expected``."""
     engine = OnnxRuntimeEngine(path)
-    outputs = Outputs(*engine.infer(left, right))
+    infer = partial(engine.infer_with_prior if prior else engine.infer, left, right)
+    outputs = Outputs(*infer(*prior))
     engine.close()
     difference = np.abs(outputs.disparity - expected.disparity)
     return Agreement(

@@ -14,6 +14,7 @@ from stereo_depth_ros.export.gate import check_graph
 from stereo_depth_ros.export.mixed import to_mixed
 from stereo_depth_ros.export.simplify import simplify
 from stereo_depth_ros.export.tracing import trace
+from stereo_depth_ros.graph_contract import MATCHERS
 from stereo_depth_ros.networks.base import StereoNetwork
 
 PRECISIONS = ("fp32", "mixed")
@@ -83,6 +84,7 @@ def describe(network: StereoNetwork, width: int) -> dict[str, str]:
         "weights_sha256": _digest(network),
         "licence": network.licence,
         "commercial": "false",
+        **({"prior": MATCHERS[0]} if network.takes_prior else {}),
         "producer": f"stereo_depth_ros, torch {torch.__version__}",
     }
 

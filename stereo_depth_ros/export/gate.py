@@ -13,7 +13,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from stereo_depth_ros.export.tracing import INPUTS, OPSET, OUTPUTS
+from stereo_depth_ros import graph_contract
+from stereo_depth_ros.export.tracing import OPSET
+from stereo_depth_ros.graph_contract import IMAGES, MATCHERS, OUTPUTS, PRIOR
 
 METADATA = (
     "network",
@@ -26,6 +28,8 @@ METADATA = (
     "precision",
     "producer",
 )
+
+_ELEMENTS: dict[type, int] = {np.uint8: TensorProto.UINT8, np.float32: TensorProto.FLOAT}
 
 _LARGEST_FILE = 2**31 - 1  # of protobuf
 
@@ -96,7 +100,7 @@ def check_graph(model: onnx.ModelProto) -> None:
     GraphError
         With every finding.
     """
-    findings = [*_file(model), *_metadata(model), *_interface(model)]
+    findings = [*_file(model), *_metadata(model), *_prior(model), *_interface(model)]
     try:
         onnx.checker.check_model(model)
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
@@ -165,34 +169,50 @@ def _metadata(model: onnx.ModelProto) -> Iterator[Finding]:
         )
 
 
-def _interface(model: onnx.ModelProto) -> Iterator[Finding]:
-    constants = {t.name for t in model.graph.initializer}
-    inputs = {v.name: v for v in model.graph.input if v.name not in constants}
-    outputs = {v.name: v for v in model.graph.output}
-    for kind, values, names in (("inputs", inputs, INPUTS), ("outputs", outputs, OUTPUTS)):
-        if tuple(values) != names:
-            yield Finding(kind, f"are {', '.join(values)}", f"name them {', '.join(names)}")
-            return
-    height, width = (*_shape(inputs["left"]), 0, 0, 0)[1:3]
-    for value, element, shape in (
-        *((v, TensorProto.UINT8, (1, height, width, 3)) for v in inputs.values()),
-        *((v, TensorProto.FLOAT, (1, height, width)) for v in outputs.values()),
-    ):
-        expected = f"{TensorProto.DataType.Name(element).lower()} {shape}"
-        actual_type = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-        actual = f"{actual_type} {_shape(value)}"
-        if actual != expected or not all(shape):
+def _prior(model: onnx.ModelProto) -> Iterator[Finding]:
+    named = {entry.key: entry.value for entry in model.metadata_props}.get("prior", "")
+    if graph_contract.has_prior(_inputs(model)):
+        if named not in MATCHERS:
             yield Finding(
-                value.name, f"is {actual}", "uint8 (1, H, W, 3) in, float32 (1, H, W) out"
+                "metadata 'prior'", f"is '{named}'", f"write what it is made for: {MATCHERS[0]}"
             )
+    elif named:
+        yield Finding("metadata 'prior'", f"is '{named}'", "leave it out, the graph takes no prior")
+
+
+def _inputs(model: onnx.ModelProto) -> dict[str, onnx.ValueInfoProto]:
+    constants = {t.name for t in model.graph.initializer}
+    return {v.name: v for v in model.graph.input if v.name not in constants}
+
+
+def _interface(model: onnx.ModelProto) -> Iterator[Finding]:
+    inputs = _inputs(model)
+    outputs = {v.name: v for v in model.graph.output}
+    takes_prior = graph_contract.has_prior(inputs)
+    names = IMAGES + PRIOR if takes_prior else IMAGES
+    for kind, values, wanted in (("inputs", inputs, names), ("outputs", outputs, OUTPUTS)):
+        if tuple(values) != wanted:
+            yield Finding(kind, f"are {', '.join(values)}", f"name them {', '.join(wanted)}")
+            return
+    height, width = ((*_shape(inputs["left"]), 0, 0, 0)[axis] or 0 for axis in (1, 2))
+    expected = {
+        **graph_contract.inputs(height, width, takes_prior),
+        **graph_contract.outputs(height, width),
+    }
+    for value in (*inputs.values(), *outputs.values()):
+        shape, number_type = expected[value.name]
+        found = value.type.tensor_type.elem_type
+        if (found, _shape(value)) != (_ELEMENTS[number_type], shape) or not all(shape):
+            actual = f"{TensorProto.DataType.Name(found).lower()} {_shape(value)}"
+            yield Finding(value.name, f"is {actual}", f"keep to {graph_contract.WORDS}")
 
 
 def _tensors(graph: _Graph) -> Iterator[Finding]:
     for name, element in graph.types.items():
-        if element not in _TYPES and name not in INPUTS:
+        if element not in _TYPES and name not in IMAGES:
             kind = TensorProto.DataType.Name(element).lower()
             yield Finding(name, f"is {kind}", "TensorRT computes in float, half, int and bool only")
-        if None in graph.shapes[name] and name not in INPUTS + OUTPUTS:
+        if None in graph.shapes[name] and name not in IMAGES + PRIOR + OUTPUTS:
             yield Finding(name, f"has shape {graph.shapes[name]}", "export with static shapes")
     for name in (name for node in graph.nodes for name in node.output if name):
         if name not in graph.shapes:
@@ -215,7 +235,7 @@ def _problems(node: onnx.NodeProto, graph: _Graph) -> Iterator[tuple[str, str]]:
     if node.op_type in _REFUSED:
         yield _REFUSED[node.op_type]
     if node.op_type != "Cast":
-        for name in set(node.input) & set(INPUTS):
+        for name in set(node.input) & set(IMAGES):
             yield f"touches '{name}', which is uint8", "cast to float first"
     for position in _CONSTANT_INPUTS.get(node.op_type, ()):
         name = node.input[position] if position < len(node.input) else ""

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from stereo_depth_ros.atomic_file import WriteError, scratch_folder
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     reference_beside,
@@ -36,8 +38,9 @@ def publish(
     """Write ``network`` to ``path`` if its graph agrees with it; return how well it does.
 
     They are compared on a rendered pair, which with PyTorch's outputs becomes NAME.reference.npz
-    beside ``path``. The other arguments are those of `export_onnx`. Where anything fails, ``path``
-    and the reference stay as they were.
+    beside ``path``; a network that takes a prior once more with what SGBM finds for that pair, the
+    reference being without it, as TensorRT runs. The other arguments are those of `export_onnx`.
+    Where anything fails, ``path`` and the reference stay as they were.
 
     Raises
     ------
@@ -60,11 +63,13 @@ def publish(
         graph = folder / target.name
         export_onnx(network, height, width, graph, precision=precision, metadata=metadata)
         agreement = compare(graph, left, right, expected)
-        if not (agreement.median <= MAX_MEDIAN_PX and agreement.confidence <= MAX_CONFIDENCE):
-            raise ValueError(
-                f"{path}: the graph disagrees with PyTorch ({agreement}) and was not kept; "
-                "export in fp32 if this is mixed precision, or use other weights"
-            )
+        _check_agreement(agreement, path)
+        if network.takes_prior:
+            prior = find_prior(SgbmEngine(), left, right, network.max_disparity or width)
+            guided = outputs_of(network, left, right, prior)
+            with_prior = compare(graph, left, right, guided, prior)
+            _check_agreement(with_prior, path)
+            agreement = Agreement(*map(max, zip(agreement, with_prior, strict=True)))
         made = read_graph(graph)
         reference = reference_beside(made)
         reference_of(made, (left, right), expected, noisy, "PyTorch in float32").save(reference)
@@ -72,6 +77,14 @@ def publish(
         reference.replace(target.with_name(reference.name))
         graph.replace(target)
     return agreement
+
+
+def _check_agreement(agreement: Agreement, path: Path) -> None:
+    if not (agreement.median <= MAX_MEDIAN_PX and agreement.confidence <= MAX_CONFIDENCE):
+        raise ValueError(
+            f"{path}: the graph disagrees with PyTorch ({agreement}) and was not kept; "
+            "export in fp32 if this is mixed precision, or use other weights"
+        )
 
 
 def _check_space(network: StereoNetwork, path: Path, folder: Path) -> None:

@@ -11,29 +11,27 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stereo_depth_ros.graph_contract import IMAGES, OUTPUTS, PRIOR
 from stereo_depth_ros.networks.base import StereoNetwork
 
 # The newest that TensorRT 8.5 reads; later ones rename what its importers know by the old names.
 OPSET = 17
-INPUTS = ("left", "right")
-OUTPUTS = ("disparity", "confidence")
 
 
 class ContractGraph(nn.Module):
-    """A network between camera bytes and maps.
-
-    Takes uint8 (1, H, W, 3) RGB twice; returns float32 (1, H, W) disparity in px and confidence.
-    """
+    """A network between camera bytes and maps; see `stereo_depth_ros.graph_contract`."""
 
     def __init__(self, network: StereoNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """Match one pair."""
+    def forward(self, left: Tensor, right: Tensor, *prior: Tensor) -> tuple[Tensor, Tensor]:
+        """Match one pair; ``prior`` are the two inputs of a network that takes them."""
         # Plain numbers, so that no operator is left to find out the shape.
         shape = [int(side) for side in left.shape[:3]]
-        disparity, confidence = self.network(_planes(left), _planes(right))
+        disparity, confidence = self.network(
+            _planes(left), _planes(right), *(map_[:, None] for map_ in prior)
+        )
         return disparity.reshape(shape), confidence.reshape(shape)
 
 
@@ -48,7 +46,11 @@ def trace(network: StereoNetwork, height: int, width: int, path: Path) -> None:
     graph = ContractGraph(copy.deepcopy(network).cpu().float()).eval()
     generator = torch.Generator().manual_seed(0)
     shape = (1, height, width, 3)
-    pair = [torch.randint(256, shape, dtype=torch.uint8, generator=generator) for _ in INPUTS]
+    given = [torch.randint(256, shape, dtype=torch.uint8, generator=generator) for _ in IMAGES]
+    names = list(IMAGES)
+    if network.takes_prior:
+        given += [torch.rand(shape[:3], generator=generator) for _ in PRIOR]
+        names += PRIOR
     # The tracing exporter is in every PyTorch since 2.2, writes opset 17 itself, folds batch
     # norms into convolutions and names nodes after modules. The newer one writes opset 18 at
     # the lowest, relies on a down-conversion for less, and needs onnxscript.
@@ -59,10 +61,10 @@ def trace(network: StereoNetwork, height: int, width: int, path: Path) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
-            tuple(pair),
+            tuple(given),
             str(path),
             opset_version=OPSET,
-            input_names=list(INPUTS),
+            input_names=names,
             output_names=list(OUTPUTS),
             **tracing,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
@@ -28,8 +28,9 @@ class StereoNetwork(nn.Module):
     """A stereo network in evaluation: two images in, disparity and confidence out.
 
     A subclass sets the attributes below and implements ``match`` for images whose height and
-    width are multiples of ``multiple``. Its state dict has the names and shapes of its authors',
-    less what no disparity depends on: ``load_state_dict`` takes theirs as it is.
+    width are multiples of ``multiple``: match(left, right), or match(left, right, prior,
+    prior_confidence) where it ``takes_prior``. Its state dict has the names and shapes of its
+    authors', less what no disparity depends on: ``load_state_dict`` takes theirs as it is.
     """
 
     name: str
@@ -40,10 +41,12 @@ class StereoNetwork(nn.Module):
     iterations: int | None = None  # refinement steps, None where there are none
     padding: type[Padding] = Padding
     float32_parts: tuple[str, ...] = ()  # submodules that stay in float32 in mixed precision
-    takes_prior: bool = False  # whether ``forward`` and ``match`` take what a matcher found
+    takes_prior: bool = False  # whether it can be told what a matcher found, see ``forward``
     unused: Collection[str] = ()  # shell patterns of the published entries that are not needed
     # Regular expressions of second names of published entries, and the first names.
     second_names: ClassVar[Mapping[str, str]] = {}
+
+    match: Callable[..., StereoOutput]
 
     def forward(
         self,
@@ -108,13 +111,6 @@ class StereoNetwork(nn.Module):
         elif layout is not None:
             kwargs["memory_format"] = layout
         return super().to(*args, **kwargs) if args or kwargs else self
-
-    def match(self, left: Tensor, right: Tensor, *prior: Tensor) -> StereoOutput:
-        """Match a pair whose size is a multiple of ``multiple``; see ``forward``.
-
-        A network that ``takes_prior`` implements match(left, right, prior, prior_confidence).
-        """
-        raise NotImplementedError
 
 
 def _prior_of(

@@ -17,6 +17,7 @@ from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import COLUMNS, confidence_medians, medians
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
+from stereo_depth_ros.graph_contract import MATCHERS
 from stereo_depth_ros.training.trainer import Recipe, Trainer
 from stereo_depth_ros.training.validation import Validation
 
@@ -55,6 +56,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
         "licence": network.licence,
         "file": graph.name,
         "sha256": sha256_of(graph),
+        **({"prior": MATCHERS[0]} if network.takes_prior else {}),
         "command": command(trainer.recipe, trainer.processes, size, pairs),
         "measured": {
             "on": "12 rendered pairs that training never saw, means over all pixels",

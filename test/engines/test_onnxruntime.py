@@ -87,6 +87,69 @@ def test_breach_of_the_graph_contract_is_named(tmp_path, breach, message):
         OnnxRuntimeEngine(graph)
 
 
+PRIOR = ("prior", "prior_confidence")
+
+
+def told(value, shape=(12, 16)):
+    return np.random.default_rng(1).random(shape, np.float32) * np.float32(value)
+
+
+def test_prior_reaches_the_graph_and_does_not_stay(tmp_path):
+    engine = OnnxRuntimeEngine(save_graph(tmp_path / "net.onnx", prior=PRIOR))
+    left, right = pair()
+    plain, doubt = EncodedEngine().infer(left, right)
+    prior, sure = told(50), told(1)
+
+    disparity, confidence = engine.infer_with_prior(left, right, prior, sure)
+
+    assert engine.takes_prior
+    assert_array_equal(disparity, plain + prior)
+    assert_array_equal(confidence, np.maximum(doubt, sure))
+    assert_array_equal(engine.infer(left, right), (plain, doubt))
+
+
+def test_prior_of_any_strides_is_taken(tmp_path):
+    engine = OnnxRuntimeEngine(save_graph(tmp_path / "net.onnx", prior=PRIOR))
+    blank, prior = np.zeros((12, 16, 3), np.uint8), told(50)
+
+    disparity, _ = engine.infer_with_prior(blank, blank, prior[:, ::-1], told(1)[:, ::-1])
+
+    assert_array_equal(disparity, prior[:, ::-1])
+
+
+def test_graph_without_a_prior_takes_none(graph):
+    engine = OnnxRuntimeEngine(graph)
+
+    assert not engine.takes_prior
+    with pytest.raises(EngineError, match=r"encoded: ONNX Runtime failed: .*prior"):
+        engine.infer_with_prior(*pair(), told(50), told(1))
+
+
+def test_prior_of_another_size_is_an_error(tmp_path):
+    engine = OnnxRuntimeEngine(save_graph(tmp_path / "net.onnx", prior=PRIOR))
+
+    with pytest.raises(EngineError, match=r"encoded: ONNX Runtime failed: .*prior"):
+        engine.infer_with_prior(*pair(), told(50, (12, 8)), told(1))
+
+
+@pytest.mark.parametrize(
+    ("breach", "message"),
+    [
+        ({"prior": PRIOR[:1]}, "inputs are left, prior, right.* both or none of prior, prior_con"),
+        ({"prior": PRIOR[1:]}, "inputs are left, prior_confidence, right"),
+        ({"prior": (*PRIOR, "hint")}, "inputs are hint, left"),
+        ({"prior": PRIOR, "prior_type": "FLOAT16"}, r"prior is tensor\(float16\)"),
+        ({"prior": PRIOR, "prior_shape": (1, 12, 1)}, r"prior is tensor\(float\) \[1, 12, 1\]"),
+    ],
+    ids=["no_confidence", "no_disparity", "another", "half", "width"],
+)
+def test_breach_of_the_graph_contract_by_a_prior_is_named(tmp_path, breach, message):
+    graph = save_graph(tmp_path / "net.onnx", **breach)
+
+    with pytest.raises(EngineError, match=rf"net\.onnx: breaks the graph contract: {message}"):
+        OnnxRuntimeEngine(graph)
+
+
 @pytest.mark.parametrize("key", ["network", "max_disparity"])
 def test_missing_metadata_is_named(tmp_path, key):
     metadata = {k: v for k, v in METADATA.items() if k != key}

@@ -14,9 +14,11 @@ from parity import DATA
 from rounding import save_rounded
 from weights import load_filled
 
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.verdict import Outputs
 from stereo_depth_ros.export import export_onnx
-from stereo_depth_ros.export.agreement import compare, measure_agreement, outputs_of
+from stereo_depth_ros.export.agreement import Prior, compare, measure_agreement, outputs_of
 from stereo_depth_ros.export.exporter import PRECISIONS, describe, finish, fold
 from stereo_depth_ros.export.publication import MAX_CONFIDENCE, MAX_MEDIAN_PX
 from stereo_depth_ros.networks import create_network, list_networks
@@ -68,13 +70,14 @@ def recorded_weights(variant):
 
 
 class Graphs(NamedTuple):
-    """A network's graphs by precision, all of one tracing, and what it answers itself."""
+    """A network's graphs by precision, all of one tracing, and what it answers to each prior."""
 
     paths: dict[str, Path]
-    expected: Outputs
+    expected: list[tuple[Prior, Outputs]]
 
 
 PAIR = stereo_pair(*SIZE, seed=1)
+PRIOR = find_prior(SgbmEngine(), *PAIR, 48)
 
 
 @pytest.fixture(scope="module", params=VARIANTS + SETTINGS)
@@ -92,24 +95,26 @@ def graphs(request, tmp_path_factory):
     for precision, file in paths.items():
         metadata = describe(network, SIZE[1])
         file.write_bytes(finish(folded, network, precision, metadata).SerializeToString())
-    yield Graphs(paths, outputs_of(network, *PAIR))
+    priors = [(), PRIOR] if network.takes_prior else [()]
+    yield Graphs(paths, [(prior, outputs_of(network, *PAIR, prior)) for prior in priors])
     shutil.rmtree(folder)
 
 
 def test_fp32_graph_agrees_with_pytorch(graphs):
-    agreement = compare(graphs.paths["fp32"], *PAIR, graphs.expected)
-
-    assert agreement.worst < 1e-3
-    assert agreement.confidence < 1e-4
+    for prior, expected in graphs.expected:
+        agreement = compare(graphs.paths["fp32"], *PAIR, expected, prior)
+        assert agreement.worst < 1e-3
+        assert agreement.confidence < 1e-4
 
 
 def test_mixed_graph_agrees_with_pytorch_even_where_every_half_result_is_rounded(graphs, tmp_path):
     rounded = save_rounded(graphs.paths["mixed"], tmp_path / "rounded.onnx")
 
     for path in (graphs.paths["mixed"], rounded):
-        agreement = compare(path, *PAIR, graphs.expected)
-        assert agreement.median < MAX_MEDIAN_PX
-        assert agreement.confidence < MAX_CONFIDENCE
+        for prior, expected in graphs.expected:
+            agreement = compare(path, *PAIR, expected, prior)
+            assert agreement.median < MAX_MEDIAN_PX
+            assert agreement.confidence < MAX_CONFIDENCE
 
 
 def test_lite_agrees_with_pytorch_beyond_the_range_that_its_weights_span(tmp_path):

@@ -38,8 +38,14 @@ def graph(
     map_type=FLOAT,
     opset=17,
     properties=PROPERTIES,
+    prior=(),
+    prior_type=FLOAT,
+    prior_shape=(1, H, W),
 ):
-    """The mean colour of both images as maps; ``extra`` nodes may read it as "image" (NHWC)."""
+    """The mean colour of both images as maps; ``extra`` nodes may read it as "image" (NHWC).
+
+    Nothing reads the inputs named ``prior``.
+    """
     nodes = [
         helper.make_node("Cast", [inputs[0]], ["image"], to=FLOAT),
         helper.make_node("Cast", [inputs[1]], ["other"], to=FLOAT),
@@ -58,7 +64,10 @@ def graph(
     made = helper.make_graph(
         nodes,
         "means",
-        [helper.make_tensor_value_info(n, image_type, image_shape) for n in inputs],
+        [
+            *(helper.make_tensor_value_info(n, image_type, image_shape) for n in inputs),
+            *(helper.make_tensor_value_info(n, prior_type, prior_shape) for n in prior),
+        ],
         [helper.make_tensor_value_info(n, map_type, image_shape[:3]) for n in outputs],
         list(constants),
     )
@@ -76,6 +85,40 @@ def refusal(model):
 
 def test_graph_that_keeps_the_contract_passes():
     check_graph(graph())
+
+
+GUIDED = {**PROPERTIES, "prior": "sgbm"}
+BOTH = ("prior", "prior_confidence")
+
+
+def guided(properties=GUIDED, prior=BOTH, **breach):
+    return graph(properties=properties, prior=prior, **breach)
+
+
+def test_graph_that_takes_a_prior_passes():
+    check_graph(guided())
+
+
+@pytest.mark.parametrize(
+    ("model", "where", "problem"),
+    [
+        (guided(prior=BOTH[:1]), "inputs", "are left, right, prior; name them left, .*confidence"),
+        (guided(prior=BOTH[1:]), "inputs", "are left, right, prior_confidence"),
+        (guided(prior=BOTH[::-1]), "inputs", "are left, right, prior_confidence, prior"),
+        (guided(prior=(*BOTH, "hint")), "inputs", "are .*, hint"),
+        (guided(prior_type=HALF), "prior_confidence", "is float16"),
+        (guided(prior_type=UINT8), "prior", r"is uint8 \(1, 8, 12\)"),
+        (guided(prior_shape=(1, 1, H, W)), "prior", r"is float \(1, 1, 8, 12\)"),
+        (guided(prior_shape=(1, H, W // 2)), "prior", r"is float \(1, 8, 6\)"),
+        (guided(prior_shape=("N", H, W)), "prior", r"is float \(None, 8, 12\)"),
+        (guided(PROPERTIES), "metadata 'prior'", "is ''; write what it is made for: sgbm"),
+        (guided({**GUIDED, "prior": "magic"}), "metadata 'prior'", "is 'magic'"),
+        (graph(properties=GUIDED), "metadata 'prior'", "is 'sgbm'; leave it out"),
+    ],
+)
+def test_breach_by_a_prior_is_found(model, where, problem):
+    with pytest.raises(GraphError, match=rf"  {where}: .*{problem}"):
+        check_graph(model)
 
 
 def without(key):

@@ -48,3 +48,19 @@ class TinyNetwork(StereoNetwork):
         disparity = F.interpolate(4 * step, scale_factor=4, mode="bilinear")
         confidence = F.interpolate(mass_around(probability, step), scale_factor=4, mode="bilinear")
         return StereoOutput(disparity, confidence)
+
+
+class GuidedNetwork(TinyNetwork):
+    """Takes over its prior where that is certain; elsewhere it shifts what it finds itself."""
+
+    takes_prior = True
+
+    def __init__(self, max_disparity=32):
+        super().__init__(max_disparity)
+        self.look = nn.Sequential(nn.Conv2d(2, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 1))
+
+    def match(self, left, right, prior, prior_confidence):
+        found = super().match(left, right)
+        seen = self.look(torch.cat([prior / self.max_disparity, prior_confidence], 1)).float()
+        disparity = torch.lerp(found.disparity + seen, prior, prior_confidence)
+        return StereoOutput(disparity, torch.maximum(found.confidence, prior_confidence))

@@ -309,6 +309,7 @@ def test_released_card_names_a_graph_that_runs(finished):
     assert card.verified_file() == run.folder / "lite.onnx"
     assert (card.network, card.variant) == ("lite", "base")
     assert (card.licence, card.commercial) == ("Apache-2.0", True)
+    assert card.prior == ("sgbm" if run.average.takes_prior else "")
     assert "96x64" in card.summary
     assert f"{RECIPE.steps} steps" in card.summary
     # Rendered pairs are the same as in training, so are the weights: so must be the figures.

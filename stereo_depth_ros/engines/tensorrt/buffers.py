@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
 
 import numpy as np
 
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda
+from stereo_depth_ros.graph_contract import Layout
 
 _ALIGNMENT = 256
 """What TensorRT and cudaMalloc keep to, in bytes."""
-
-Layout = Mapping[str, tuple[tuple[int, ...], type]]
-"""Shape and NumPy type by name of tensor."""
 
 
 class Block:

@@ -126,6 +126,7 @@ class EngineCache:
                 "metadata": graph.metadata,
                 "height": graph.height,
                 "width": graph.width,
+                "takes_prior": graph.takes_prior,
             },
             "plan": {"sha256": sha256_of(part), "bytes": part.stat().st_size},
             "build": {**build, "time": time.strftime("%Y-%m-%d %H:%M:%S")},

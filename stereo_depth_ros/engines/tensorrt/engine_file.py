@@ -32,11 +32,11 @@ class EngineFile:
     """A serialised engine (a plan) at ``path``, and the sidecar that says what it is.
 
     ``sidecar`` holds ``key`` (all that the plan depends on), ``graph`` (``file``, ``metadata``,
-    ``height`` and ``width`` of what it was built from), ``plan`` (``sha256``, ``bytes``), ``build``
-    (``seconds``, ``layers``, ``time``, ``why``), ``self_test`` (its numbers and verdict, None
-    before it was run) and, where there is anything to tell, ``losses`` (how many self-tests lost
-    the GPU) and ``refusal`` (``text``, ``driver``: why that driver cannot use it). ``notes`` say
-    why it is not what was asked for, where it is not.
+    ``height``, ``width`` and ``takes_prior`` of what it was built from), ``plan`` (``sha256``,
+    ``bytes``), ``build`` (``seconds``, ``layers``, ``time``, ``why``), ``self_test`` (its numbers
+    and verdict, None before it was run) and, where there is anything to tell, ``losses`` (how many
+    self-tests lost the GPU) and ``refusal`` (``text``, ``driver``: why that driver cannot use it).
+    ``notes`` say why it is not what was asked for, where it is not.
     """
 
     path: Path
@@ -57,6 +57,11 @@ class EngineFile:
     def size(self) -> tuple[int, int]:
         """Height and width of the images it takes."""
         return self.sidecar["graph"]["height"], self.sidecar["graph"]["width"]
+
+    @property
+    def takes_prior(self) -> bool:
+        """Whether its graph has the two inputs of the prior, which older sidecars do not tell."""
+        return bool(self.sidecar["graph"].get("takes_prior", False))
 
     @property
     def metadata(self) -> Mapping[str, str]:

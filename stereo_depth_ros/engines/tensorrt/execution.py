@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from stereo_depth_ros import graph_contract
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.buffers import WorkingMemory
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda
@@ -21,6 +22,8 @@ _DAMAGE = re.compile(
     r"not compatible with this version",
     re.IGNORECASE,
 )
+
+_KINDS = {"uint8": "UINT8", "float32": "FLOAT"}
 
 
 class Execution:
@@ -64,7 +67,7 @@ class Execution:
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise self._refusal()
-        self._check(*file.size)
+        self._check(*file.size, file.takes_prior)
 
     def _create_context(self, runtime: Runtime, file: EngineFile, cuda: Cuda) -> Any:
         if runtime.compiles_on_opening:
@@ -136,13 +139,14 @@ class Execution:
             self._engine = None
             self._runtime = None
 
-    def _check(self, height: int, width: int) -> None:
-        image, answer = (1, height, width, 3), (1, height, width)
+    def _check(self, height: int, width: int, takes_prior: bool) -> None:
         expected = {
-            "left": ("INPUT", "UINT8", image),
-            "right": ("INPUT", "UINT8", image),
-            "disparity": ("OUTPUT", "FLOAT", answer),
-            "confidence": ("OUTPUT", "FLOAT", answer),
+            name: (mode, _KINDS[kind.__name__], shape)
+            for mode, layout in (
+                ("INPUT", graph_contract.inputs(height, width, takes_prior)),
+                ("OUTPUT", graph_contract.outputs(height, width)),
+            )
+            for name, (shape, kind) in layout.items()
         }
         found = {}
         for index in range(self._engine.num_io_tensors):

@@ -12,12 +12,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from stereo_depth_ros import graph_contract
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.file_hash import sha256_of
 
 MIXED_SUFFIX = ".mixed.onnx"
 
-_FLOAT, _UINT8 = 1, 2  # TensorProto.DataType
+_ELEMENTS: dict[type, int] = {np.float32: 1, np.uint8: 2}  # TensorProto.DataType
 _EXTERNAL = 1  # TensorProto.DataLocation
 
 _REFUSED = {
@@ -31,7 +34,10 @@ _REFUSED = {
 
 @dataclass(frozen=True)
 class Graph:
-    """An ONNX file that keeps the graph contract, for images of ``height`` x ``width`` px."""
+    """An ONNX file that keeps the graph contract, for images of ``height`` x ``width`` px.
+
+    ``takes_prior`` says whether it has the two inputs of the prior.
+    """
 
     path: Path
     opset: int
@@ -39,6 +45,7 @@ class Graph:
     operators: frozenset[str]
     height: int
     width: int
+    takes_prior: bool
 
     @property
     def precision(self) -> str:
@@ -123,7 +130,7 @@ def _read(path: Path, data: memoryview) -> Graph:
                     name, description = _value(item)
                     values[kind][name] = description
     _check_operators(path, operators, opset)
-    height, width = _checked_size(path, values[11], values[12])
+    height, width, takes_prior = _checked_interface(path, values[11], values[12])
     for key in ("network", "max_disparity"):
         if key not in metadata:
             raise EngineError(f"{path}: metadata '{key}' is missing; export the graph again")
@@ -134,7 +141,7 @@ def _read(path: Path, data: memoryview) -> Graph:
             f"{path}: metadata max_disparity is '{metadata['max_disparity']}', no number; export "
             "the graph again"
         ) from None
-    return Graph(path, opset, metadata, frozenset(operators), height, width)
+    return Graph(path, opset, metadata, frozenset(operators), height, width, takes_prior)
 
 
 def _operator(path: Path, node: memoryview) -> str:
@@ -164,20 +171,24 @@ def _check_operators(path: Path, operators: set[str], opset: int) -> None:
         )
 
 
-def _checked_size(path: Path, inputs: dict, outputs: dict) -> tuple[int, int]:
+def _checked_interface(path: Path, inputs: dict, outputs: dict) -> tuple[int, int, bool]:
+    """Return height and width of the images, and whether the graph takes a prior."""
     shape = inputs.get("left", (0, ()))[1]
     height, width = shape[1:3] if len(shape) == 4 else (0, 0)
-    image, answer = (_UINT8, (1, height, width, 3)), (_FLOAT, (1, height, width))
+    takes_prior = graph_contract.has_prior(inputs)
     if (
         not (height and width)
-        or inputs != {"left": image, "right": image}
-        or outputs != {"disparity": answer, "confidence": answer}
+        or inputs != _described(graph_contract.inputs(height, width, takes_prior))
+        or outputs != _described(graph_contract.outputs(height, width))
     ):
         raise EngineError(
-            f"{path}: breaks the graph contract: inputs left, right uint8 (1, H, W, 3) and "
-            "outputs disparity, confidence float32 (1, H, W), all static; export it again"
+            f"{path}: breaks the graph contract: {graph_contract.WORDS}; export it again"
         )
-    return height, width
+    return height, width, takes_prior
+
+
+def _described(layout: graph_contract.Layout) -> dict[str, tuple[int, tuple[int, ...]]]:
+    return {name: (_ELEMENTS[kind], shape) for name, (shape, kind) in layout.items()}
 
 
 def _value(value: memoryview) -> tuple[str, tuple[int, tuple[int, ...]]]:

@@ -10,6 +10,7 @@ import numpy as np
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.buffers import Block
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda
+from stereo_depth_ros.graph_contract import IMAGES
 
 _TOLERANCE = 1e-2
 _LEAST_EQUAL = 0.99
@@ -106,7 +107,7 @@ class Replay:
     def _check(self, graph: int) -> None:
         """Compare graph and steps on a pair, with nothing left over for an empty graph to find."""
         random = np.random.default_rng(0)
-        left, right = (self._inputs.arrays[name] for name in ("left", "right"))
+        left, right = (self._inputs.arrays[name] for name in IMAGES)
         one, other = random.integers(0, 256, (2, *left.shape), dtype=np.uint8)
 
         def show(texture: np.ndarray, disparity: int) -> None:

@@ -8,7 +8,9 @@ from contextlib import ExitStack
 
 import numpy as np
 
+from stereo_depth_ros import graph_contract
 from stereo_depth_ros.engines.base import EngineError, EngineLostError, EngineSpec
+from stereo_depth_ros.engines.prior import WITHOUT
 from stereo_depth_ros.engines.tensorrt.buffers import Block
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
@@ -25,7 +27,7 @@ class TensorRTEngine:
     ``cuda_backend`` is "auto", "pycuda" or "cuda-python". ``cuda_graph`` False enqueues every frame
     step by step. ``mapped`` says whether the GPU reads images and writes answers in the memory of
     the CPU, None taking what suits the GPU: it does where both share one memory. ``cuda`` and
-    ``runtime`` replace what is found here.
+    ``runtime`` replace what is found here. A graph that takes a prior runs without one.
 
     Raises
     ------
@@ -87,18 +89,16 @@ class TensorRTEngine:
         if mapped is None:
             mapped = cuda.integrated
         height, width = file.size
-        image, answer = (1, height, width, 3), (1, height, width)
         stream = cuda.create_stream()
         self._held.callback(cuda.destroy_stream, stream)
-        inputs = Block(cuda, {"left": (image, np.uint8), "right": (image, np.uint8)}, mapped)
+        inputs = Block(cuda, graph_contract.images(height, width), mapped)
         self._held.callback(inputs.free)
-        outputs = Block(
-            cuda, {"disparity": (answer, np.float32), "confidence": (answer, np.float32)}, mapped
-        )
+        outputs = Block(cuda, graph_contract.outputs(height, width), mapped)
         self._held.callback(outputs.free)
+        no_prior = self._upload_no_prior(file, mapped, stream) if file.takes_prior else {}
         execution = Execution(runtime, file, cuda)
         self._held.callback(execution.close)
-        execution.bind({**inputs.addresses, **outputs.addresses})
+        execution.bind({**inputs.addresses, **outputs.addresses, **no_prior})
         self._inputs, self._outputs = inputs.arrays, outputs.arrays
         self._replay = Replay(cuda, stream, inputs, outputs, execution.enqueue)
         self._held.callback(self._replay.close)
@@ -108,7 +108,17 @@ class TensorRTEngine:
             self._replay.run()
         execution.keep_kernels()
         memory = "mapped memory" if mapped else "pinned memory"
-        return f"{memory}, no CUDA graph: {reason}" if reason else f"{memory}, CUDA graph"
+        how = f"no CUDA graph: {reason}" if reason else "CUDA graph"
+        return ", ".join([memory, how, *([WITHOUT] if file.takes_prior else [])])
+
+    def _upload_no_prior(self, file: EngineFile, mapped: bool, stream: int) -> dict[str, int]:
+        """Return where the zeros lie that stand for no prior, put there once."""
+        block = Block(self._cuda, graph_contract.prior(*file.size), mapped)
+        self._held.callback(block.free)
+        block.memory.array.fill(0)
+        block.upload(stream)
+        self._cuda.synchronize(stream)
+        return block.addresses
 
     def _warm_up(self, execution: Execution, stream: int) -> str:
         """Run once and capture a CUDA graph; returns why there is none, "" where there is."""
@@ -127,7 +137,7 @@ class TensorRTEngine:
         self._check_thread()
         if self._closed:
             raise EngineError(f"{self.spec.name}: the engine is closed")
-        for name, image in (("left", left), ("right", right)):
+        for name, image in zip(graph_contract.IMAGES, (left, right), strict=True):
             target = self._inputs[name]
             if image.shape != target.shape[1:] or image.dtype != target.dtype:
                 raise EngineError(

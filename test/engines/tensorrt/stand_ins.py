@@ -169,14 +169,14 @@ def make_host(folder, *, runtime=None, device=DEVICE, work=copy_graph):
     )
 
 
-def save(path, *, factor=0.25, height=HEIGHT, width=WIDTH, **metadata):
-    """A graph whose disparity is ``factor`` times the red of the left image."""
+def save(path, *, factor=0.25, height=HEIGHT, width=WIDTH, prior=(), **metadata):
+    """A graph whose disparity is ``factor`` times the red of the left image, plus the prior."""
     import onnx
     from onnx import numpy_helper
 
     precision = "mixed" if path.name.endswith(".mixed.onnx") else "fp32"
     known = {**METADATA, "precision": precision, **metadata}
-    save_graph(path, width=width, height=height, metadata=known)
+    save_graph(path, width=width, height=height, metadata=known, prior=prior)
     model = onnx.load(str(path))
     (quarter,) = [t for t in model.graph.initializer if t.name == "quarter"]
     value = numpy_helper.to_array(quarter) * 0 + factor

@@ -148,9 +148,10 @@ class IExecutionContext:
     def _infer(self, factor: np.float32) -> None:
         given = {}
         for tensor in self._session.get_inputs():
-            size = int(np.prod(tensor.shape))
+            kind = np.dtype(np.uint8 if tensor.type == "tensor(uint8)" else np.float32)
+            size = int(np.prod(tensor.shape)) * kind.itemsize
             found = self._cuda.bytes_at(self._addresses[tensor.name], size)
-            given[tensor.name] = found.reshape(tensor.shape)
+            given[tensor.name] = found.view(kind).reshape(tensor.shape)
         names = [tensor.name for tensor in self._session.get_outputs()]
         for name, values in zip(names, self._session.run(names, given), strict=True):
             target = self._cuda.bytes_at(self._addresses[name], values.nbytes)

@@ -60,6 +60,32 @@ def test_graph_becomes_a_plan_with_its_inputs_and_outputs(rtx, graph):
     assert all(t.dtype == module.DataType.FLOAT for t in outputs.values())
 
 
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_network_that_takes_a_prior_becomes_a_plan_that_takes_it_in_float32(
+    rtx, tmp_path, precision
+):
+    from tiny_network import GuidedNetwork
+    from weights import load_filled
+
+    from stereo_depth_ros.export import export_onnx
+
+    path = tmp_path / "net.onnx"
+    export_onnx(load_filled(GuidedNetwork()), 48, 64, path, precision=precision)
+    builder = Builder(rtx, read_graph(path))
+
+    plan = builder.build(BuildOptions(precision, workspace_mb=512), compute_capability=GPU)
+
+    types, net = rtx.module.DataType, builder.network
+    inputs = [net.get_input(index) for index in range(net.num_inputs)]
+    assert plan.nbytes > 1000
+    assert {t.name: (t.dtype, tuple(t.shape)) for t in inputs} == {
+        "left": (types.UINT8, (1, 48, 64, 3)),
+        "right": (types.UINT8, (1, 48, 64, 3)),
+        "prior": (types.FLOAT, (1, 48, 64)),
+        "prior_confidence": (types.FLOAT, (1, 48, 64)),
+    }
+
+
 def test_mixed_network_computes_in_the_types_of_its_graph(rtx, network):
     types = rtx.module.DataType
 

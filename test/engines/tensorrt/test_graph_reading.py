@@ -55,6 +55,32 @@ def test_breach_of_the_graph_contract_is_refused(tmp_path, breach):
         read_graph(path)
 
 
+PRIOR = ("prior", "prior_confidence")
+
+
+def test_graph_says_whether_it_takes_a_prior(tmp_path, graph):
+    assert not read_graph(graph).takes_prior
+    assert read_graph(save(tmp_path / "guided.onnx", prior=PRIOR)).takes_prior
+
+
+@pytest.mark.parametrize(
+    "breach",
+    [
+        {"prior": PRIOR[:1]},
+        {"prior": PRIOR[1:]},
+        {"prior": (*PRIOR, "hint")},
+        {"prior": PRIOR, "prior_type": "FLOAT16"},
+        {"prior": PRIOR, "prior_shape": (1, 12, 1)},
+    ],
+    ids=["no_confidence", "no_disparity", "another", "half", "width"],
+)
+def test_breach_of_the_graph_contract_by_a_prior_is_refused(tmp_path, breach):
+    path = save_graph(tmp_path / "net.onnx", metadata=METADATA, **breach)
+
+    with pytest.raises(EngineError, match=r"breaks the graph contract: .* both or none of"):
+        read_graph(path)
+
+
 @pytest.mark.parametrize("key", ["network", "max_disparity"])
 def test_missing_metadata_is_named(tmp_path, key):
     metadata = {k: v for k, v in METADATA.items() if k != key}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import stand_ins
 from gated_build import build_when_allowed, builder_of, is_alive, stand_in
+from numpy.testing import assert_array_equal
 from stand_ins import builds_of, save
 
 from stereo_depth_ros.engines import Caller, EngineError, EngineLostError, open_engine
@@ -52,6 +53,50 @@ def test_tensorrt_comes_first_and_says_so_with_its_self_test(gpu, graph, caplog)
     assert told(caplog) == []
     left = np.full((48, 64, 3), 80, np.uint8)
     assert engine.infer(left, left)[0].max() == 20
+
+
+PRIOR = ("prior", "prior_confidence")
+
+
+def write_card(folder):
+    path = folder / "card.yaml"
+    path.write_text("{engine: onnx, file: net.onnx, prior: sgbm}")
+    return str(path)
+
+
+def test_tensorrt_runs_a_graph_without_the_prior_that_its_card_asks_for(gpu, tmp_path):
+    save(tmp_path / "net.onnx", prior=PRIOR)
+    gpu()
+
+    engine = open_engine(write_card(tmp_path))
+
+    assert is_of_tensorrt(engine)
+    left = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    assert_array_equal(engine.infer(left, left)[0], left[..., 0] / np.float32(4))
+    (sidecar,) = (tmp_path / "cache").glob("*.json")
+    assert json.loads(sidecar.read_text())["graph"]["takes_prior"] is True
+
+
+def test_onnxruntime_in_its_place_is_told_the_prior(gpu, tmp_path):
+    save(tmp_path / "net.onnx", prior=PRIOR)
+    gpu(refused=(TENSORRT, RTX))
+
+    engine = open_engine(write_card(tmp_path))
+
+    left = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    disparity, _ = engine.infer(left, np.roll(left, -6, axis=1))
+    assert ", prior: OpenCV" in engine.spec.provenance
+    assert np.median(disparity - left[..., 0] / np.float32(4)) == pytest.approx(6, abs=0.1)
+
+
+def test_prior_for_a_graph_that_takes_none_is_refused_on_the_gpu_too(gpu, graph):
+    gpu()
+
+    with pytest.raises(EngineError, match=r"nothing runs it here: TensorRT: .*has no inputs prior"):
+        open_engine(write_card(graph.parent))
+    with pytest.raises(EngineError, match=r"net\.onnx: has no inputs prior and prior_confidence"):
+        open_engine(write_card(graph.parent), backend="tensorrt")
+    assert builds_of(graph) == []
 
 
 def test_tensorrt_rtx_comes_second_and_the_refusal_is_one_line(gpu, graph, caplog):

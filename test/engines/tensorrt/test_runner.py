@@ -31,10 +31,15 @@ def file(tmp_path):
     return engine_file(save(tmp_path / "net.onnx"))
 
 
-def engine_file(path, **metadata):
+def engine_file(path, takes_prior=False, **metadata):
     sidecar = {
         "key": {"runtime": {"module": "tensorrt", "version": "10.3.0"}, "precision": "mixed"},
-        "graph": {"metadata": {**METADATA, **metadata}, "height": HEIGHT, "width": WIDTH},
+        "graph": {
+            "metadata": {**METADATA, **metadata},
+            "height": HEIGHT,
+            "width": WIDTH,
+            "takes_prior": takes_prior,
+        },
         "self_test": None,
     }
     return EngineFile(path, sidecar)
@@ -113,6 +118,45 @@ def test_memory_suits_the_gpu_unless_told_otherwise(file, integrated, word):
     engine = opened(file, StandInCuda(integrated=integrated))
 
     assert f"{word} memory, CUDA graph" in engine.spec.provenance
+
+
+PRIOR = ("prior", "prior_confidence")
+
+
+@WAYS
+@MEMORIES
+def test_graph_that_takes_a_prior_runs_without_one_and_says_so(tmp_path, cuda_graph, mapped):
+    file = engine_file(save(tmp_path / "net.onnx", prior=PRIOR), takes_prior=True)
+    cuda = StandInCuda()
+
+    engine = opened(file, cuda, cuda_graph=cuda_graph, mapped=mapped)
+
+    assert engine.spec.provenance.endswith(", without the prior that it may take")
+    for seed in range(2):
+        assert_answers_like_onnxruntime(engine, file, seed)
+    cuda.calls.clear()
+    engine.infer(*pair())
+    assert cuda.calls.count("upload") == (not cuda_graph and not mapped)
+    engine.close()
+    assert not cuda.held
+
+
+def test_graph_without_a_prior_says_nothing_of_one(file):
+    assert opened(file).spec.provenance.endswith(" memory, CUDA graph")
+
+
+def test_sidecar_of_an_older_release_tells_of_no_prior(file):
+    del file.sidecar["graph"]["takes_prior"]
+
+    assert not file.takes_prior
+    assert_answers_like_onnxruntime(opened(file), file)
+
+
+def test_plan_with_a_prior_that_its_sidecar_does_not_know_is_damage(tmp_path):
+    path = save(tmp_path / "net.onnx", prior=PRIOR)
+
+    with pytest.raises(EngineDamaged, match=r"breaks the graph contract: .*prior_confidence"):
+        opened(engine_file(path))
 
 
 def test_spec_comes_from_the_sidecar(file):

@@ -65,6 +65,15 @@ def test_reference_is_the_answer_of_the_graph(graph, reference):
     assert reference.source == "net.onnx (fp32) on the CPU"
 
 
+def test_reference_of_a_graph_that_takes_a_prior_is_without_one(tmp_path, reference):
+    guided = make_reference(
+        read_graph(save(tmp_path / "guided.onnx", prior=("prior", "prior_confidence")))
+    )
+
+    assert_array_equal(guided.disparity, reference.disparity)
+    assert_array_equal(guided.confidence, reference.confidence)
+
+
 def test_graph_passes_against_itself(graph, reference):
     result = run_self_test(OnnxRuntimeEngine(graph.path), reference)
 
