@@ -15,22 +15,24 @@ _RADIUS = 3  # of the blur kernel, px
 def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
     """Return the pair as two uint8-valued cameras see it, (B, 3, H, W) float32 0 to 255.
 
-    ``left`` and ``right`` are (B, 3, H, W) float32 0 to 1. Only the right view is moved, and only
-    vertically, by at most about half a px: the left view's truth stays true.
+    ``left`` and ``right`` are (B, 3, H, W) float32, 0 to 1 and above. Only the right view is moved,
+    and only vertically, by at most about half a px: the left view's truth stays true.
     """
     batch = left.shape[0]
     good = dice.chance(0.6, batch)  # in good light, well adjusted, its images not compressed
     right = _misalign(right, dice, torch.where(good, 0.2, 0.5))
     # Automatic exposure, which misses its aim now and then.
-    aim = dice.log_uniform(0.22, 0.6, batch).to(left.device)
-    exposure = (aim / left.mean((1, 2, 3)).clamp(min=0.02)).clamp(max=4).view(-1, 1, 1, 1)
+    aim = dice.log_uniform(0.32, 0.65, batch).to(left.device)
+    exposure = (
+        (aim / left.clamp(max=1).mean((1, 2, 3)).clamp(min=0.02)).clamp(max=4).view(-1, 1, 1, 1)
+    )
     left, right = left * exposure, right * exposure
     grey = dice.chance(0.15, batch)
     common = {
         "gamma": dice.log_uniform(0.75, 1.35, batch),
         # The area of a pixel alone blurs by 0.3 px.
-        "sigma": dice.uniform(0.3, 1.0, batch).clamp(max=torch.where(good, 0.55, 1.0)),
-        "sharpening": dice.uniform(0.0, 0.8, batch) * dice.chance(0.3, batch),
+        "sigma": dice.uniform(0.3, 0.9, batch).clamp(max=torch.where(good, 0.5, 0.9)),
+        "sharpening": dice.uniform(0.0, 1.0, batch) * dice.chance(0.5, batch),
         "noise": dice.log_uniform(0.001, 0.03, batch) * torch.where(good, 0.3, 1.0),
         "vignette": dice.uniform(0.0, 0.45, batch),
         "jpeg": dice.uniform(0.2, 2.5, batch) * dice.chance(0.6, batch) * ~good,
@@ -44,12 +46,14 @@ def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]
             return drawn.to(device).view(-1, 1, 1, 1)
 
         image = _blur(image, own("sigma", 0.15), own("sharpening", 0.1))
-        image = image.clamp(min=1e-4) ** own("gamma", 0.03)
+        image = image.clamp(min=1e-4) ** own("gamma", 0.01)
         # Mostly matched, now and then two cameras that each expose as they like.
-        apart = torch.where(good, 0.02, 0.06)[:, None] + 0.2 * dice.chance(0.15, batch, 1)
+        apart = torch.where(good, 0.01, 0.04)[:, None] + 0.15 * dice.chance(0.1, batch, 1)
         gain = (1 + apart * dice.normal(batch, 1)).clamp(0.5, 1.8)
-        balance = (gain * (1 + 0.04 * dice.normal(batch, 3))).to(device)[:, :, None, None]
-        image = image * balance * _vignette(image, own("vignette", 0.2))
+        balance = (gain * (1 + 2 * apart.clamp(max=0.02) * dice.normal(batch, 3))).to(device)[
+            :, :, None, None
+        ]
+        image = image * balance * _vignette(image, own("vignette", 0.1))
         image = torch.where(
             grey.to(device).view(-1, 1, 1, 1), image.mean(1, keepdim=True).expand_as(image), image
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stereo_depth_ros.scenes.synthetic.surfaces import Surfaces
 
-PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 5, 11, 1
+PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 8, 11, 1
 LARGEST_DISPARITY = 0.3  # of the image width: 192 px at 640
 
 
@@ -47,7 +47,9 @@ class Scenes:
     ``focal`` (B,) px; ``opacity`` (B,) of the panes; ``light`` (B, 3) unit vector towards the
     light; ``ambient``, ``shade`` (B,) 0 to 1, the shadows' waves ``blotches`` (B,) in rad a
     baseline, the steepness ``softness`` (B,) of their edges; ``sky`` (B, 2, 3) colours at the
-    horizon and overhead; ``dots`` (B,) strength of an infra-red projector's dots, 0 for none.
+    horizon and overhead, above 1 where it is burnt out, ``clouds`` (B,) the contrast of its clouds,
+    which show texture ``cloud_texture`` (B,); ``dots`` (B,) strength of an infra-red projector's
+    dots, 0 for none.
     """
 
     focal: Tensor
@@ -64,6 +66,8 @@ class Scenes:
     blotches: Tensor
     softness: Tensor
     sky: Tensor
+    clouds: Tensor
+    cloud_texture: Tensor
     dots: Tensor
 
     def to(self, device: torch.device) -> Scenes:
@@ -116,12 +120,17 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scenes:
     """Draw ``batch`` scenes for images of ``height`` x ``width`` px and a bank of ``textures``."""
     focal = width * dice.uniform(0.6, 1.4, batch)
-    near = dice.chance(0.3, batch)
-    least = torch.where(near, 0.15, 0.035)
-    nearest = width * least * (LARGEST_DISPARITY / least) ** dice.uniform(0.0, 1.0, batch)
+    nearest = width * torch.where(
+        dice.chance(0.25, batch),
+        dice.log_uniform(0.12, LARGEST_DISPARITY, batch),
+        dice.log_uniform(0.03, 0.12, batch),
+    )
     farthest = (width * dice.log_uniform(0.002, 0.08, batch)).minimum(nearest / 2.5)
     tilt = rotation(torch.zeros(batch), dice.uniform(-0.3, 0.3, batch), 0.08 * dice.normal(batch))
-    planes, plane_disparity = _draw_planes(dice, focal, nearest, farthest, tilt, height, width)
+    outdoors = dice.chance(0.35, batch)
+    planes, plane_disparity = _draw_planes(
+        dice, focal, nearest, farthest, tilt, outdoors, height, width
+    )
     busy = dice.uniform(0.1, 1.0, batch, 1)
 
     def placed(count: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -170,9 +179,9 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
     boxes, box_disparity = surfaces(BOXES, 0.6, sizes(BOXES))
     rounds, round_disparity = surfaces(ROUNDS, 0.6, sizes(ROUNDS))
     rounds.cylinder = dice.chance(0.5, batch, ROUNDS)
-    thin = dice.log_uniform(0.7, 4.0, batch, RODS, 1).expand(-1, -1, 3).clone()
+    thin = dice.log_uniform(0.6, 6.0, batch, RODS, 1).expand(-1, -1, 3).clone()
     thin[:, :, 1] = width * dice.log_uniform(0.08, 0.8, batch, RODS)
-    rods, rod_disparity = surfaces(RODS, 0.5, thin)
+    rods, rod_disparity = surfaces(RODS, 0.7, thin)
     rods.cylinder = torch.ones(batch, RODS, dtype=torch.bool)
     # The length of a rod must not thin it.
     rods.radius[:, :, ::2] = (thin[:, :, ::2] / rod_disparity[:, :, None]).clamp(min=1e-3)
@@ -205,6 +214,7 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
     )
     light = dice.normal(batch, 3) + torch.tensor([0.0, -1.0, -1.0])
     sky = dice.uniform(0.3, 1.0, batch, 2, 1) + dice.uniform(-0.15, 0.15, batch, 2, 3)
+    burnt = torch.where(dice.chance(0.4, batch), dice.log_uniform(1.3, 4.0, batch), 1.0)
     return Scenes(
         focal=focal,
         planes=planes,
@@ -219,7 +229,9 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
         shade=dice.uniform(0.0, 0.6, batch),
         softness=dice.log_uniform(2.0, 30.0, batch),
         blotches=farthest.sqrt() * nearest.sqrt() * dice.log_uniform(0.01, 0.06, batch),
-        sky=sky.clamp(0, 1),
+        sky=sky.clamp(0, 1) * burnt[:, None, None],
+        clouds=dice.uniform(0.0, 0.5, batch) * dice.chance(0.4, batch),
+        cloud_texture=dice.integers(textures, batch),
         dots=dice.uniform(0.2, 0.6, batch) * dice.chance(0.06, batch),
     )
 
@@ -230,6 +242,7 @@ def _draw_planes(
     nearest: Tensor,
     farthest: Tensor,
     tilt: Tensor,
+    outdoors: Tensor,
     height: int,
     width: int,
 ) -> tuple[Surfaces, Tensor]:
@@ -244,11 +257,11 @@ def _draw_planes(
     far = focal / farthest
     # Local z looks back at the camera: a turn by pi about X first.
     turns = [
-        (zero, zero - side, eye, 0.75),
-        (wall_yaw, 0.15 * dice.normal(batch), far, 0.75),
+        (zero, zero - side, eye, torch.where(outdoors, 0.95, 0.75)),
+        (wall_yaw, 0.15 * dice.normal(batch), far, 0.9 * ~outdoors),
         (wall_yaw - side, zero, eye * dice.log_uniform(0.7, 6.0, batch) + 1, 0.3),
         (wall_yaw + side, zero, eye * dice.log_uniform(0.7, 6.0, batch) + 2, 0.3),
-        (zero, zero + side, eye * dice.log_uniform(0.6, 4.0, batch), 0.3),
+        (zero, zero + side, eye * dice.log_uniform(0.6, 4.0, batch), 0.3 * ~outdoors),
     ]
     rotations, centres, present, disparities = [], [], [], []
     for yaw, pitch, distance, often in turns:
@@ -262,7 +275,7 @@ def _draw_planes(
         distance = distance.maximum(steepest / nearest)
         rotations.append(turn * torch.tensor([1.0, -1.0, -1.0]))
         centres.append(towards * distance[:, None])
-        present.append(dice.chance(often, batch))
+        present.append(dice.uniform(0.0, 1.0, batch) < often)
         # Half of the largest in view: texels suit what is near, and are fine enough further off.
         disparities.append((0.5 * steepest / distance).maximum(farthest))
     shape = (batch, PLANES)
@@ -283,15 +296,16 @@ def _draw_planes(
 def _draw_materials(dice: Dice, disparity: Tensor, textures: int) -> Materials:
     shape = tuple(disparity.shape)
     tile_px = torch.where(
-        dice.chance(0.12, *shape),
+        dice.chance(0.05, *shape),
         dice.log_uniform(12.0, 50.0, *shape),  # repetitive
-        dice.log_uniform(100.0, 900.0, *shape),
+        dice.log_uniform(100.0, 500.0, *shape),
     )
     kind = dice.uniform(0.0, 1.0, *shape)
-    contrast = dice.uniform(0.5, 1.3, *shape)
-    contrast = torch.where(kind < 0.3, dice.uniform(0.03, 0.35, *shape), contrast)
+    contrast = dice.uniform(0.7, 1.5, *shape)
+    contrast = torch.where(kind < 0.2, dice.uniform(0.05, 0.5, *shape), contrast)
     contrast = torch.where(kind < 0.08, dice.uniform(0.0, 0.02, *shape), contrast)  # bare
     grey = dice.uniform(0.12, 0.85, *shape, 1)
+    grey = torch.where((kind < 0.05)[..., None], dice.uniform(0.6, 0.95, *shape, 1), grey)  # white
     return Materials(
         texture=dice.integers(textures, *shape),
         tiles=disparity / tile_px,
@@ -299,5 +313,5 @@ def _draw_materials(dice: Dice, disparity: Tensor, textures: int) -> Materials:
         tint=(grey + dice.uniform(-0.18, 0.18, *shape, 3)).clamp(0.05, 1.0),
         contrast=contrast,
         gloss=dice.uniform(0.1, 0.6, *shape) * dice.chance(0.3, *shape),
-        mirror=dice.uniform(0.15, 0.6, *shape) * dice.chance(0.06, *shape),
+        mirror=dice.uniform(0.15, 0.6, *shape) * dice.chance(0.04, *shape),
     )

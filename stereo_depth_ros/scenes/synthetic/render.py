@@ -29,8 +29,9 @@ Intersect = Callable[[Surfaces, int, View], Tensor]
 
 @dataclass
 class RenderedBatch:
-    """B ideal pairs: ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 1; truth of the left view.
+    """B ideal pairs and the truth of their left views.
 
+    ``left``, ``right`` (B, 3, H, W) float32 RGB, 1 for white and more for what burns out;
     ``disparity`` (B, 1, H, W) float32 px, 0 for sky; ``visible`` (B, 1, H, W) bool, seen in the
     right view too.
     """
@@ -238,7 +239,7 @@ def _shade(scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _H
     # What sees the projector's infra-red dots sees no colours.
     infra_red = (scenes.dots > 0)[:, None, None, None]
     colour = torch.where(infra_red, colour.mean(3, keepdim=True), colour)
-    return colour.clamp(0, 1).permute(0, 3, 1, 2).contiguous()
+    return colour.clamp(min=0).permute(0, 3, 1, 2).contiguous()
 
 
 def _colour(
@@ -302,7 +303,7 @@ def _colour(
     )
     colour = torch.lerp(colour, surroundings, mirror[..., None])
     colour = colour + _dots(scenes, point)
-    return torch.where((index == SKY)[..., None], _sky(scenes, direction), colour)
+    return torch.where((index == SKY)[..., None], _sky(scenes, bank, direction), colour)
 
 
 def _surface_frame(
@@ -342,8 +343,10 @@ def _dots(scenes: Scenes, point: Tensor) -> Tensor:
     return dot[..., None]
 
 
-def _sky(scenes: Scenes, direction: Tensor) -> Tensor:
+def _sky(scenes: Scenes, bank: TextureBank, direction: Tensor) -> Tensor:
     up = (-direction[..., 1:2] * 2).clamp(0, 1)
     horizon, overhead = (scenes.sky[:, i][:, None, None] for i in (0, 1))
-    cloud = (direction[..., :1] * 9).sin() * (direction[..., 1:2] * 23).cos() * 0.04
-    return torch.lerp(horizon, overhead, up) + cloud
+    texture = scenes.cloud_texture[:, None, None].expand(direction.shape[:3])
+    u, v = direction[..., 0], 2 * direction[..., 1]
+    clouds = bank.sample(texture, u, v, torch.ones_like(u)).mean(3, keepdim=True) - 0.5
+    return torch.lerp(horizon, overhead, up) * (1 + scenes.clouds[:, None, None, None] * clouds)

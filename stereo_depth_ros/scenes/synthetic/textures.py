@@ -92,14 +92,18 @@ def _photo_texture(rng: np.random.Generator, file: Path) -> np.ndarray:
     if image is None:
         raise ValueError(f"{file} is not an image that OpenCV reads; remove it from the folder")
     image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    side = int(min(image.shape[:2]) * rng.uniform(0.5, 1.0))
+    side = int(min(image.shape[:2]) * rng.uniform(0.7, 1.0))
     top = rng.integers(image.shape[0] - side + 1)
     left = rng.integers(image.shape[1] - side + 1)
     crop = image[top : top + side, left : left + side]
     if rng.random() < 0.5:
         crop = crop[:, ::-1]
     crop = np.rot90(crop, int(rng.integers(4)))
-    return cv2.resize(np.ascontiguousarray(crop), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+    return cv2.resize(
+        np.ascontiguousarray(crop),
+        (SIZE, SIZE),
+        interpolation=cv2.INTER_AREA if side > SIZE else cv2.INTER_CUBIC,
+    )
 
 
 def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:

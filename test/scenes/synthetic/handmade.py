@@ -76,6 +76,8 @@ def scene(focal=100.0, **kinds):
         blotches=torch.zeros(1),
         softness=torch.full((1,), 10.0),
         sky=torch.tensor([[[0.2, 0.4, 0.9]] * 2]),
+        clouds=torch.zeros(1),
+        cloud_texture=torch.zeros(1, dtype=torch.long),
         dots=torch.zeros(1),
     )
 

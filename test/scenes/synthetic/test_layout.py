@@ -61,17 +61,27 @@ def test_large_disparities_are_not_rare(many):
     share = torch.cat([batch.disparity for batch in many]) / WIDTH
 
     # 64, 96 and 128 px of 640.
-    assert (share > 0.1).float().mean() > 0.12
-    assert (share > 0.15).float().mean() > 0.05
-    assert (share > 0.2).float().mean() > 0.01
+    assert (share > 0.1).float().mean() > 0.07
+    assert (share > 0.15).float().mean() > 0.03
+    assert (share > 0.2).float().mean() > 0.005
 
 
-def test_images_are_colours(many):
+def test_images_are_colours_of_which_a_few_burn_out(many):
     for batch in many:
         for image in (batch.left, batch.right):
             assert image.min() >= 0
-            assert image.max() <= 1
             assert image.shape == (8, 3, HEIGHT, WIDTH)
+    burnt = torch.cat([(batch.left > 1).all(1).float().mean((1, 2)) for batch in many])
+    assert burnt.median() < 0.05
+    assert burnt.max() > 0.2
+
+
+def test_burnt_out_skies_are_not_rare_and_not_the_rule():
+    sky = draw(Dice(0), 400, HEIGHT, WIDTH, 4).sky
+
+    brightest = sky.amax((1, 2))
+    assert 0.25 < (brightest > 1).float().mean() < 0.55
+    assert brightest.max() <= 4
 
 
 def test_scenes_differ_in_what_they_hold(many):
