@@ -35,8 +35,8 @@ class PriorEngine(Engine, Protocol):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Match as ``infer`` does, with ``prior`` and ``prior_confidence``, (H, W) float32.
 
-        The former is a disparity of the left view in px, the latter 0 to 1, both 0 where there is
-        none.
+        The former is a disparity of the left view in px, the latter 0 to 1 and 0 for a guess; both
+        are 0 where there is none.
         """
         ...
 
@@ -46,12 +46,12 @@ def find_prior(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return what ``matcher`` finds for a pair, (H, W, 3) uint8 RGB each, as a prior.
 
-    Disparity in px and confidence, (H, W) float32 each, are 0 where the matcher guesses and where
-    it finds more than ``max_disparity`` px, the search range of the network.
+    Disparity in px and confidence, (H, W) float32 each, are 0 where it finds more than
+    ``max_disparity`` px, the search range of the network. The confidence of a guess is 0 as well.
     """
     disparity, confidence = matcher.infer(left, right)
-    known = (confidence > 0) & (disparity <= max_disparity)
-    return np.where(known, disparity, np.float32(0)), np.where(known, confidence, np.float32(0))
+    within = disparity <= max_disparity
+    return np.where(within, disparity, np.float32(0)), np.where(within, confidence, np.float32(0))
 
 
 def with_prior(engine: PriorEngine, graph: Path, asked: str | None) -> Engine:

@@ -1,10 +1,15 @@
-"""`lite`: a small stereo network for two CPU cores and small Jetsons.
+"""`lite`: a small stereo network that looks where matching is hard.
+
+A classical matcher measures textured surfaces better than a network of this size; it fails where
+nothing can be matched: blank walls, sky, reflections, what one view alone sees. So `lite` takes its
+answer as a prior, and chooses, corrects, fills and rates. Without a prior it matches by itself.
 
 Both views pass one feature pyramid. Cosine correlations at 1/4, 1/8 and 1/16, added up at 1/4, are
-a 2-D map with one channel for each candidate disparity; a U-Net under the left features corrects
-it; the expectation around the best candidate is the coarse disparity. Raised to 1/2 by learned
-convex combinations, it is refined by a second, narrow correlation around itself, then raised to
-full resolution in the same way.
+a 2-D map with one channel for each candidate disparity, to which the prior is added; a U-Net under
+the left features corrects it. Around its highest peak lies the matched disparity, around the next
+one what else may be there: at the edge of a thing, what is behind it. The matched one, raised to
+1/2 by learned convex combinations and refined by a second, narrow correlation, goes to full
+resolution in the same way. There every pixel chooses: matched, other, or prior.
 """
 
 from __future__ import annotations
@@ -16,7 +21,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers.confidence import mass_around
 
 VARIANTS = ("base",)
 CANDIDATES = 48  # disparities at 1/4 resolution that the weights were trained for
@@ -33,6 +37,8 @@ class Matches(NamedTuple):
 
     disparity: Tensor  # (B, 1, H, W), px
     confidence_logit: Tensor  # (B, 1, H, W)
+    candidates: Tensor  # (B, 3, H, W), px: matched, other, prior
+    choice: Tensor  # (B, 3, H, W), logits of the candidates
     half: Tensor  # (B, 1, H/2, W/2) before refinement, in steps of 2 px
     logits: Tensor  # (B, CANDIDATES, H/4, W/4), of the candidates
 
@@ -80,17 +86,16 @@ class Merge(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Features at 1/2 (16 channels), 1/4 (32), 1/8 (64) and 1/16 (96)."""
+    """Features at 1/2 (16 channels), 1/4 (24), 1/8 (48) and 1/16 (72)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.to_half = conv(3, 16, stride=2)
-        self.quarter = nn.Sequential(conv(16, 32, stride=2), Residual(32))
-        self.eighth = nn.Sequential(conv(32, 64, stride=2), Residual(64))
-        self.sixteenth = nn.Sequential(conv(64, 96, stride=2), Residual(96))
-        self.merge_eighth = Merge(96, 64)
-        self.merge_quarter = Merge(64, 32)
-        self.merge_half = Merge(32, 16)
+        self.quarter = nn.Sequential(conv(16, 24, stride=2), conv(24, 24))
+        self.eighth = nn.Sequential(conv(24, 48, stride=2), Residual(48))
+        self.sixteenth = nn.Sequential(conv(48, 72, stride=2), Residual(72))
+        self.merge_eighth = Merge(72, 48)
+        self.merge_quarter = Merge(48, 24)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map images (B, 3, H, W), -1 to 1, to features, finest first."""
@@ -99,8 +104,7 @@ class Pyramid(nn.Module):
         eighth = self.eighth(quarter)
         sixteenth = self.sixteenth(eighth)
         eighth = self.merge_eighth(sixteenth, eighth)
-        quarter = self.merge_quarter(eighth, quarter)
-        return self.merge_half(quarter, half), quarter, eighth, sixteenth
+        return half, self.merge_quarter(eighth, quarter), eighth, sixteenth
 
 
 def correlation(left: Tensor, right: Tensor, candidates: int) -> Tensor:
@@ -170,28 +174,62 @@ class Matching(nn.Module):
         return volumes, total
 
 
+class Prior(NamedTuple):
+    """A matcher's answer summed up over blocks of 4 x 4 pixels, (B, 1, H/4, W/4) each.
+
+    ``near`` and ``far`` are the largest and the smallest disparity there, in steps of 4 px;
+    ``confidence`` is the mean of all 16 pixels.
+    """
+
+    near: Tensor
+    far: Tensor
+    confidence: Tensor
+
+
+def summarise(prior: Tensor, confidence: Tensor) -> Prior:
+    """Sum up ``prior`` (B, 1, H, W), px, and its ``confidence``, 0 for a guess."""
+    near, far = F.max_pool2d(prior, 4), -F.max_pool2d(-prior, 4)
+    return Prior(near / 4, far / 4, F.avg_pool2d(confidence, 4))
+
+
 class Aggregation(nn.Module):
-    """U-Net over the volumes: to 48 channels at 1/4."""
+    """U-Net over the volumes: to 32 channels at 1/4."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.entry = conv(CANDIDATES + 32, 48)
-        self.quarter = Residual(48)
-        self.down8 = conv(48, 96, stride=2)
-        self.eighth = nn.Sequential(conv(96 + 24 + 64, 96, kernel=1), Residual(96))
-        self.down16 = conv(96, 128, stride=2)
-        self.sixteenth = nn.Sequential(
-            conv(128 + 12 + 96, 128, kernel=1), Residual(128), Residual(128)
-        )
-        self.up8 = Merge(128, 96)
-        self.up4 = Merge(96, 48)
+        self.trust = nn.Parameter(torch.tensor([8.0, 1.0]))  # in what is known, and in a guess
+        self.entry = conv(CANDIDATES + 24 + 4, 32)
+        self.down8 = conv(32, 64, stride=2)
+        self.eighth = nn.Sequential(conv(64 + 24 + 48, 64, kernel=1), Residual(64))
+        self.down16 = conv(64, 96, stride=2)
+        self.sixteenth = nn.Sequential(conv(96 + 12 + 72, 96, kernel=1), Residual(96))
+        self.down32 = conv(96, 128, stride=2)
+        self.thirty_second = nn.Sequential(Residual(128), Residual(128))
+        self.up16 = Merge(128, 96)
+        self.up8 = Merge(96, 64)
+        self.up4 = Merge(64, 32)
 
-    def forward(self, volumes: list[Tensor], left: list[Tensor]) -> Tensor:
-        """Map the volumes and left features of 1/4, 1/8, 1/16 to (B, 48, H/4, W/4)."""
-        fine = self.quarter(self.entry(torch.cat([volumes[0], left[0]], 1)))
+    def forward(
+        self, volumes: list[Tensor], left: list[Tensor], prior: Prior
+    ) -> tuple[Tensor, Tensor]:
+        """Return what is known, (B, 32, H/4, W/4), and the prior among the candidates, (B, 48, …).
+
+        ``volumes`` and ``left`` features are those at 1/4, 1/8 and 1/16.
+        """
+        candidates = torch.arange(CANDIDATES, device=prior.near.device).view(1, -1, 1, 1)
+
+        def tent(disparity: Tensor) -> Tensor:
+            return (1 - (candidates - disparity).abs()).clamp(min=0)
+
+        trust = self.trust[0] * prior.confidence + self.trust[1] * (prior.near > 0)
+        bump = trust * (tent(prior.near) + tent(prior.far))
+        spread = ((prior.near - prior.far) / 4).clamp(max=4)
+        seen = [volumes[0] + bump, left[0], prior.near / 8, prior.far / 8, spread, prior.confidence]
+        fine = self.entry(torch.cat(seen, 1))
         middle = self.eighth(torch.cat([self.down8(fine), volumes[1], left[1]], 1))
         coarse = self.sixteenth(torch.cat([self.down16(middle), volumes[2], left[2]], 1))
-        return self.up4(self.up8(coarse, middle), fine)
+        coarse = self.up16(self.thirty_second(self.down32(coarse)), coarse)
+        return self.up4(self.up8(coarse, middle), fine), bump
 
 
 def softmax(logits: Tensor) -> Tensor:
@@ -208,15 +246,26 @@ def expectation(probability: Tensor, values: Tensor) -> Tensor:
     return (probability * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
 
 
-def around_best(probability: Tensor, radius: int = 2) -> Tensor:
-    """Return ``probability`` (B, C, H, W) without what is not near its peak, its sum 1 again.
+class Peak(NamedTuple):
+    """The highest peak of a distribution over candidates: mean and mass (B, 1, H, W), and the
+    distribution without it (B, C, H, W).
+    """
 
-    A second, small peak far away would pull the mean of all into the empty space between.
+    mean: Tensor
+    mass: Tensor
+    rest: Tensor
+
+
+def highest_peak(probability: Tensor, radius: int = 2) -> Peak:
+    """Find the highest peak of ``probability`` (B, C, H, W), ``radius`` candidates to either side.
+
+    A second peak far away would pull the mean of all into the empty space between.
     """
     steps = torch.arange(probability.shape[1], device=probability.device).view(1, -1, 1, 1)
     near = (steps - probability.argmax(1, keepdim=True)).abs() <= radius
-    kept = probability * near
-    return kept / kept.sum(1, keepdim=True)
+    peak = probability * near
+    mass = peak.sum(1, keepdim=True)
+    return Peak(expectation(peak, steps.flatten()) / (mass + 1e-6), mass, probability - peak)
 
 
 class Upsampling(nn.Module):
@@ -243,62 +292,40 @@ class Upsampling(nn.Module):
         return F.pixel_shuffle(value / total, 2)
 
 
-def warp(right: Tensor, disparity: Tensor) -> Tensor:
-    """Return right(x - disparity), (B, C, H, W), 0 outside the view."""
-    height, width = right.shape[2:]
-    x = torch.arange(width, device=right.device, dtype=torch.float32).view(1, 1, width)
-    y = torch.linspace(-1, 1, height, device=right.device).view(1, height, 1)
-    x = (x - disparity.squeeze(1)) * (2 / (width - 1)) - 1
-    grid = torch.stack([x, y.expand_as(x)], 3)
-    return F.grid_sample(right, grid, mode="bilinear", padding_mode="zeros", align_corners=True)
-
-
 class Refinement(nn.Module):
-    """A second look at 1/2: the candidates within 2 pixels of a disparity there."""
+    """A look at 1/2 at the matched disparity, at the prior, and at the edges of the image."""
 
-    RADIUS = 2
-    CHANNELS = 32
+    REACH = 2
+    CHANNELS = 16
 
     def __init__(self, known: int) -> None:
         super().__init__()
-        candidates = 2 * self.RADIUS + 1
-        self.sharpness = nn.Parameter(torch.tensor(12.0))
-        self.raise_known = nn.Conv2d(known, 16, 1)
-        self.entry = conv(candidates + 16 + 16 + 1, self.CHANNELS)
+        self.raise_known = nn.Conv2d(known, 8, 1)
+        self.entry = conv(16 + 8 + 2 + 8, self.CHANNELS)
         self.body = Residual(self.CHANNELS)
-        self.score = nn.Conv2d(self.CHANNELS, candidates, 1)
+        self.step = nn.Conv2d(self.CHANNELS, 1, 1)
 
     def forward(
-        self, disparity: Tensor, left: Tensor, right: Tensor, known: Tensor
+        self,
+        disparity: Tensor,
+        other: Tensor,
+        prior: tuple[Tensor, Tensor],
+        left: Tensor,
+        known: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Return the better disparity and ``CHANNELS`` features, both at 1/2.
 
-        ``disparity`` (B, 1, H/2, W/2) in its pixels, ``left`` and ``right`` features there,
-        ``known`` (B, known, H/4, W/4).
+        ``disparity`` and what ``other`` there may be (B, 1, H/2, W/2) in its pixels, the ``prior``
+        and its confidence (B, 4, H/2, W/2) in the same, ``left`` features there, ``known``
+        (B, known, H/4, W/4).
         """
-        scores = self.sharpness * self.correlate(disparity, left, right)
-        seen = torch.cat([scores, left, double(self.raise_known(known)), disparity / 16], 1)
+        beside = (other - disparity).clamp(-16, 16) / 8
+        off = (prior[0] - disparity).clamp(-4, 4) * (prior[0] > 0)
+        raised = double(self.raise_known(known))
+        seen = torch.cat([left, raised, disparity / 16, beside, off, prior[1]], 1)
         features = self.body(self.entry(seen))
-        probability = softmax(scores + self.score(features).float())
-        steps = torch.arange(-self.RADIUS, self.RADIUS + 1, device=left.device)
-        return (disparity + expectation(probability, steps)).clamp(min=0), features
-
-    def correlate(self, disparity: Tensor, left: Tensor, right: Tensor) -> Tensor:
-        """Return the cosines (B, 5, H/2, W/2) of the candidates around ``disparity``.
-
-        The right view is sampled once, at ``disparity``; a candidate k pixels further lies k
-        columns aside there, exactly so where the disparity is the same at both.
-        """
-        radius, width = self.RADIUS, left.shape[3]
-        left = F.normalize(left.float(), dim=1)
-        moved = F.pad(warp(F.normalize(right.float(), dim=1), disparity), (radius, radius))
-        return torch.cat(
-            [
-                (left * moved[..., radius - k : radius - k + width]).sum(1, keepdim=True)
-                for k in range(-radius, radius + 1)
-            ],
-            1,
-        )
+        step = self.REACH * torch.tanh(self.step(features).float())
+        return (disparity + step).clamp(min=0), features
 
 
 class Lite(StereoNetwork):
@@ -311,7 +338,8 @@ class Lite(StereoNetwork):
     name = "lite"
     variant = "base"
     licence = "Apache-2.0"
-    multiple = 16
+    multiple = 32
+    takes_prior = True
 
     def __init__(self, max_disparity: int = SPAN) -> None:
         super().__init__()
@@ -321,61 +349,91 @@ class Lite(StereoNetwork):
         self.pyramid = Pyramid()
         self.matching = Matching()
         self.aggregation = Aggregation()
-        self.score = nn.Conv2d(48, CANDIDATES, 1)
-        # Features at 1/2 hold the edges that 1/4 has lost.
-        self.edges = conv(16, 32, stride=2)
-        self.mix = nn.Sequential(conv(48 + 32 + 32, 48, kernel=1), conv(48, 48))
-        self.to_half = Upsampling(48)
-        self.refinement = Refinement(48)
-        self.to_full = Upsampling(Refinement.CHANNELS)
-        self.confidence = nn.Sequential(
-            conv(Refinement.CHANNELS + 1, 16, kernel=1), nn.Conv2d(16, 1, 1)
-        )
+        self.score = nn.Conv2d(32, CANDIDATES, 1)
         # Of the expectation, which a sharp distribution draws towards whole candidates.
-        self.shift = nn.Conv2d(48, 1, 1)
-        for value in self.shift.parameters():
+        self.shift = nn.Conv2d(32, 1, 1)
+        self.to_half = Upsampling(32)
+        self.refinement = Refinement(32)
+        features = Refinement.CHANNELS
+        self.to_full = Upsampling(features)
+        self.choice = nn.Conv2d(features, 3 * 4, 1)
+        self.confidence = nn.Sequential(
+            conv(features + 2 + 4 + 3 * 4, 16, kernel=1), nn.Conv2d(16, 4, 1)
+        )
+        for value in (*self.shift.parameters(), *self.refinement.step.parameters()):
             nn.init.zeros_(value)
 
-    def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
+    def forward(
+        self,
+        left: Tensor,
+        right: Tensor,
+        prior: Tensor | None = None,
+        prior_confidence: Tensor | None = None,
+    ) -> StereoOutput:
+        """Match a rectified pair of any size; see `StereoNetwork.forward`."""
         if self.max_disparity <= SPAN:
-            return super().forward(left, right)
+            return super().forward(left, right, prior, prior_confidence)
         height, width = (int(side) for side in left.shape[2:])
         scale = SPAN / self.max_disparity
         size = (round(height * scale), round(width * scale))
-        small = (F.interpolate(image, size, mode="bilinear") for image in (left, right))
+        images = [F.interpolate(image, size, mode="bilinear") for image in (left, right)]
+        across = size[1] / width
+        if prior is not None and prior_confidence is not None:
+            prior = F.interpolate(prior * across, size, mode="nearest")
+            prior_confidence = F.interpolate(prior_confidence, size, mode="nearest")
         disparity, confidence = (
-            F.interpolate(x, (height, width), mode="bilinear") for x in super().forward(*small)
+            F.interpolate(x, (height, width), mode="bilinear")
+            for x in super().forward(images[0], images[1], prior, prior_confidence)
         )
-        return StereoOutput(disparity * (width / size[1]), confidence)
+        return StereoOutput(disparity / across, confidence)
 
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
+    def match(self, left: Tensor, right: Tensor, *prior: Tensor) -> StereoOutput:
         """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""
-        matches = self.matches(left, right)
+        matches = self.matches(left, right, *prior)
         return StereoOutput(matches.disparity, matches.confidence_logit.sigmoid())
 
-    def matches(self, left: Tensor, right: Tensor) -> Matches:
-        """Return all that training looks at, for (B, 3, H, W) images, H and W multiples of 16."""
+    def matches(
+        self, left: Tensor, right: Tensor, prior: Tensor, prior_confidence: Tensor
+    ) -> Matches:
+        """Return all that training looks at, for images and prior of multiples of 32 px."""
         images = torch.cat([left, right]) / 127.5 - 1
         batch = left.shape[0]
         both = self.pyramid(images)
         half, *seen = (x[:batch] for x in both)
-        half_right, *seen_right = (x[batch:] for x in both)
+        seen_right = [x[batch:] for x in both[1:]]
         volumes, total = self.matching(seen, seen_right)
-        aggregated = self.aggregation(volumes, seen)
+        known, bump = self.aggregation(volumes, seen, summarise(prior, prior_confidence))
         # The U-Net corrects what plain matching says, which learns several times faster than
         # finding out what its 48 channels mean.
-        logits = total + self.score(aggregated).float()
+        logits = total + bump + self.score(known).float()
         if self.max_disparity < SPAN:
             logits = logits[:, : -(-self.max_disparity // 4)]
-        probability = softmax(logits)
-        candidates = torch.arange(logits.shape[1], device=logits.device)
-        quarter = expectation(around_best(probability), candidates)
-        known = self.mix(torch.cat([aggregated, seen[0], self.edges(half)], 1))
-        first = self.to_half(quarter + self.shift(known).float(), known)
-        second, features = self.refinement(first, half, half_right, known)
-        disparity = self.to_full(second, features)
-        mass = double(mass_around(probability, quarter))
+        peak = highest_peak(softmax(logits))
+        next_peak = highest_peak(peak.rest)
+        first = self.to_half(peak.mean + self.shift(known).float(), known)
+        fine_prior = F.pixel_unshuffle(prior / 2, 2), F.pixel_unshuffle(prior_confidence, 2)
+        other = 2 * F.interpolate(next_peak.mean, scale_factor=2.0, mode="nearest")
+        second, features = self.refinement(first, other, fine_prior, half, known)
+        candidates = torch.cat(
+            [
+                self.to_full(second, features),
+                2 * F.interpolate(other, scale_factor=2.0, mode="nearest"),
+                prior,
+            ],
+            1,
+        )
+        choice = F.pixel_shuffle(self.choice(features).float(), 2)
+        chosen = softmax(choice)
+        disparity = (chosen * candidates).sum(1, keepdim=True)
+        masses = double(torch.cat([peak.mass, next_peak.mass], 1))
+        evidence = [features, masses, fine_prior[1], F.pixel_unshuffle(chosen, 2)]
         # Detached: the head reads what is there, and does not trade disparity for confidence.
-        confidence = self.confidence(torch.cat([features, mass], 1).detach())
-        return Matches(disparity, double(confidence.float()), first, logits)
+        confidence = self.confidence(torch.cat(evidence, 1).detach()).float()
+        return Matches(
+            disparity,
+            F.pixel_shuffle(confidence, 2),
+            candidates,
+            choice,
+            first,
+            logits,
+        )

@@ -8,48 +8,68 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.lite import SPAN, Matches
 
-_BEND = 0.25  # px, below which errors count less
+_BEND = 0.5  # px, beyond which errors count less and less
+_FAR_OFF = 20.0  # px, beyond which an error is no worse
+_EQUALLY_WRONG = 8.0  # px, the same for the choice between candidates
 
 
 def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     """Return the loss terms, scalars, for the true ``disparity`` (B, 1, H, W) px.
 
-    ``disparity``: smooth L1 at full size, straight beyond 1/4 px; ``half``: at 1/2, before the
-    refinement.
-    ``distribution``: cross entropy of the candidates, which makes the softmax single-peaked and
-    learns much faster than its expectation alone. ``confidence``: cross entropy with
-    exp(-error / 1 px), so that it orders errors of every size.
+    ``disparity``: logarithm of the error at full size, so that a few hopeless pixels do not outweigh
+    the many that can be made exact, and a little of the error itself; ``matched``: the same without
+    the prior's share; ``half``: at 1/2, before the refinement. ``distribution``: cross entropy of
+    the candidates at 1/4, which makes the softmax peaked and learns much faster than its
+    expectation alone. ``choice``: by how much the chosen one is expected to be worse than the best.
+    ``confidence``: cross entropy with exp(-error / 1 px), so that it orders errors of every size.
     """
     known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
     sparse = (..., slice(1, None, 2), slice(1, None, 2))
-    half = F.smooth_l1_loss(2 * matches.half, disparity[sparse], reduction="none", beta=_BEND)
     error = (matches.disparity - disparity).abs()
-    smooth = F.smooth_l1_loss(matches.disparity, disparity, reduction="none", beta=_BEND)
+    half = (2 * matches.half - disparity[sparse]).abs()
+    apart = (matches.candidates - disparity).abs()
     confidence = F.binary_cross_entropy_with_logits(
         matches.confidence_logit, torch.exp(-error.detach()), reduction="none"
     )
+    wrong = apart.detach().clamp(max=_EQUALLY_WRONG)
+    excess = wrong - wrong.amin(1, keepdim=True)
+    choice = (matches.choice.softmax(1) * excess).sum(1, keepdim=True)
     return {
-        "disparity": 0.3 * _mean(smooth, known),
-        "half": 0.3 * _mean(half, known[sparse]),
+        "disparity": _mean(_bent(error) + 0.05 * error.clamp(max=_FAR_OFF), known),
+        "matched": 0.4 * _mean(_bent(apart[:, :1]), known),
+        "half": 0.2 * _mean(_bent(half), known[sparse]),
         "distribution": _distribution(matches.logits, disparity),
+        "choice": 0.3 * _mean(choice, known),
         "confidence": 0.5 * _mean(confidence, known),
     }
 
 
+def _bent(error: Tensor) -> Tensor:
+    """Return errors in px, those beyond ``_BEND`` by their logarithm."""
+    return _BEND * torch.log1p(error / _BEND)
+
+
 def _distribution(logits: Tensor, disparity: Tensor) -> Tensor:
-    """Cross entropy with the truth shared between the two candidates around it."""
+    """Cross entropy with the disparities of every 4x4 pixels, each between two candidates.
+
+    Blocks at the edge of a thing hold two peaks.
+    """
     candidates = logits.shape[1]
-    # One pixel of 4x4 stands for all, as above.
-    target = disparity[:, :, 2::4, 2::4] / 4
-    known = target <= candidates - 1
-    target = target.clamp(0, candidates - 1)
-    low = target.floor().clamp(max=candidates - 2)
-    share = target - low
     log_p = logits.log_softmax(1)
-    low = low.long()
-    entropy = -((1 - share) * log_p.gather(1, low) + share * log_p.gather(1, low + 1))
-    return _mean(entropy, known)
+    total = count = torch.zeros_like(log_p[:, :1])
+    for row in (0, 2):
+        for column in (1, 3):
+            target = disparity[:, :, row::4, column::4] / 4
+            known = target <= candidates - 1
+            target = target.clamp(0, candidates - 1)
+            low = target.floor().clamp(max=candidates - 2)
+            share = target - low
+            low = low.long()
+            entropy = -((1 - share) * log_p.gather(1, low) + share * log_p.gather(1, low + 1))
+            total = total + entropy * known
+            count = count + known
+    return total.sum() / count.sum().clamp(min=1)
 
 
 def _mean(values: Tensor, mask: Tensor) -> Tensor:

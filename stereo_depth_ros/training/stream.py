@@ -10,6 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
+from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
 from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
@@ -24,12 +27,15 @@ UNKNOWN = 1e4  # px, where there is no truth: beyond every range, and finite to 
 class Sample:
     """A batch of pairs as cameras see them, with the truth of the left view.
 
-    ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``disparity`` (B, 1, H, W) float32 px or
-    UNKNOWN, ``visible`` (B, 1, H, W) bool.
+    ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``prior``, ``prior_confidence``
+    (B, 1, H, W) float32, what SGBM makes of the pair, confidence 0 where it guesses; ``disparity``
+    (B, 1, H, W) float32 px or UNKNOWN, ``visible`` (B, 1, H, W) bool.
     """
 
     left: Tensor
     right: Tensor
+    prior: Tensor
+    prior_confidence: Tensor
     disparity: Tensor
     visible: Tensor
 
@@ -51,16 +57,19 @@ class SceneStream:
         seed: int = 0,
         photos: Sequence[Path] = (),
         padded: float = 0.2,
+        unaided: float = 0.15,
         device: torch.device | str = "cpu",
     ) -> None:
         """``scene`` and ``crop`` are (height, width) px, the crop no larger than the scene.
 
-        The share ``padded`` of the samples ends below or to the right as inference pads a pair.
+        The share ``padded`` of the samples ends below or to the right as inference pads a pair; the
+        share ``unaided`` has no prior.
         """
         if crop[0] > scene[0] or crop[1] > scene[1]:
             raise ValueError(f"a crop of {crop} px does not fit into scenes of {scene} px")
         self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
-        self._padded = padded
+        self._padded, self._unaided = padded, unaided
+        self._matcher = SgbmEngine()
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
         self._dice = Dice(seed)
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
@@ -83,10 +92,21 @@ class SceneStream:
         crops = [self._cut(self._pool[i]) for i in chosen]
         left, right, disparity, visible = (torch.cat(parts) for parts in zip(*crops, strict=True))
         left, right = photograph(left, right, self._dice)
-        sample = Sample(left, right, disparity, visible)
+        nothing = torch.zeros_like(disparity)
+        sample = Sample(left, right, nothing, nothing.clone(), disparity, visible)
+        aided = ~self._dice.chance(self._unaided, self._batch)
         for index in range(self._batch):
             self._letterbox(sample, index)
+            if aided[index]:
+                self._match(sample, index)
         return sample
+
+    def _match(self, sample: Sample, index: int) -> None:
+        """Add the prior of one pair."""
+        pair = (x[index].permute(1, 2, 0).byte().cpu().numpy() for x in (sample.left, sample.right))
+        prior = find_prior(self._matcher, *pair, SPAN)
+        for target, values in zip((sample.prior, sample.prior_confidence), prior, strict=True):
+            target[index, 0].copy_(torch.from_numpy(values))
 
     def _letterbox(self, sample: Sample, index: int) -> None:
         """By chance repeat a last row or column to the edge."""

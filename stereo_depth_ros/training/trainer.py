@@ -69,8 +69,8 @@ class _Training(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, left: torch.Tensor, right: torch.Tensor) -> Matches:
-        return self.network.matches(left, right)
+    def forward(self, *pair_and_prior: torch.Tensor) -> Matches:
+        return self.network.matches(*pair_and_prior)
 
 
 class Trainer:
@@ -182,7 +182,7 @@ class Trainer:
             group["lr"] = rate
         sample = stream.next()
         with torch.autocast(self.device.type, torch.bfloat16):
-            matches = model(sample.left, sample.right)
+            matches = model(sample.left, sample.right, sample.prior, sample.prior_confidence)
         terms = loss(matches, sample.disparity)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()

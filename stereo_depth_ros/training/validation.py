@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import torch
 
-from stereo_depth_ros.networks.base import StereoNetwork
+from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
 from stereo_depth_ros.pictures import colour_confidence, colour_disparity
-from stereo_depth_ros.training.stream import SceneStream
+from stereo_depth_ros.training.stream import Sample, SceneStream
 
 _PAIRS = 12
 _SEED = 2**31  # far from every training seed
@@ -18,15 +18,16 @@ class Validation:
     """The same pairs at every call, ``size`` (height, width) px."""
 
     def __init__(self, size: tuple[int, int], device: torch.device) -> None:
-        stream = SceneStream(scene=size, crop=size, batch=1, seed=_SEED, padded=0, device=device)
+        stream = SceneStream(
+            scene=size, crop=size, batch=1, seed=_SEED, padded=0, unaided=0, device=device
+        )
         self._samples = [stream.next() for _ in range(_PAIRS)]
 
     @torch.inference_mode()
     def figures(self, network: StereoNetwork) -> dict[str, float]:
         """Return EPE (px) and bad-2 (%) over all pixels, means over the pairs."""
         errors = [
-            (network(sample.left, sample.right).disparity - sample.disparity).abs()
-            for sample in self._samples
+            (_match(network, sample).disparity - sample.disparity).abs() for sample in self._samples
         ]
         return {
             "epe": float(torch.stack([e.mean() for e in errors]).mean()),
@@ -38,7 +39,7 @@ class Validation:
         """Return left image, truth, disparity and confidence of four pairs, (3, H, W) uint8."""
         rows = []
         for sample in self._samples[:4]:
-            disparity, confidence = network(sample.left, sample.right)
+            disparity, confidence = _match(network, sample)
             truth = sample.disparity[0, 0].cpu().numpy()
             limits = (0.0, float(truth.max()) + 1e-3)
             left = sample.left[0].permute(1, 2, 0).byte().cpu().numpy()
@@ -50,3 +51,7 @@ class Validation:
             rows.append(np.hstack([left, *maps]))
         sheet = cv2.resize(np.vstack(rows), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
         return sheet.transpose(2, 0, 1)
+
+
+def _match(network: StereoNetwork, sample: Sample) -> StereoOutput:
+    return network(sample.left, sample.right, sample.prior, sample.prior_confidence)
