@@ -2,8 +2,8 @@
 
 Inputs ``left`` and ``right`` uint8 (1, H, W, 3) RGB; a graph may have both of ``prior`` and
 ``prior_confidence`` too, float32 (1, H, W): a disparity of the left view in px and how sure it is,
-0 to 1 and 0 for a guess; both are 0 where there is none, which may be everywhere. Outputs ``disparity`` and
-``confidence`` float32 (1, H, W). All shapes are static.
+0 to 1 and 0 for a guess; both are 0 where there is none, which may be everywhere. Outputs
+``disparity`` and ``confidence`` float32 (1, H, W). All shapes are static.
 """
 
 from __future__ import annotations

@@ -247,13 +247,11 @@ def expectation(probability: Tensor, values: Tensor) -> Tensor:
 
 
 class Peak(NamedTuple):
-    """The highest peak of a distribution over candidates: mean and mass (B, 1, H, W), and the
-    distribution without it (B, C, H, W).
-    """
+    """The highest peak of a distribution over candidates."""
 
-    mean: Tensor
-    mass: Tensor
-    rest: Tensor
+    mean: Tensor  # (B, 1, H, W)
+    mass: Tensor  # (B, 1, H, W)
+    rest: Tensor  # (B, C, H, W), the distribution without it
 
 
 def highest_peak(probability: Tensor, radius: int = 2) -> Peak:

@@ -103,8 +103,11 @@ class SceneStream:
 
     def _match(self, sample: Sample, index: int) -> None:
         """Add the prior of one pair."""
-        pair = (x[index].permute(1, 2, 0).byte().cpu().numpy() for x in (sample.left, sample.right))
-        prior = find_prior(self._matcher, *pair, SPAN)
+        left, right = (
+            image[index].permute(1, 2, 0).byte().cpu().numpy()
+            for image in (sample.left, sample.right)
+        )
+        prior = find_prior(self._matcher, left, right, SPAN)
         for target, values in zip((sample.prior, sample.prior_confidence), prior, strict=True):
             target[index, 0].copy_(torch.from_numpy(values))
 

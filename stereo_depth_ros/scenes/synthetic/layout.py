@@ -256,7 +256,7 @@ def _draw_planes(
     # (turn of the plane's normal from -Z, how far off in baselines, how often there)
     far = focal / farthest
     # Local z looks back at the camera: a turn by pi about X first.
-    turns = [
+    turns: list[tuple[Tensor, Tensor, Tensor, Tensor | float]] = [
         (zero, zero - side, eye, torch.where(outdoors, 0.95, 0.75)),
         (wall_yaw, 0.15 * dice.normal(batch), far, 0.9 * ~outdoors),
         (wall_yaw - side, zero, eye * dice.log_uniform(0.7, 6.0, batch) + 1, 0.3),
