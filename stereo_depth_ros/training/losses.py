@@ -18,10 +18,11 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
 
     ``disparity``: logarithm of the error at full size, so that a few hopeless pixels do not
     outweigh the many that can be made exact, and a little of the error itself; ``matched``: the
-    same without the prior's share; ``half``: at 1/2, before the refinement. ``distribution``: cross entropy of
-    the candidates at 1/4, which makes the softmax peaked and learns much faster than its
-    expectation alone. ``choice``: by how much the chosen one is expected to be worse than the best.
-    ``confidence``: cross entropy with exp(-error / 1 px), so that it orders errors of every size.
+    same without the prior's share; ``half``: at 1/2, before the refinement. ``distribution``:
+    cross entropy of the candidates at 1/4, which makes the softmax peaked and learns much faster
+    than its expectation alone. ``choice``: by how much the chosen candidate is expected to be worse
+    than the best. ``confidence``: cross entropy with exp(-error / 1 px), so that it orders errors
+    of every size.
     """
     known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
