@@ -14,6 +14,8 @@ resolution in the same way. There every pixel chooses: matched, other, or prior.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -241,6 +243,14 @@ def softmax(logits: Tensor) -> Tensor:
     return raised / raised.sum(1, keepdim=True)
 
 
+def shares(scores: Sequence[Tensor]) -> list[Tensor]:
+    """Softmax over the parts of ``scores``, (B, C, H, W) each."""
+    top = reduce(torch.maximum, scores)
+    raised = [(score - top).exp() for score in scores]
+    total = reduce(torch.add, raised)
+    return [part / total for part in raised]
+
+
 def expectation(probability: Tensor, values: Tensor) -> Tensor:
     """Return the mean (B, 1, H, W) of ``values`` (C), in rising order, under (B, C, H, W)."""
     return (probability * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
@@ -274,9 +284,10 @@ class Upsampling(nn.Module):
         self.weights = nn.Conv2d(known, 9 * 4, 1)
 
     def forward(self, disparity: Tensor, known: Tensor) -> Tensor:
-        """Map (B, 1, H, W) and what is ``known`` there, (B, known, H, W), to (B, 1, 2H, 2W).
+        """Map (B, 1, H, W) and what is ``known`` there, (B, known, H, W), to (B, 4, H, W).
 
-        Both disparities count in pixels of their own resolution.
+        The channels are the four pixels, row by row, that each becomes at twice the resolution,
+        and count in px of that.
         """
         height, width = disparity.shape[2:]
         # Nine weights for each of the 4 pixels of a coarse one; the bound keeps exp in float16.
@@ -287,7 +298,7 @@ class Upsampling(nn.Module):
             row, column = divmod(tap, 3)
             total = total + weight
             value = value + weight * padded[:, :, row : row + height, column : column + width]
-        return F.pixel_shuffle(value / total, 2)
+        return value / total
 
 
 class Refinement(nn.Module):
@@ -314,11 +325,11 @@ class Refinement(nn.Module):
         """Return the better disparity and ``CHANNELS`` features, both at 1/2.
 
         ``disparity`` and what ``other`` there may be (B, 1, H/2, W/2) in its pixels, the ``prior``
-        and its confidence (B, 4, H/2, W/2) in the same, ``left`` features there, ``known``
-        (B, known, H/4, W/4).
+        of the four pixels of each (B, 4, H/2, W/2) in theirs and its confidence, ``left`` features
+        (B, 16, H/2, W/2), ``known`` (B, known, H/4, W/4).
         """
         beside = (other - disparity).clamp(-16, 16) / 8
-        off = (prior[0] - disparity).clamp(-4, 4) * (prior[0] > 0)
+        off = (prior[0] / 2 - disparity).clamp(-4, 4) * (prior[0] > 0)
         raised = double(self.raise_known(known))
         seen = torch.cat([left, raised, disparity / 16, beside, off, prior[1]], 1)
         features = self.body(self.entry(seen))
@@ -408,30 +419,25 @@ class Lite(StereoNetwork):
             logits = logits[:, : -(-self.max_disparity // 4)]
         peak = highest_peak(softmax(logits))
         next_peak = highest_peak(peak.rest)
-        first = self.to_half(peak.mean + self.shift(known).float(), known)
-        fine_prior = F.pixel_unshuffle(prior / 2, 2), F.pixel_unshuffle(prior_confidence, 2)
+        first = F.pixel_shuffle(self.to_half(peak.mean + self.shift(known).float(), known), 2)
+        # From here on the four pixels of a half-size one are channels, which saves moving them.
+        fine_prior = F.pixel_unshuffle(prior, 2), F.pixel_unshuffle(prior_confidence, 2)
         other = 2 * F.interpolate(next_peak.mean, scale_factor=2.0, mode="nearest")
         second, features = self.refinement(first, other, fine_prior, half, known)
-        candidates = torch.cat(
-            [
-                self.to_full(second, features),
-                2 * F.interpolate(other, scale_factor=2.0, mode="nearest"),
-                prior,
-            ],
-            1,
-        )
-        choice = F.pixel_shuffle(self.choice(features).float(), 2)
-        chosen = softmax(choice)
-        disparity = (chosen * candidates).sum(1, keepdim=True)
+        matched = self.to_full(second, features)
+        candidates = [matched, (2 * other).expand_as(matched), fine_prior[0]]
+        choice = self.choice(features).float().split(4, dim=1)
+        chosen = shares(choice)
+        disparity = sum(s * candidate for s, candidate in zip(chosen, candidates, strict=True))
         masses = double(torch.cat([peak.mass, next_peak.mass], 1))
-        evidence = [features, masses, fine_prior[1], F.pixel_unshuffle(chosen, 2)]
+        evidence = [features, masses, fine_prior[1], *chosen]
         # Detached: the head reads what is there, and does not trade disparity for confidence.
         confidence = self.confidence(torch.cat(evidence, 1).detach()).float()
         return Matches(
-            disparity,
+            F.pixel_shuffle(disparity, 2),
             F.pixel_shuffle(confidence, 2),
-            candidates,
-            choice,
+            torch.cat([F.pixel_shuffle(candidate, 2) for candidate in candidates], 1),
+            torch.cat([F.pixel_shuffle(score, 2) for score in choice], 1),
             first,
             logits,
         )
