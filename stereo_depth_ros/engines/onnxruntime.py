@@ -137,7 +137,10 @@ def _number(text: str, path: Path) -> float:
 def _runtime() -> Any:
     try:
         import onnxruntime
-    except ImportError as error:
+
+        # What an uninstallation leaves behind can be imported too, and is empty.
+        onnxruntime.InferenceSession  # noqa: B018
+    except (AttributeError, ImportError) as error:
         raise EngineError(
             f"backend onnxruntime: {error}; install it with 'pip install onnxruntime' (or "
             "onnxruntime-gpu)"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stereo_depth_ros.engines import onnxruntime, sgbm
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
+from stereo_depth_ros.engines.default_model import AUTO, open_auto
 from stereo_depth_ros.engines.prior import check_prior, with_prior
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, open_obtained
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
@@ -60,12 +61,13 @@ def open_engine(
 ) -> Engine:
     """Open ``model`` (a name in models/, a card, an .onnx or .engine file), warmed up and ready.
 
-    ``height`` and ``width``, where given, are the size the caller insists on. ``backend`` "auto"
-    takes the first that runs the model here: TensorRT, TensorRT-RTX, ONNX Runtime on the GPU, ONNX
-    Runtime on the CPU; each that does not is logged with its reason. ``providers`` and ``threads``
-    are for ONNX Runtime; ``max_disparity`` in px is for engines that can change it, 0 leaving the
-    choice to them. ``build`` and ``cuda_backend`` are for TensorRT, whose engine is built where
-    none is kept, which takes minutes.
+    ``model`` "auto" is what `stereo_depth_ros.engines.default_model` decides. ``height`` and
+    ``width``, where given, are the size the caller insists on. ``backend`` "auto" takes the first
+    that runs the model here: TensorRT, TensorRT-RTX, ONNX Runtime on the GPU, ONNX Runtime on the
+    CPU; each that does not is logged with its reason. ``providers`` and ``threads`` are for ONNX
+    Runtime; ``max_disparity`` in px is for engines that can change it, 0 leaving the choice to
+    them. ``build`` and ``cuda_backend`` are for TensorRT, whose engine is built where none is kept,
+    which takes minutes.
 
     Raises
     ------
@@ -80,6 +82,20 @@ def open_engine(
     """
     if backend not in BACKENDS:
         raise EngineError(f"backend '{backend}' is not known; known are {', '.join(BACKENDS)}")
+    caller = caller or Caller()
+    if model == AUTO:
+        open_one = partial(
+            open_engine,
+            height=height,
+            width=width,
+            providers=providers,
+            threads=threads,
+            max_disparity=max_disparity,
+            build=build,
+            cuda_backend=cuda_backend,
+            caller=caller,
+        )
+        return open_auto(open_one, backend, max_disparity, caller.gpu_only)
     card = load_model_card(model)
     known_options = {"mode", "max_disparity"} if card.engine == "sgbm" else set()
     unknown = set(card.options) - known_options
@@ -92,7 +108,6 @@ def open_engine(
         raise EngineError(
             f"model '{model}': its card asks for a prior, which only graphs take, engine: onnx"
         )
-    caller = caller or Caller()
     if card.engine == "sgbm":
         _require(backend, (sgbm.BACKEND,), model)
         if caller.gpu_only:

@@ -114,7 +114,7 @@ def engine_report(
         return Report("engine", WARN, f"{spec}, as what was wanted cannot be had: {error}", values)
     if spec.degraded:
         text = f"{spec.name} runs on the CPU although there is a GPU: {spec.degraded}"
-        text += "; set backend to onnxruntime where that is intended"
+        text += f"; set backend to {spec.backend} where that is intended"
         return Report("engine", WARN, text, values)
     return Report("engine", OK, str(spec), values)
 

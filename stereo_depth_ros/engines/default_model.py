@@ -1,0 +1,100 @@
+"""What the model "auto" stands for; it is decided here alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from stereo_depth_ros.engines import sgbm
+from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
+from stereo_depth_ros.engines.tensorrt import BuildCancelled
+from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
+from stereo_depth_ros.excerpt import shorten
+from stereo_depth_ros.model_card import ModelError
+
+AUTO = "auto"
+NETWORK, MATCHER = "lite", "sgbm"
+"""The former is the more accurate, the latter runs everywhere."""
+
+NETWORK_BACKEND = "auto"
+"""What runs the network where no backend is asked for.
+
+TensorRT runs it without its prior; "onnxruntime" would keep that on a machine with a GPU as well.
+"""
+
+_MAX_REASON = 600
+
+_LOG = logging.getLogger(__name__)
+
+
+def open_auto(
+    open_one: Callable[..., Engine], backend: str, max_disparity: int, gpu_only: bool
+) -> Engine:
+    """Open the network where it runs, else the matcher, whose provenance then says why.
+
+    ``open_one`` opens a model by its name, on the ``backend`` it is given. The matcher is taken
+    where ``backend`` or ``max_disparity`` asks for what it alone can do and, with a warning, where
+    the network cannot be opened. A ``backend`` that it does not run on, and ``gpu_only``, rule it
+    out.
+
+    Raises
+    ------
+    BuildCancelled
+        When the build of the network's engine was cancelled.
+    EngineLostError
+        When the GPU is lost.
+    EngineError, ModelError, OSError
+        When the network cannot be opened and the matcher is ruled out.
+    """
+    if backend == sgbm.BACKEND:
+        return _matcher(open_one, backend, f"backend {backend} runs no networks")
+    if max_disparity and backend == "auto":
+        return _matcher(
+            open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
+        )
+    try:
+        return open_one(NETWORK, backend=NETWORK_BACKEND if backend == "auto" else backend)
+    except (BuildCancelled, EngineLostError):
+        raise
+    except (EngineError, ModelError, OSError) as error:
+        if gpu_only or backend != "auto":
+            raise
+        cause = shorten(" ".join(str(error).split()), _MAX_REASON)
+    reason = f"{NETWORK}, which is more accurate, cannot be opened: {cause}"
+    engine = _matcher(open_one, backend, reason)
+    _LOG.warning("%s", _words(reason))
+    if _has_gpu():
+        engine.spec = replace(engine.spec, degraded=cause)
+    return engine
+
+
+def graph_of(model: str) -> str:
+    """Return ``model``, for "auto" the one of its two that is a graph and can be built."""
+    return NETWORK if model == AUTO else model
+
+
+def name_of(model: str, engine: Engine) -> str:
+    """Return ``model``, for "auto" the name of the one that ``engine`` runs."""
+    return engine.spec.name if model == AUTO else model
+
+
+def _matcher(open_one: Callable[..., Engine], backend: str, reason: str) -> Engine:
+    engine = open_one(MATCHER, backend=backend)
+    provenance = f"{engine.spec.provenance}; {_words(reason)}"
+    engine.spec = replace(engine.spec, provenance=provenance)
+    return engine
+
+
+def _words(reason: str) -> str:
+    return f"model {AUTO} is {MATCHER} here, as {reason}"
+
+
+def _has_gpu() -> bool:
+    try:
+        find_device()
+    except NoGpuError:
+        return False
+    except EngineError:
+        pass  # there is one, which does not work
+    return True
