@@ -21,7 +21,6 @@ from typing import Any
 
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.options import (
-    DEFAULT_MODEL,
     BuildBar,
     check_output_file,
     number,
@@ -29,6 +28,7 @@ from stereo_depth_ros.cli.options import (
     size,
 )
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines.default_model import AUTO, graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         action="append",
-        help=f"a name in models/ or an .onnx file; repeatable (default: {DEFAULT_MODEL})",
+        help=f"a name in models/ or an .onnx file; repeatable (default: {AUTO})",
     )
     parser.add_argument(
         "--backend", action="append", choices=BACKENDS, help="repeatable (default: auto)"
@@ -79,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_output_file(arguments.json)
     if arguments.rounds < 1:
         raise ValueError(f"--rounds is {arguments.rounds}; it must be 1 or more")
-    models = arguments.model or [DEFAULT_MODEL]
+    models = arguments.model or [AUTO]
     backends = arguments.backend or ["auto"]
     machine = describe_machine()
     text, figures = (_node if arguments.node else _models)(arguments, models, backends)
@@ -107,7 +107,9 @@ def _models(
 
 
 def _tensorrt_ways(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
-    file = obtain_engine(load_model_card(model).verified_file(), BuildOptions(), report=bar.show)
+    file = obtain_engine(
+        load_model_card(graph_of(model)).verified_file(), BuildOptions(), report=bar.show
+    )
     for cuda_graph in (True, False):
         for mapped in (False, True):
             name = f"{model}, {'graph' if cuda_graph else 'steps'}, "

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stereo_depth_ros.cli.options import BuildBar
 from stereo_depth_ros.engines import EngineError
+from stereo_depth_ros.engines.default_model import graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
@@ -52,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     options = BuildOptions(arguments.precision, arguments.workspace, arguments.level)
     if arguments.output is not None and arguments.output.suffix != SUFFIX:
         raise ValueError(f"--output is {arguments.output}; its name must end in {SUFFIX}")
-    card = load_model_card(arguments.graph)
+    card = load_model_card(graph_of(arguments.graph))
     if card.engine != "onnx":
         raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
     with BuildBar() as bar:

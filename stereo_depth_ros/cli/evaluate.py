@@ -24,6 +24,7 @@ from tqdm import tqdm
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.options import BuildBar, check_output_file
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
             caller = Caller(report=bar.show)
             for model in arguments.model:
                 engine = open_engine(model, backend=arguments.backend, caller=caller)
-                engines[model] = held.enter_context(closing(engine))
+                engines[name_of(model, engine)] = held.enter_context(closing(engine))
         for model in BESIDE:
             if model not in engines:
                 engines[model] = held.enter_context(closing(open_engine(model)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.model_card import installed_models, load_model_card
 
 HELP = "list models, fetch published weights, say what a model costs"
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list(arguments: argparse.Namespace) -> None:
     print("Installed (--model NAME):")
+    print(f"  {AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run")
     cards = [load_model_card(name) for name in installed_models()]
     _print_table(
         [

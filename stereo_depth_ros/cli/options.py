@@ -13,11 +13,11 @@ from types import ModuleType
 from tqdm import tqdm
 
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
 
-DEFAULT_MODEL = "sgbm"
 MAX_SIDE = 16384
 """Longest side in px of images that a size option may name."""
 
@@ -26,8 +26,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     """Declare which engine a verb runs."""
     parser.add_argument(
         "--model",
-        default=DEFAULT_MODEL,
-        help="a name in models/ or the path of an .onnx or .engine file (default: %(default)s)",
+        default=AUTO,
+        help="a name in models/ or the path of an .onnx or .engine file (default: %(default)s, "
+        f"which is {NETWORK}, or {MATCHER} where that does not run)",
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
     _add_quantity(parser, "--max-disparity", "max_disparity", 0, "PX")

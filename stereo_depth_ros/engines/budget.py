@@ -12,6 +12,7 @@ from functools import partial
 import numpy as np
 
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
+from stereo_depth_ros.engines.default_model import graph_of, name_of
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
@@ -34,7 +35,7 @@ def by_accuracy(models: Sequence[str]) -> list[str]:
     ModelError
         When one of them is unknown.
     """
-    figures = [_real_epe(load_model_card(model)) for model in models]
+    figures = [_real_epe(load_model_card(graph_of(model))) for model in models]
     if None in figures or len({pairs for pairs, _ in filter(None, figures)}) > 1:
         return list(models)
     errors = dict(zip(models, (epe for _, epe in filter(None, figures)), strict=True))
@@ -116,7 +117,7 @@ def open_within(
             continue
         opened = model, engine
         degraded = degraded or engine.spec.degraded
-        notes.append(f"{model}: {timings[model]:.1f} ms")
+        notes.append(f"{name_of(model, engine)}: {timings[model]:.1f} ms")
         _LOG.info("%s, of %g ms allowed, on %s", notes[-1], budget_ms, engine.spec.device)
         if timings[model] <= budget_ms:
             break

@@ -13,6 +13,7 @@ import numpy as np
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine, EngineError
+from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
 from stereo_depth_ros.pipeline import Output, StereoPipeline
 from stereo_depth_ros.scenes.planar import render, yard_scene
@@ -50,7 +51,8 @@ def benchmark(
     """Time every model on one rendered pair of ``width`` x ``height``, taking turns.
 
     Taking turns makes the ratio robust: whatever else the machine does meets all models alike.
-    ``openers`` are a name and what opens it; depth is computed as for a subscriber of depth alone.
+    ``openers`` are a name, which begins with the model, and what opens it; depth is computed as for
+    a subscriber of depth alone.
     """
     cx, cy = (width - 1) / 2, (height - 1) / 2
     camera = StereoCamera(width, height, 0.72 * width, 0.72 * width, cx, cy, cx, 0.12)
@@ -82,7 +84,7 @@ def benchmark(
         before = [sum(s.get(stage, 0.0) for stage in _BEFORE) for s in found]
         timings.append(
             Timing(
-                model=name,
+                model=_shown(name, pipeline.engine),
                 engine=str(pipeline.engine.spec),
                 width=width,
                 height=height,
@@ -96,6 +98,11 @@ def benchmark(
             )
         )
     return timings
+
+
+def _shown(name: str, engine: Engine) -> str:
+    model, comma, way = name.partition(", ")
+    return f"{name_of(model, engine)}{comma}{way}"
 
 
 def _percentiles(values: np.ndarray, *which: float) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from stereo_depth_ros.engines import Engine, EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, open_within
+from stereo_depth_ros.engines.default_model import graph_of
 from stereo_depth_ros.engines.loader import Opener
 from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
 from stereo_depth_ros.engines.open import Caller
@@ -29,7 +30,7 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     Raises
     ------
     ValueError
-        When values contradict each other, or a model is unknown.
+        When values contradict each other, or one of several models is unknown.
     """
     level = values["build_level"]
     open_one = partial(
@@ -52,7 +53,8 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
         models = [values["model"]]
     elif not models:
         raise ValueError("latency_budget_ms chooses among models, which is empty; list some")
-    models = by_accuracy(models)
+    else:
+        models = by_accuracy(models)
 
     def wanted(caller: Caller) -> Engine:
         if not budget_ms:
@@ -75,7 +77,8 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
             return open_one("sgbm", backend=OPENCV, caller=caller)
         # The least accurate is most likely the fastest. On the CPU, unless providers name the
         # GPU: it would spoil the timings by which the build chooses its kernels.
-        graphs = [model for model in models if load_model_card(model).engine == "onnx"]
+        named = map(graph_of, models)
+        graphs = [model for model in named if load_model_card(model).engine == "onnx"]
         return open_one(graphs[-1], backend=ONNXRUNTIME, caller=caller)
 
     return wanted, meanwhile if values["build_fallback"] else None

@@ -11,6 +11,7 @@ from rclpy.exceptions import InvalidParameterTypeException
 from rclpy.node import Node
 
 from stereo_depth_ros.engines import BACKENDS
+from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
@@ -78,8 +79,9 @@ PARAMETERS = (
     Parameter("autostart", True, "Configure and activate at start-up, without a lifecycle manager"),
     Parameter(
         "model",
-        "sgbm",
-        "A name in models/, or the path of an .onnx or .engine file",
+        AUTO,
+        "A name in models/, or the path of an .onnx or .engine file; auto: "
+        f"{NETWORK}, or {MATCHER} where that does not run",
     ),
     Parameter(
         "latency_budget_ms",

@@ -38,6 +38,18 @@ def test_models_are_timed_side_by_side(tmp_path, capsys):
         assert f"- {key}: {figures['machine'][key]}" in printed
 
 
+def test_model_that_is_timed_where_none_is_named_has_its_own_name(tmp_path):
+    file = tmp_path / "figures.json"
+    arguments = ["--rounds", "1", "--json", str(file)]
+
+    def models(*more):
+        assert main(["bench", *arguments, *more]) == 0
+        return [timing["model"] for timing in json.loads(file.read_text())["timings"]]
+
+    assert models("--backend", "auto", "--backend", "opencv") == ["lite, auto", "sgbm, opencv"]
+    assert models("--size", "48x64") == ["sgbm"], "the graph takes another size"
+
+
 def test_figures_that_cannot_be_written_are_refused_before_the_work(tmp_path, capsys):
     file = tmp_path / "absent" / "figures.json"
     assert main(["bench", "--rounds", "1", "--size", "48x64", "--json", str(file)]) == 1

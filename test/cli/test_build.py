@@ -43,6 +43,16 @@ def test_engine_is_built_and_what_it_is_is_said(host, graph, capsys):
     assert read_engine(kept).proven
 
 
+def test_what_is_built_of_auto_is_its_network(host, graph, tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "lite.yaml").write_text("{engine: onnx, file: ../net.onnx}")
+    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+
+    assert cli.main(["build", "auto"]) == 0
+
+    assert builds_of(graph) == ["fp32"]
+
+
 def test_engine_that_is_kept_is_not_built_again(host, graph):
     cli.main(["build", str(graph)])
 

@@ -72,6 +72,17 @@ def test_two_graphs_of_one_network_are_told_apart(dataset, tmp_path):
     assert list(json.loads(found.read_text())["medians"]) == [*models, "sgbm", "sgbm_hh"]
 
 
+@pytest.mark.parametrize(("backend", "name"), [("auto", "lite"), ("opencv", "sgbm")])
+def test_auto_is_scored_under_its_own_name(dataset, tmp_path, backend, name):
+    found = tmp_path / "e.json"
+    arguments = ["evaluate", "--model", "auto", "--backend", backend, "--data", str(dataset)]
+
+    assert main([*arguments, "--layout", "plain", "--json", str(found)]) == 0
+
+    medians = json.loads(found.read_text())["medians"]
+    assert list(medians) == list(dict.fromkeys([name, "sgbm", "sgbm_hh"]))
+
+
 def test_a_truth_of_another_size_is_refused(dataset, capsys):
     np.save(dataset / "yard" / "disp.npy", np.ones((3, 4), np.float32))
     assert main(["evaluate", "--data", str(dataset), "--layout", "plain"]) == 1

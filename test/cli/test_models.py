@@ -14,6 +14,8 @@ def test_list_names_installed_models_and_published_weights_with_their_terms(caps
     lines = capsys.readouterr().out.splitlines()
     for name in (*installed_models(), *published()):
         assert any(line.split()[:1] == [name] for line in lines), name
+    (auto,) = (line for line in lines if line.split()[:1] == ["auto,"])
+    assert auto == "  auto, the default, is lite, or sgbm where that does not run"
     (s2m2,) = (line for line in lines if line.split()[:1] == ["s2m2/s"])
     assert "CC-BY-NC-4.0; NOT FOR COMMERCIAL USE" in s2m2
     (las,) = (line for line in lines if line.split()[:1] == ["lite_any_stereo/las2_m"])

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from stereo_depth_ros.settings import QUANTITIES, Settings
 
 MATCHES = {"disparity.npy", "disparity.png", "confidence.npy", "confidence.png"}
 METRIC = {"depth.npy", "depth.png", "points.ply"}
+RUN = ("run", "--model", "sgbm")
+"""What most tests expect is by value, and needs no network."""
 
 
 def calibration(camera):
@@ -48,7 +51,7 @@ def written(folder):
 def test_calibrated_pair_writes_matches_and_depth(files, out, capsys):
     left, right, calib = files
 
-    assert main(["run", left, right, "--calib", calib, "-o", str(out)]) == 0
+    assert main([*RUN, left, right, "--calib", calib, "-o", str(out)]) == 0
 
     assert written(out) == MATCHES | METRIC
     for name in ("disparity", "confidence", "depth"):
@@ -63,7 +66,7 @@ def test_calibrated_pair_writes_matches_and_depth(files, out, capsys):
 def test_uncalibrated_pair_writes_matches_only(files, out):
     left, right, _ = files
 
-    assert main(["run", left, right, "-o", str(out)]) == 0
+    assert main([*RUN, left, right, "-o", str(out)]) == 0
 
     assert written(out) == MATCHES
     assert np.load(out / "disparity.npy").shape == (240, 320)
@@ -71,11 +74,11 @@ def test_uncalibrated_pair_writes_matches_only(files, out):
 
 def test_depth_of_an_earlier_run_does_not_stay_beside_a_run_without_calibration(files, out, capsys):
     left, right, calib = files
-    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, "-o", str(out)])
     (out / "notes.txt").write_text("mine")
     assert "removed" not in capsys.readouterr().out
 
-    assert main(["run", left, right, "-o", str(out)]) == 0
+    assert main([*RUN, left, right, "-o", str(out)]) == 0
 
     assert written(out) == MATCHES | {"notes.txt"}
     assert "removed depth.npy, depth.png, points.ply of an earlier run\n" in capsys.readouterr().out
@@ -83,9 +86,9 @@ def test_depth_of_an_earlier_run_does_not_stay_beside_a_run_without_calibration(
 
 def test_depth_of_an_earlier_run_stays_when_the_next_fails(files, out, tmp_path):
     left, right, calib = files
-    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, "-o", str(out)])
 
-    assert main(["run", left, str(tmp_path / "absent.png"), "-o", str(out)]) == 1
+    assert main([*RUN, left, str(tmp_path / "absent.png"), "-o", str(out)]) == 1
 
     assert written(out) == MATCHES | METRIC
 
@@ -100,8 +103,8 @@ def test_empty_name_of_a_calibration_is_refused(files, out, capsys):
 def test_matches_are_the_same_with_and_without_calibration(files, tmp_path):
     left, right, calib = files
 
-    main(["run", left, right, "-o", str(tmp_path / "without")])
-    main(["run", left, right, "--calib", calib, "-o", str(tmp_path / "with")])
+    main([*RUN, left, right, "-o", str(tmp_path / "without")])
+    main([*RUN, left, right, "--calib", calib, "-o", str(tmp_path / "with")])
 
     for name in ("disparity.npy", "confidence.npy"):
         assert_array_equal(np.load(tmp_path / "without" / name), np.load(tmp_path / "with" / name))
@@ -110,7 +113,7 @@ def test_matches_are_the_same_with_and_without_calibration(files, tmp_path):
 def test_depth_is_that_of_the_scene(files, out, yard):
     left, right, calib = files
 
-    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, "-o", str(out)])
 
     depth = np.load(out / "depth.npy")
     seen = np.isfinite(depth) & yard.pair.visible & (yard.pair.depth < 50)
@@ -121,7 +124,7 @@ def test_depth_is_that_of_the_scene(files, out, yard):
 def test_disparity_is_that_of_the_scene_and_dense(files, out, yard):
     left, right, _ = files
 
-    main(["run", left, right, "-o", str(out)])
+    main([*RUN, left, right, "-o", str(out)])
 
     disparity, confidence = (np.load(out / f"{n}.npy") for n in ("disparity", "confidence"))
     assert np.isfinite(disparity).all()
@@ -133,7 +136,7 @@ def test_disparity_is_that_of_the_scene_and_dense(files, out, yard):
 def test_unknown_depth_is_nan_exactly_where_confidence_is_zero(files, out):
     left, right, calib = files
 
-    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, "-o", str(out)])
 
     confidence = np.load(out / "confidence.npy")
     assert_array_equal(np.isnan(np.load(out / "depth.npy")), confidence == 0)
@@ -142,7 +145,7 @@ def test_unknown_depth_is_nan_exactly_where_confidence_is_zero(files, out):
 def test_points_are_the_finite_depths_with_their_colours(files, out, yard):
     left, right, calib = files
 
-    main(["run", left, right, "--calib", calib, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, "-o", str(out)])
 
     depth = np.load(out / "depth.npy")
     finite = np.isfinite(depth)
@@ -161,7 +164,7 @@ def test_depth_limits_are_options(files, out):
     left, right, calib = files
     limits = ["--min-depth", "2.5", "--max-depth", "5"]
 
-    main(["run", left, right, "--calib", calib, *limits, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, *limits, "-o", str(out)])
 
     depth = np.load(out / "depth.npy")
     finite = depth[np.isfinite(depth)]
@@ -180,19 +183,52 @@ def test_model_is_an_option(files, out, tmp_path, yard):
     assert_array_equal(np.load(out / "disparity.npy"), yard.pair.left[..., 0] / np.float32(4))
 
 
-def test_search_range_is_an_option(files, out):
+def test_model_is_lite_where_none_is_named(files, out, capsys):
+    left, right, _ = files
+
+    assert main(["run", left, right, "-o", str(out)]) == 0
+
+    assert written(out) == MATCHES
+    assert np.load(out / "disparity.npy").shape == (240, 320)
+    printed = capsys.readouterr()
+    assert "engine: lite on onnxruntime" in printed.out
+    assert printed.err == ""
+
+
+def test_model_is_sgbm_without_onnx_runtime_and_one_line_says_how_to_change_that(
+    files, out, capsys, monkeypatch, caplog
+):
+    left, right, _ = files
+    main([*RUN, left, right, "-o", str(out / "named")])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+    assert main(["run", left, right, "-o", str(out)]) == 0
+
+    for name in ("disparity.npy", "confidence.npy"):
+        assert_array_equal(np.load(out / name), np.load(out / "named" / name))
+    assert "\nengine: sgbm on opencv" in capsys.readouterr().out
+    (told,) = caplog.messages
+    assert told.startswith("model auto is sgbm here, as lite")
+    assert "pip install onnxruntime" in told
+
+
+def test_search_range_is_an_option_and_makes_the_model_one_that_has_it(files, out, capsys, caplog):
     left, right, _ = files
 
     main(["run", left, right, "--max-disparity", "16", "-o", str(out)])
 
     assert np.load(out / "disparity.npy").max() <= 16
+    printed = capsys.readouterr()
+    assert "engine: sgbm on opencv" in printed.out
+    assert "as max_disparity is set and the search range of lite is fixed" in printed.out
+    assert printed.err == "".join(caplog.messages) == ""
 
 
 def test_confidence_threshold_is_an_option(files, out):
     left, right, calib = files
 
-    main(["run", left, right, "--calib", calib, "-o", str(out / "all")])
-    main(["run", left, right, "--calib", calib, "--confidence", "0.6", "-o", str(out / "sure")])
+    main([*RUN, left, right, "--calib", calib, "-o", str(out / "all")])
+    main([*RUN, left, right, "--calib", calib, "--confidence", "0.6", "-o", str(out / "sure")])
 
     before, after = (np.load(out / name / "confidence.npy") for name in ("all", "sure"))
     assert ((before > 0) & (before <= 0.6)).mean() > 0.05
@@ -211,7 +247,7 @@ def test_confidence_threshold_is_an_option(files, out):
 def test_filters_are_those_of_the_node(files, out, yard, option, setting):
     left, right, calib = files
 
-    main(["run", left, right, "--calib", calib, *option, "-o", str(out)])
+    main([*RUN, left, right, "--calib", calib, *option, "-o", str(out)])
 
     pipeline = StereoPipeline(open_engine("sgbm"), Settings(**setting))
     pair = yard.pair.left, yard.pair.right
@@ -234,7 +270,7 @@ def test_deep_files_match_as_well_as_those_of_8_bits(tmp_path, yard, bits):
 
     for suffix in ("", "_deep"):
         pair = [str(tmp_path / f"{side}{suffix}.png") for side in ("left", "right")]
-        assert main(["run", *pair, "-o", str(tmp_path / f"out{suffix}")]) == 0
+        assert main([*RUN, *pair, "-o", str(tmp_path / f"out{suffix}")]) == 0
 
     for name in ("disparity.npy", "confidence.npy"):
         assert_array_equal(np.load(tmp_path / "out" / name), np.load(tmp_path / "out_deep" / name))
@@ -249,7 +285,7 @@ def test_principal_point_offset_of_the_calibration_counts(files, out, tmp_path, 
         f"cy: {camera.cy}, doffs_px: 5.0}}"
     )
 
-    main(["run", left, right, "--calib", str(calib), "-o", str(out)])
+    main([*RUN, left, right, "--calib", str(calib), "-o", str(out)])
 
     # doffs is cx_right - cx, so depth is f * B / (disparity + doffs)
     disparity, depth = np.load(out / "disparity.npy"), np.load(out / "depth.npy")
@@ -272,7 +308,7 @@ def test_search_range_means_the_disparity_that_is_saved(out, tmp_path, convergin
 
     for largest in ("32", "16"):
         options = ["--calib", str(tmp_path / "camera.yaml"), "--max-disparity", largest]
-        assert main(["run", *images, *options, "-o", str(out / largest)]) == 0
+        assert main([*RUN, *images, *options, "-o", str(out / largest)]) == 0
 
     reached = np.load(out / "32" / "disparity.npy")[np.load(out / "32" / "confidence.npy") > 0]
     assert reached.size > 0.5 * 240 * 180
@@ -283,7 +319,7 @@ def test_search_range_means_the_disparity_that_is_saved(out, tmp_path, convergin
 
 def failure(capsys, *arguments):
     """Run with ``arguments`` that must fail; returns what was written to stderr."""
-    assert main(["run", *map(str, arguments)]) == 1
+    assert main([*RUN, *map(str, arguments)]) == 1
     text = capsys.readouterr().err
     assert text.startswith("stereo-depth run: ")
     assert "Traceback" not in text
@@ -348,7 +384,7 @@ def test_baseline_is_an_option(files, out, tmp_path, yard):
 
     main(
         [
-            *("run", *files[:2], "--calib", str(calib)),
+            *(*RUN, *files[:2], "--calib", str(calib)),
             *("--baseline", str(yard.camera.baseline), "-o", str(out)),
         ]
     )
@@ -370,7 +406,7 @@ def test_calibration_of_half_the_size_gives_the_same_depth(files, out, tmp_path,
     calib = tmp_path / "half.yaml"
     calib.write_text(calibration(half).replace("}", ", width: 160, height: 120}"))
 
-    assert main(["run", *files[:2], "--calib", str(calib), "-o", str(out)]) == 0
+    assert main([*RUN, *files[:2], "--calib", str(calib), "-o", str(out)]) == 0
 
     assert "is for 160 x 120 images: scaled to 320 x 240" in caplog.text
     depth = np.load(out / "depth.npy")
@@ -427,7 +463,7 @@ def raw(tmp_path):
 
 @pytest.mark.parametrize("name", ["kalibr", "camera_info"])
 def test_raw_images_are_rectified(raw, out, capsys, name):
-    assert main(["run", *raw[name], "-o", str(out)]) == 0
+    assert main([*RUN, *raw[name], "-o", str(out)]) == 0
 
     assert "rectifying the images by" in capsys.readouterr().out
     depth = np.load(out / "depth.npy")[40:-40, 80:-40]
@@ -452,7 +488,7 @@ def test_rectification_without_k_is_one_line_in_the_words_of_the_command_line(
 
 
 def test_images_with_a_filled_d_are_taken_for_rectified_and_it_is_told(raw, out, capsys):
-    assert main(["run", *raw["taken for rectified"], "-o", str(out)]) == 0
+    assert main([*RUN, *raw["taken for rectified"], "-o", str(out)]) == 0
 
     assert "taken for rectified; where they are raw, add --rectify" in capsys.readouterr().out
 
@@ -504,7 +540,7 @@ def test_unknown_model_is_one_line(files, out, capsys):
 )
 def test_number_beyond_the_limits_of_the_node_is_refused(files, out, option, value, capsys):
     with pytest.raises(SystemExit) as exit_:
-        main(["run", *files[:2], f"{option}={value}", "-o", str(out)])
+        main([*RUN, *files[:2], f"{option}={value}", "-o", str(out)])
 
     assert exit_.value.code == 2
     assert re.search(rf"{option}: '{value}' is not a .*number from", capsys.readouterr().err)

@@ -30,7 +30,7 @@ def test_wrong_pair_gets_one_line(yard, tmp_path, capsys, mistake, line):
     for file, view in zip(files, mistake(yard.pair.left, yard.pair.right), strict=True):
         pictures.write_image(file, view)
 
-    assert main(["run", *files, "-o", str(tmp_path / "out")]) == 0
+    assert main(["run", *files, "--model", "sgbm", "-o", str(tmp_path / "out")]) == 0
 
     warnings = [text for text in capsys.readouterr().out.splitlines() if "warning" in text]
     assert len(warnings) == (line is not None)

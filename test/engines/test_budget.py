@@ -5,6 +5,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from math import sqrt
 
 import pytest
@@ -238,6 +239,21 @@ def test_order_is_that_of_the_errors_on_real_pairs_whatever_those_on_rendered_on
 def test_installed_models_are_ordered_by_their_real_figures():
     assert by_accuracy(["sgbm", "lite", "sgbm_hh"]) == ["lite", "sgbm_hh", "sgbm"]
     assert by_accuracy(["sgbm", "sgbm_hh"]) == ["sgbm_hh", "sgbm"]
+
+
+def test_auto_stands_where_its_network_does():
+    names = ["sgbm", "{}", "sgbm_hh"]
+
+    ordered = by_accuracy([name.format("auto") for name in names])
+
+    by_name = by_accuracy([name.format("lite") for name in names])
+    assert [name.replace("auto", "lite") for name in ordered] == by_name
+
+
+def test_what_was_measured_of_auto_is_told_of_the_model_that_it_is():
+    engine = open_within(1e6, ["auto"], partial(open_engine, backend="opencv"))
+
+    assert "the most accurate within 1e+06 ms: sgbm: " in engine.spec.provenance
 
 
 def test_sgbm_cards_give_what_was_measured_beside_lite():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from dataclasses import replace
 
@@ -16,6 +17,7 @@ from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import Device
 from stereo_depth_ros.ros import engine_choice, parameters
+from stereo_depth_ros.share import share_directory
 
 DESKTOP = Device("RTX", "8.6", 28, 12000, False)
 ORIN = Device("Orin", "8.7", 16, 62000, True)
@@ -52,6 +54,33 @@ def test_build_shares_its_memory_with_no_graph_on_the_cpu(gpu, graph, device, ba
     _, meanwhile = engine_choice.engine_choice(values(model=graph, backend="tensorrt"))
 
     assert meanwhile(Caller()).spec.backend == backend
+
+
+def test_auto_is_built_and_served_meanwhile_by_its_network(gpu):
+    gpu(DESKTOP)
+
+    wanted, meanwhile = engine_choice.engine_choice(values())
+
+    for opener in (wanted, meanwhile):
+        engine = opener(Caller())
+        assert (engine.spec.name, engine.spec.backend) == ("lite", "onnxruntime")
+
+
+def test_auto_serves_where_its_network_cannot_be_had(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    shutil.copy(share_directory() / "models" / "sgbm.yaml", tmp_path / "models")
+    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+
+    wanted, _ = engine_choice.engine_choice(values())
+
+    assert wanted(Caller()).spec.name == "sgbm"
+
+
+@pytest.mark.parametrize("asked", [{"backend": "opencv"}, {"max_disparity": 64}])
+def test_auto_is_sgbm_where_only_that_does_what_the_parameters_ask(asked):
+    wanted, _ = engine_choice.engine_choice(values(**asked))
+
+    assert wanted(Caller()).spec.name == "sgbm"
 
 
 def test_without_the_fallback_nothing_serves(graph):

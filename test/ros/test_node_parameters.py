@@ -18,6 +18,7 @@ pytestmark = pytest.mark.ros
 
 
 def make(**values) -> StereoDepthNode:
+    values = {"model": "sgbm", **values}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node = StereoDepthNode(namespace="/parameters", parameter_overrides=overrides)
     node.start()

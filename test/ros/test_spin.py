@@ -212,6 +212,7 @@ def test_parameters_that_reach_nothing_are_named_and_those_that_do_are_not(dds, 
     (tmp_path / "own.yaml").write_text("/**: {ros__parameters: {max_dept: 7.0, min_depth: 0.2}}")
     log = tmp_path / "log"
     files = [option for name in ("other", "own") for option in ("--params-file", f"{name}.yaml")]
+    files += ["-p", "model:=sgbm"]
     with log.open("w") as output:
         child = subprocess.Popen(
             [sys.executable, "-m", *NODE.split(), "--ros-args", "-r", "__ns:=/typos", *files],
