@@ -121,7 +121,7 @@ def test_a_duration_that_measures_nothing_is_a_usage_error(option, capsys):
 @pytest.mark.ros
 def test_bench_reports_every_stage_size_and_transport(tmp_path):
     file = tmp_path / "figures.json"
-    done = bench("--seconds", "3", "--json", str(file))
+    done = bench("--model", "sgbm", "--seconds", "3", "--json", str(file))
     assert done.returncode == 0, done.stderr
     figures = json.loads(file.read_text())
     runs = {(r["size"], r["outputs"]): r for r in figures["runs"]}

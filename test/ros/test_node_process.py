@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from functools import partial
@@ -144,6 +145,29 @@ def test_an_impossible_model_leaves_the_node_unconfigured_and_curable(processes,
     assert rig.diagnostics["engine"].level == b"\x02"
     assert rig.set_parameter("model", "sgbm").successful
     assert rig.transition(Transition.TRANSITION_CONFIGURE)
+
+
+def test_without_a_model_it_is_the_network(processes, rigs):
+    processes(NODE, {}, "/default")
+    rig = rigs("/default")
+    assert rig.until(lambda: "lite on onnxruntime" in rig.says("engine"))
+    assert rig.reports("engine")["name"] == "lite"
+    assert rig.get_parameter_of_node("model").string_value == "auto"
+
+
+def test_without_a_runtime_for_the_network_sgbm_serves_and_one_line_says_why(dds, rigs, tmp_path):
+    (tmp_path / "onnxruntime.py").write_text("raise ImportError('no such runtime')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    log, environment = tmp_path / "log", {**os.environ, "PYTHONPATH": path}
+    with running(NODE, {}, "/bare", environment=environment, log=log):
+        rig = rigs("/bare")
+        assert rig.until(lambda: "sgbm on opencv" in rig.says("engine"))
+        assert "no such runtime" in rig.says("engine")
+        assert rig.diagnostics["engine"].level == b"\x00"
+        assert rig.state() == "active"
+    (warning,) = [line for line in log.read_text().splitlines() if "[WARN]" in line]
+    assert "model auto is sgbm here, as lite, which is more accurate, cannot be opened" in warning
+    assert "no such runtime; install it with 'pip install onnxruntime'" in warning
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
