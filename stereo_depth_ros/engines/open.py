@@ -139,7 +139,8 @@ def open_engine(
         if max_disparity:
             raise EngineError(f"model '{model}': its search range is fixed; set max_disparity to 0")
         hosts = partial(this_host, cuda_backend)
-        engine, file = open_prebuilt(card.verified_file(), hosts, caller.run)
+        prebuilt, file = open_prebuilt(card.verified_file(), hosts, caller.run)
+        engine = with_prior(prebuilt, file.path, None)
         why = f"self-test: {file.self_test}; built beforehand"
     else:
         raise EngineError(
@@ -239,13 +240,14 @@ class _Ways:
         if self.prior:
             check_prior(self.graph, read_graph(self.graph).takes_prior, self.prior)
         host = replace(this_host(self.cuda_backend, module), run=self.caller.run)
-        engine, file = open_obtained(
+        obtained, file = open_obtained(
             self.graph,
             self.build,
             report=self.caller.report,
             cancelled=self.caller.cancelled,
             host=host,
         )
+        engine = with_prior(obtained, self.graph, self.prior)
         found = [f"self-test: {file.self_test}", *(f"not in {note}" for note in file.notes)]
         provenance = "; ".join([engine.spec.provenance, *found])
         engine.spec = replace(engine.spec, provenance=provenance)

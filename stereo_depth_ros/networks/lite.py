@@ -309,8 +309,8 @@ class Refinement(nn.Module):
 
     def __init__(self, known: int) -> None:
         super().__init__()
-        self.raise_known = nn.Conv2d(known, 8, 1)
-        self.entry = conv(16 + 8 + 2 + 8, self.CHANNELS)
+        self.raise_known = nn.Conv2d(known, 6, 1)
+        self.entry = conv(16 + 6 + 2 + 8, self.CHANNELS)
         self.body = Residual(self.CHANNELS)
         self.step = nn.Conv2d(self.CHANNELS, 1, 1)
 
@@ -367,7 +367,7 @@ class Lite(StereoNetwork):
         self.to_full = Upsampling(features)
         self.choice = nn.Conv2d(features, 3 * 4, 1)
         self.confidence = nn.Sequential(
-            conv(features + 2 + 4 + 3 * 4, 16, kernel=1), nn.Conv2d(16, 4, 1)
+            conv(features + 2 + 2 + 4 + 2 * 4, 16, kernel=1), nn.Conv2d(16, 4, 1)
         )
         for value in (*self.shift.parameters(), *self.refinement.step.parameters()):
             nn.init.zeros_(value)
@@ -430,7 +430,8 @@ class Lite(StereoNetwork):
         chosen = shares(choice)
         disparity = sum(s * candidate for s, candidate in zip(chosen, candidates, strict=True))
         masses = double(torch.cat([peak.mass, next_peak.mass], 1))
-        evidence = [features, masses, fine_prior[1], *chosen]
+        position = [second / 16, (other - second).clamp(-16, 16) / 8]
+        evidence = [features, masses, fine_prior[1], chosen[0], chosen[2], *position]
         # Detached: the head reads what is there, and does not trade disparity for confidence.
         confidence = self.confidence(torch.cat(evidence, 1).detach()).float()
         return Matches(

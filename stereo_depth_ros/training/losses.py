@@ -11,6 +11,8 @@ from stereo_depth_ros.networks.lite import SPAN, Matches
 _BEND = 0.5  # px, beyond which errors count less and less
 _FAR_OFF = 20.0  # px, beyond which an error is no worse
 _EQUALLY_WRONG = 8.0  # px, the same for the choice between candidates
+_EQUALLY_RIGHT = 0.5  # px, by which two candidates may differ and both be chosen
+_STAKE = 2.0  # px, beyond which it matters no more how much worse one candidate is
 
 
 def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
@@ -20,9 +22,9 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     outweigh the many that can be made exact, and a little of the error itself; ``matched``: the
     same without the prior's share; ``half``: at 1/2, before the refinement. ``distribution``:
     cross entropy of the candidates at 1/4, which makes the softmax peaked and learns much faster
-    than its expectation alone. ``choice``: by how much the chosen candidate is expected to be worse
-    than the best. ``confidence``: cross entropy with exp(-error / 1 px), so that it orders errors
-    of every size.
+    than its expectation alone. ``choice``: divergence from the shares that the candidates' errors
+    deserve, where they differ. ``confidence``: cross entropy with exp(-error / 1 px), so that it
+    orders errors of every size.
     """
     known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
@@ -34,14 +36,17 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
         matches.confidence_logit, torch.exp(-error.detach()), reduction="none"
     )
     wrong = apart.detach().clamp(max=_EQUALLY_WRONG)
-    excess = wrong - wrong.amin(1, keepdim=True)
-    choice = (matches.choice.softmax(1) * excess).sum(1, keepdim=True)
+    stake = (wrong.amax(1, keepdim=True) - wrong.amin(1, keepdim=True)).clamp(max=_STAKE) / _STAKE
+    deserved = (-wrong / _EQUALLY_RIGHT).log_softmax(1)
+    choice = F.kl_div(
+        matches.choice.log_softmax(1), deserved, reduction="none", log_target=True
+    ).sum(1, keepdim=True)
     return {
-        "disparity": _mean(_bent(error) + 0.05 * error.clamp(max=_FAR_OFF), known),
+        "disparity": _mean(_bent(error) + 0.1 * error.clamp(max=_FAR_OFF), known),
         "matched": 0.4 * _mean(_bent(apart[:, :1]), known),
         "half": 0.2 * _mean(_bent(half), known[sparse]),
         "distribution": _distribution(matches.logits, disparity),
-        "choice": 0.3 * _mean(choice, known),
+        "choice": 0.5 * _mean(stake * choice, known),
         "confidence": 0.5 * _mean(confidence, known),
     }
 

@@ -14,7 +14,12 @@ from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
-from stereo_depth_ros.evaluation.report import COLUMNS, confidence_medians, medians
+from stereo_depth_ros.evaluation.report import (
+    COLUMNS,
+    confidence_medians,
+    fault_medians,
+    medians,
+)
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.graph_contract import MATCHERS
@@ -87,9 +92,15 @@ def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
         "sha256": digest_of(samples),
     }
     for name in engines:
-        epe, bad2 = (medians(scores, name, "filled")[COLUMNS.index(c)] for c in ("EPE", "bad-2"))
-        ause = confidence_medians(scores, name)[0]
-        found[name] = {"epe": round(epe, 3), "bad2": round(bad2, 2), "ause": round(ause, 2)}
+        median = dict(zip(COLUMNS, medians(scores, name, "filled"), strict=True))
+        figures = {
+            "epe": round(median["EPE"], 3),
+            "bad1": round(median["bad-1"], 2),
+            "bad2": round(median["bad-2"], 2),
+            "ause": round(confidence_medians(scores, name)[0], 2),
+        }
+        faults = fault_medians(scores, name).items()
+        found[name] = {**figures, **{k: round(v, 2) for k, v in faults if v is not None}}
     return found
 
 

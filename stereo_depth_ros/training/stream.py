@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,8 +72,11 @@ class SceneStream:
             raise ValueError(f"a crop of {crop} px does not fit into scenes of {scene} px")
         self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
         self._padded, self._unaided = padded, unaided
-        self._matcher = SgbmEngine()
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
+        self._matcher = SgbmEngine()
+        # A GPU would wait for the matcher; on a CPU nothing else is idle.
+        threads = 1 if self._device.type == "cpu" else os.cpu_count()
+        self._workers = ThreadPoolExecutor(threads, "matcher")
         self._dice = Dice(seed)
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
         self._banks = self._rendered = self._owed = 0
@@ -94,22 +100,26 @@ class SceneStream:
         left, right = photograph(left, right, self._dice)
         nothing = torch.zeros_like(disparity)
         sample = Sample(left, right, nothing, nothing.clone(), disparity, visible)
-        aided = ~self._dice.chance(self._unaided, self._batch)
         for index in range(self._batch):
             self._letterbox(sample, index)
-            if aided[index]:
-                self._match(sample, index)
+        aided = (~self._dice.chance(self._unaided, self._batch)).nonzero().flatten()
+        self._match(sample, aided.to(self._device))
         return sample
 
-    def _match(self, sample: Sample, index: int) -> None:
-        """Add the prior of one pair."""
+    def _match(self, sample: Sample, chosen: Tensor) -> None:
+        """Add the priors of the ``chosen`` pairs."""
         left, right = (
-            image[index].permute(1, 2, 0).byte().cpu().numpy()
+            image[chosen].permute(0, 2, 3, 1).byte().cpu().numpy()
             for image in (sample.left, sample.right)
         )
-        prior = find_prior(self._matcher, left, right, SPAN)
-        for target, values in zip((sample.prior, sample.prior_confidence), prior, strict=True):
-            target[index, 0].copy_(torch.from_numpy(values))
+        priors = list(self._workers.map(self._prior, left, right))
+        for target, maps in zip(
+            (sample.prior, sample.prior_confidence), zip(*priors, strict=True), strict=False
+        ):
+            target[chosen, 0] = torch.from_numpy(np.stack(maps)).to(self._device)
+
+    def _prior(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return find_prior(self._matcher, left, right, SPAN)
 
     def _letterbox(self, sample: Sample, index: int) -> None:
         """By chance repeat a last row or column to the edge."""
@@ -150,3 +160,13 @@ class SceneStream:
         )
         window = (..., slice(top, top + self._crop[0]), slice(left, left + self._crop[1]))
         return pair.left[window], pair.right[window], pair.disparity[window], pair.visible[window]
+
+
+def draw_ahead(stream: SceneStream) -> Generator[Sample, None, None]:
+    """Yield the batches of ``stream``, the next one drawn while the caller works."""
+    with ThreadPoolExecutor(1, "stream") as worker:
+        following = worker.submit(stream.next)
+        while True:
+            sample = following.result()
+            following = worker.submit(stream.next)
+            yield sample

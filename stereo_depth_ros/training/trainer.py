@@ -22,10 +22,11 @@ from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.networks.lite import Lite, Matches
 from stereo_depth_ros.scenes.synthetic.textures import photographs
 from stereo_depth_ros.training.losses import loss
-from stereo_depth_ros.training.stream import SceneStream
+from stereo_depth_ros.training.stream import Sample, SceneStream, draw_ahead
 from stereo_depth_ros.training.validation import Validation
 
 _AVERAGE_OVER = 500  # steps that the averaged weights look back on
+_LOG_EVERY = 10  # steps
 
 _STATE = {"step", "processes", "network", "average", "optimiser", "recipe"}  # of a checkpoint
 
@@ -140,14 +141,17 @@ class Trainer:
             unit="step",
             dynamic_ncols=True,
         )
+        batches = draw_ahead(stream)
         while self.step < recipe.steps:
-            terms = self._train_step(model, stream)
+            losses = self._train_step(model, next(batches))
             bar.update()
             if log is None or validation is None:
                 continue
-            total = sum(terms.values())
-            bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
-            if self.step % 10 == 0:
+            # Reading a number makes the GPU wait.
+            if self.step % _LOG_EVERY == 0:
+                terms = {name: float(term) for name, term in losses.items()}
+                total = sum(terms.values())
+                bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
                 with self._log_errors():
                     log.add_scalars("loss", terms, self.step)
             if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
@@ -157,6 +161,7 @@ class Trainer:
                     for name, value in figures.items():
                         log.add_scalar(f"validation/{name}", value, self.step)
                     log.add_image("pair", validation.picture(self.average), self.step)
+        batches.close()
         bar.close()
         if log is not None:
             with self._log_errors():
@@ -176,11 +181,10 @@ class Trainer:
                 "goes on from its last checkpoint when it is started again"
             ) from error
 
-    def _train_step(self, model: nn.Module, stream: SceneStream) -> dict[str, float]:
+    def _train_step(self, model: nn.Module, sample: Sample) -> dict[str, torch.Tensor]:
         rate = self.recipe.learning_rate * _schedule(self.step, self.recipe.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        sample = stream.next()
         with torch.autocast(self.device.type, torch.bfloat16):
             matches = model(sample.left, sample.right, sample.prior, sample.prior_confidence)
         terms = loss(matches, sample.disparity)
@@ -190,7 +194,7 @@ class Trainer:
         self.optimiser.step()
         self.step += 1
         self._update_average()
-        return {name: float(term.detach()) for name, term in terms.items()}
+        return {name: term.detach() for name, term in terms.items()}
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stereo_depth_ros.engines.base import Engine, Run, run_here
+from stereo_depth_ros.engines.base import Run, run_here
+from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import Device, find_device
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
@@ -25,7 +26,7 @@ class Host:
     runtime: Runtime
     device: Device
     cache: EngineCache
-    open_file: Callable[[EngineFile], Engine]
+    open_file: Callable[[EngineFile], PriorEngine]
     target: str = _BUILD
     run: Run = run_here
 
@@ -42,7 +43,7 @@ def this_host(cuda_backend: str = "auto", runtime_name: str | None = None) -> Ho
     device = find_device()
     runtime = find_runtime(runtime_name)
 
-    def open_file(file: EngineFile) -> Engine:
+    def open_file(file: EngineFile) -> PriorEngine:
         from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 
         return TensorRTEngine(file, cuda_backend)

@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
+from stereo_depth_ros.engines.base import EngineError, EngineLostError
+from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counterpart, read_graph
@@ -57,7 +58,7 @@ def open_obtained(
     report: Report = unreported,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
-) -> tuple[Engine, EngineFile]:
+) -> tuple[PriorEngine, EngineFile]:
     """Obtain an engine and open it; one that was kept but is of no use any more is rebuilt once.
 
     Raises
@@ -88,7 +89,7 @@ def _discard(
         raise EngineError(f"{refusal}; it cannot be built anew: {error}") from refusal
 
 
-def _open(obtained: Obtained, host: Host) -> tuple[Engine, EngineFile]:
+def _open(obtained: Obtained, host: Host) -> tuple[PriorEngine, EngineFile]:
     file, engine = obtained
     if engine is None:
         engine = host.run(partial(host.open_file, file))

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from stereo_depth_ros.engines.base import Engine, EngineError, Run
+from stereo_depth_ros.engines.base import EngineError, Run
+from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile, read_engine
 from stereo_depth_ros.engines.tensorrt.host import Host
 from stereo_depth_ros.engines.tensorrt.key import differences, machine_key
@@ -14,7 +15,7 @@ from stereo_depth_ros.engines.tensorrt.key import differences, machine_key
 
 def open_prebuilt(
     path: Path, host_with: Callable[[str], Host], run: Run
-) -> tuple[Engine, EngineFile]:
+) -> tuple[PriorEngine, EngineFile]:
     """Open the engine at ``path``, written by "stereo-depth build -o", within ``run``.
 
     ``host_with`` returns this machine with the TensorRT of a module's name.

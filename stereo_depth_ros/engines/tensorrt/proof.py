@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
+from stereo_depth_ros.engines.base import EngineError, EngineLostError
+from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt import build_process
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
 from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart
@@ -35,7 +36,7 @@ class Obtained(NamedTuple):
     """An engine file with its verdict, and the ``engine``, open, where the test was run now."""
 
     file: EngineFile
-    engine: Engine | None
+    engine: PriorEngine | None
 
 
 def precision_text(graph: Graph, options: BuildOptions) -> str:
@@ -168,8 +169,8 @@ class Prover:
 
 
 def _self_test(
-    open_file: Callable[[EngineFile], Engine], file: EngineFile, reference: Reference
-) -> tuple[SelfTest, Engine | None]:
+    open_file: Callable[[EngineFile], PriorEngine], file: EngineFile, reference: Reference
+) -> tuple[SelfTest, PriorEngine | None]:
     """Return the result, and the engine, still open, if it passed."""
     engine = open_file(file)
     result = None

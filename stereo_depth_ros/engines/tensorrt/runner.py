@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import numpy as np
 
 from stereo_depth_ros import graph_contract
 from stereo_depth_ros.engines.base import EngineError, EngineLostError, EngineSpec
-from stereo_depth_ros.engines.prior import WITHOUT
 from stereo_depth_ros.engines.tensorrt.buffers import Block
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
@@ -22,12 +22,12 @@ _LOG = logging.getLogger(__name__)
 
 
 class TensorRTEngine:
-    """One engine file on one GPU; see `stereo_depth_ros.engines.base.Engine`.
+    """One engine file on one GPU; see `stereo_depth_ros.engines.prior.PriorEngine`.
 
     ``cuda_backend`` is "auto", "pycuda" or "cuda-python". ``cuda_graph`` False enqueues every frame
     step by step. ``mapped`` says whether the GPU reads images and writes answers in the memory of
     the CPU, None taking what suits the GPU: it does where both share one memory. ``cuda`` and
-    ``runtime`` replace what is found here. A graph that takes a prior runs without one.
+    ``runtime`` replace what is found here.
 
     Raises
     ------
@@ -54,6 +54,9 @@ class TensorRTEngine:
         self._outputs: dict[str, np.ndarray] = {}
         self._held = ExitStack()
         self._closed = False
+        self.takes_prior = file.takes_prior
+        self.prior = file.metadata.get("prior", "") if file.takes_prior else ""
+        self._no_prior = np.zeros((2, *file.size), np.float32)
         # First CUDA: where there is no GPU, TensorRT may end the process.
         self._cuda = cuda or open_cuda(cuda_backend)
         try:
@@ -91,14 +94,14 @@ class TensorRTEngine:
         height, width = file.size
         stream = cuda.create_stream()
         self._held.callback(cuda.destroy_stream, stream)
-        inputs = Block(cuda, graph_contract.images(height, width), mapped)
+        inputs = Block(cuda, graph_contract.inputs(height, width, file.takes_prior), mapped)
         self._held.callback(inputs.free)
+        inputs.memory.array.fill(0)  # no prior, until there is one
         outputs = Block(cuda, graph_contract.outputs(height, width), mapped)
         self._held.callback(outputs.free)
-        no_prior = self._upload_no_prior(file, mapped, stream) if file.takes_prior else {}
         execution = Execution(runtime, file, cuda)
         self._held.callback(execution.close)
-        execution.bind({**inputs.addresses, **outputs.addresses, **no_prior})
+        execution.bind({**inputs.addresses, **outputs.addresses})
         self._inputs, self._outputs = inputs.arrays, outputs.arrays
         self._replay = Replay(cuda, stream, inputs, outputs, execution.enqueue)
         self._held.callback(self._replay.close)
@@ -108,17 +111,7 @@ class TensorRTEngine:
             self._replay.run()
         execution.keep_kernels()
         memory = "mapped memory" if mapped else "pinned memory"
-        how = f"no CUDA graph: {reason}" if reason else "CUDA graph"
-        return ", ".join([memory, how, *([WITHOUT] if file.takes_prior else [])])
-
-    def _upload_no_prior(self, file: EngineFile, mapped: bool, stream: int) -> dict[str, int]:
-        """Return where the zeros lie that stand for no prior, put there once."""
-        block = Block(self._cuda, graph_contract.prior(*file.size), mapped)
-        self._held.callback(block.free)
-        block.memory.array.fill(0)
-        block.upload(stream)
-        self._cuda.synchronize(stream)
-        return block.addresses
+        return f"{memory}, {f'no CUDA graph: {reason}' if reason else 'CUDA graph'}"
 
     def _warm_up(self, execution: Execution, stream: int) -> str:
         """Run once and capture a CUDA graph; returns why there is none, "" where there is."""
@@ -134,18 +127,32 @@ class TensorRTEngine:
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
+        if self.takes_prior:
+            return self.infer_with_prior(left, right, *self._no_prior)
+        return self._run((left, right), graph_contract.IMAGES)
+
+    def infer_with_prior(
+        self, left: np.ndarray, right: np.ndarray, prior: np.ndarray, prior_confidence: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Match one pair; see `stereo_depth_ros.engines.prior.PriorEngine.infer_with_prior`."""
+        maps = (left, right, prior, prior_confidence)
+        return self._run(maps, (*graph_contract.IMAGES, *graph_contract.PRIOR))
+
+    def _run(
+        self, maps: Sequence[np.ndarray], names: Sequence[str]
+    ) -> tuple[np.ndarray, np.ndarray]:
         self._check_thread()
         if self._closed:
             raise EngineError(f"{self.spec.name}: the engine is closed")
-        for name, image in zip(graph_contract.IMAGES, (left, right), strict=True):
+        for name, values in zip(names, maps, strict=True):
             target = self._inputs[name]
-            if image.shape != target.shape[1:] or image.dtype != target.dtype:
+            if values.shape != target.shape[1:] or values.dtype != target.dtype:
                 raise EngineError(
-                    f"{self.spec.name}: {name} is {image.dtype} {image.shape}, not "
+                    f"{self.spec.name}: {name} is {values.dtype} {values.shape}, not "
                     f"{target.dtype} {target.shape[1:]}"
                 )
             # Straight into page-locked memory, whatever the strides of the image.
-            target[0] = image
+            target[0] = values
         with self._cuda.current():
             self._replay.run()
         # A sum of probabilities may be rounded to just above 1.

@@ -125,24 +125,35 @@ PRIOR = ("prior", "prior_confidence")
 
 @WAYS
 @MEMORIES
-def test_graph_that_takes_a_prior_runs_without_one_and_says_so(tmp_path, cuda_graph, mapped):
-    file = engine_file(save(tmp_path / "net.onnx", prior=PRIOR), takes_prior=True)
+def test_graph_that_takes_a_prior_runs_with_it_and_without(tmp_path, cuda_graph, mapped):
+    file = engine_file(save(tmp_path / "net.onnx", prior=PRIOR), takes_prior=True, prior="sgbm")
     cuda = StandInCuda()
-
     engine = opened(file, cuda, cuda_graph=cuda_graph, mapped=mapped)
+    onnx = OnnxRuntimeEngine(file.path)
+    prior, confidence = np.random.default_rng(7).random((2, HEIGHT, WIDTH), np.float32)
 
-    assert engine.spec.provenance.endswith(", without the prior that it may take")
-    for seed in range(2):
-        assert_answers_like_onnxruntime(engine, file, seed)
+    assert (engine.takes_prior, engine.prior) == (True, "sgbm")
+    assert_answers_like_onnxruntime(engine, file, 0)
+    guided = engine.infer_with_prior(*pair(), prior, confidence)
+    for found, expected in zip(
+        guided, onnx.infer_with_prior(*pair(), prior, confidence), strict=True
+    ):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    # What was told for one frame is not left over for the next.
+    assert_answers_like_onnxruntime(engine, file, 1)
     cuda.calls.clear()
     engine.infer(*pair())
     assert cuda.calls.count("upload") == (not cuda_graph and not mapped)
+    with pytest.raises(EngineError, match=r"prior is float64"):
+        engine.infer_with_prior(*pair(), prior.astype(float), confidence)
     engine.close()
     assert not cuda.held
 
 
-def test_graph_without_a_prior_says_nothing_of_one(file):
-    assert opened(file).spec.provenance.endswith(" memory, CUDA graph")
+def test_graph_without_a_prior_takes_none(file):
+    engine = opened(file)
+
+    assert (engine.takes_prior, engine.prior) == (False, "")
 
 
 def test_sidecar_of_an_older_release_tells_of_no_prior(file):
