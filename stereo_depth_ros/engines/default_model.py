@@ -17,12 +17,6 @@ AUTO = "auto"
 NETWORK, MATCHER = "lite", "sgbm"
 """The former is the more accurate, the latter runs everywhere."""
 
-NETWORK_BACKEND = "auto"
-"""What runs the network where no backend is asked for.
-
-TensorRT runs it without its prior; "onnxruntime" would keep that on a machine with a GPU as well.
-"""
-
 _MAX_REASON = 600
 
 _LOG = logging.getLogger(__name__)
@@ -54,7 +48,7 @@ def open_auto(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
     try:
-        return open_one(NETWORK, backend=NETWORK_BACKEND if backend == "auto" else backend)
+        return open_one(NETWORK, backend=backend)
     except (BuildCancelled, EngineLostError):
         raise
     except (EngineError, ModelError, OSError) as error:
