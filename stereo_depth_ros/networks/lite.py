@@ -205,6 +205,7 @@ class Aggregation(nn.Module):
         self.eighth = nn.Sequential(conv(64 + 24 + 48, 64, kernel=1), Residual(64))
         self.down16 = conv(64, 96, stride=2)
         self.sixteenth = nn.Sequential(conv(96 + 12 + 72, 96, kernel=1), Residual(96))
+        self.height = nn.Parameter(torch.zeros(1, 96, 1, 1))  # how high a pixel lies: sky is above
         self.down32 = conv(96, 128, stride=2)
         self.thirty_second = nn.Sequential(Residual(128), Residual(128))
         self.up16 = Merge(128, 96)
@@ -230,6 +231,8 @@ class Aggregation(nn.Module):
         fine = self.entry(torch.cat(seen, 1))
         middle = self.eighth(torch.cat([self.down8(fine), volumes[1], left[1]], 1))
         coarse = self.sixteenth(torch.cat([self.down16(middle), volumes[2], left[2]], 1))
+        rows = torch.linspace(-1, 1, coarse.shape[2], device=coarse.device).view(1, 1, -1, 1)
+        coarse = coarse + self.height * rows
         coarse = self.up16(self.thirty_second(self.down32(coarse)), coarse)
         return self.up4(self.up8(coarse, middle), fine), bump
 

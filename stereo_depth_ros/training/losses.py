@@ -12,6 +12,7 @@ _BEND = 0.5  # px, beyond which errors count less and less
 _FAR_OFF = 20.0  # px, beyond which an error is no worse
 _EQUALLY_WRONG = 8.0  # px, the same for the choice between candidates
 _EQUALLY_RIGHT = 0.5  # px, by which two candidates may differ and both be chosen
+_COSTLY, _COSTLIEST = 4.0, 4.0  # px off that doubles what confidence costs, and by how much at most
 _STAKE = 2.0  # px, beyond which it matters no more how much worse one candidate is
 
 
@@ -24,7 +25,7 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     cross entropy of the candidates at 1/4, which makes the softmax peaked and learns much faster
     than its expectation alone. ``choice``: divergence from the shares that the candidates' errors
     deserve, where they differ. ``confidence``: cross entropy with exp(-error / 1 px), so that it
-    orders errors of every size.
+    orders errors of every size; to be sure of what is far off, such as a near sky, costs most.
     """
     known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
@@ -32,8 +33,12 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
     error = (matches.disparity - disparity).abs()
     half = (2 * matches.half - disparity[sparse]).abs()
     apart = (matches.candidates - disparity).abs()
+    far_off = error.detach()
     confidence = F.binary_cross_entropy_with_logits(
-        matches.confidence_logit, torch.exp(-error.detach()), reduction="none"
+        matches.confidence_logit,
+        torch.exp(-far_off),
+        1 + (far_off / _COSTLY).clamp(max=_COSTLIEST),
+        reduction="none",
     )
     wrong = apart.detach().clamp(max=_EQUALLY_WRONG)
     stake = (wrong.amax(1, keepdim=True) - wrong.amin(1, keepdim=True)).clamp(max=_STAKE) / _STAKE
