@@ -66,15 +66,11 @@ class StereoNetwork(nn.Module):
         ValueError
             When the views differ in size, or for a prior that does not fit.
         """
-        if left.shape != right.shape:
-            raise ValueError(
-                f"left is {tuple(left.shape)} and right {tuple(right.shape)}; give a pair of one "
-                "size"
-            )
+        check_views(left, right)
         padding = self.padding(*size_of(left), self.multiple)
         given = [padding.pad(left), padding.pad(right)]
         if self.takes_prior:
-            given += map(padding.pad_zeros, _prior_of(left, prior, prior_confidence))
+            given += map(padding.pad_zeros, prior_of(left, prior, prior_confidence))
         elif prior is not None or prior_confidence is not None:
             raise ValueError(f"{self.name} takes no prior")
         disparity, confidence = self.match(*given)
@@ -113,10 +109,18 @@ class StereoNetwork(nn.Module):
         return super().to(*args, **kwargs) if args or kwargs else self
 
 
-def _prior_of(
+def check_views(left: Tensor, right: Tensor) -> None:
+    """Raise a ValueError where the views differ in size."""
+    if left.shape != right.shape:
+        raise ValueError(
+            f"left is {tuple(left.shape)} and right {tuple(right.shape)}; give a pair of one size"
+        )
+
+
+def prior_of(
     left: Tensor, prior: Tensor | None, confidence: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the prior of ``left``, zeros for none."""
+    """Return the prior of ``left``, zeros for none; a ValueError names one that does not fit."""
     if prior is None and confidence is None:
         nothing = torch.zeros_like(left[:, :1])
         return nothing, nothing

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
+from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput, check_views, prior_of
 
 VARIANTS = ("base",)
 CANDIDATES = 48  # disparities at 1/4 resolution that the weights were trained for
@@ -72,6 +72,17 @@ class Residual(nn.Module):
 def double(x: Tensor) -> Tensor:
     """Return (B, C, H, W) at twice the size, (B, C, 2H, 2W)."""
     return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (B, C, H, W) at another ``size`` (height, width), every pixel as one of ``x``.
+
+    By whole numbers: in a Resize, runtimes round to different neighbours.
+    """
+    for axis, wanted in zip((2, 3), size, strict=True):
+        steps = torch.arange(wanted, device=x.device)
+        x = x.index_select(axis, (2 * steps + 1) * int(x.shape[axis]) // (2 * wanted))
+    return x
 
 
 class Merge(nn.Module):
@@ -385,17 +396,18 @@ class Lite(StereoNetwork):
         """Match a rectified pair of any size; see `StereoNetwork.forward`."""
         if self.max_disparity <= SPAN:
             return super().forward(left, right, prior, prior_confidence)
+        # Resizing would hide what does not fit.
+        check_views(left, right)
+        prior, prior_confidence = prior_of(left, prior, prior_confidence)
         height, width = (int(side) for side in left.shape[2:])
         scale = SPAN / self.max_disparity
         size = (round(height * scale), round(width * scale))
         images = [F.interpolate(image, size, mode="bilinear") for image in (left, right)]
         across = size[1] / width
-        if prior is not None and prior_confidence is not None:
-            prior = F.interpolate(prior * across, size, mode="nearest")
-            prior_confidence = F.interpolate(prior_confidence, size, mode="nearest")
+        given = [nearest(x, size) for x in (prior * across, prior_confidence)]
         disparity, confidence = (
             F.interpolate(x, (height, width), mode="bilinear")
-            for x in super().forward(images[0], images[1], prior, prior_confidence)
+            for x in super().forward(*images, *given)
         )
         return StereoOutput(disparity / across, confidence)
 
