@@ -161,7 +161,7 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
     ("arguments", "message"),
     [
         (["--crop", "64x96", "--scene", "32x64"], "does not fit into scenes of"),
-        (["--crop", "40x64"], "crop is 40x64; give multiples of 16"),
+        (["--crop", "48x64"], "crop is 48x64; give multiples of 32"),
         (["--steps", "0"], "steps is 0"),
         (["--photos", "absent"], "no .jpg or .png below absent"),
     ],

@@ -28,7 +28,7 @@ def graphs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
     network = create_network("lite", "base").eval()
     found = {}
-    for name, size in (("large", (256, 384)), ("small", (64, 96))):
+    for name, size in (("large", (256, 384)), ("small", (32, 64))):
         path = str(export_onnx(network, *size, folder / f"{name}.onnx"))
         engine = open_engine(path)
         found[path] = latency_ms(engine)
@@ -44,7 +44,7 @@ def test_most_accurate_that_keeps_the_budget_is_taken(graphs, caplog):
     with caplog.at_level(logging.INFO, "stereo_depth_ros"):
         engine = open_within(budget, [large, small], open_engine)
 
-    assert (engine.spec.height, engine.spec.width) == (64, 96)
+    assert (engine.spec.height, engine.spec.width) == (32, 64)
     assert f"the most accurate within {budget:g} ms: {large}: " in engine.spec.provenance
     measured = [m for m in caplog.messages if " ms allowed, on CPU" in m]
     assert [m.split(": ")[0] for m in measured] == [large, small]
@@ -69,7 +69,7 @@ def test_where_none_keeps_the_budget_the_fastest_is_taken_with_a_warning(graphs,
 
     engine = open_within(graphs[small] / 1000, [small, large], open_engine)
 
-    assert engine.spec.height == 64
+    assert engine.spec.height == 32
     assert "the fastest, as none keeps the" in engine.spec.provenance
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert "lite is the fastest" in warning.getMessage()

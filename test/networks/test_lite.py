@@ -5,24 +5,31 @@ from parity import as_tensor
 from torch.nn import functional as F
 
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
+from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.export import export_onnx
-from stereo_depth_ros.export.agreement import measure_agreement
+from stereo_depth_ros.export.agreement import measure_agreement, outputs_of
 from stereo_depth_ros.networks import NetworkError, create_network
 from stereo_depth_ros.networks.lite import (
     CANDIDATES,
     SPAN,
+    Aggregation,
     Lite,
     Matching,
+    Prior,
     Refinement,
     Upsampling,
-    around_best,
     correlation,
-    expectation,
+    highest_peak,
+    nearest,
     softmax,
-    warp,
+    summarise,
 )
 from stereo_depth_ros.share import share_directory
+
+MATCHED, OTHER, PRIOR = range(3)  # the candidates of every pixel
 
 
 def build(**config):
@@ -39,6 +46,13 @@ def network():
 
 def pair(height, width, seed=0):
     return [as_tensor(image) for image in stereo_pair(height, width, seed)]
+
+
+def some_prior(height, width, largest=60.0, batch=1):
+    """Disparities of 1 to ``largest`` px and confidences, a third of them guesses."""
+    dice = torch.Generator().manual_seed(height * width)
+    disparity, confidence = torch.rand(2, batch, 1, height, width, generator=dice)
+    return 1 + (largest - 1) * disparity, (1.5 * confidence - 0.5).clamp(min=0)
 
 
 @pytest.mark.parametrize("candidates", [1, 5, 12, 20], ids="{} candidates".format)
@@ -93,27 +107,219 @@ def test_softmax_is_that_over_the_channels_even_of_large_logits():
     torch.testing.assert_close(softmax(logits), logits.softmax(1))
 
 
+def test_prior_is_summed_up_over_four_by_four_pixels():
+    prior, confidence = torch.zeros(2, 1, 1, 8, 12)
+    prior[..., :4, :4] = 40.0
+    prior[..., 1, 2] = 6.0
+    prior[..., 7, 4] = 16.0  # alone in its block, the rest of which is 0
+    confidence[..., :4, :2] = 0.5
+    confidence[..., 7, 11] = 1.0
+
+    near, far, sure = summarise(prior, confidence)
+
+    assert near.flatten().tolist() == [10, 0, 0, 0, 4, 0]
+    assert far.flatten().tolist() == [1.5, 0, 0, 0, 0, 0]
+    assert sure.flatten().tolist() == [0.25, 0, 0, 0, 0, 1 / 16]
+
+
+def prior_map(near, far, confidence):
+    return Prior(*(torch.full((1, 1, 8, 16), float(x)) for x in (near, far, confidence)))
+
+
+def bump_of(prior):
+    """What a fresh network adds to the candidates for it, one value for each candidate."""
+    volumes = [torch.zeros(1, CANDIDATES >> i, 8 >> i, 16 >> i) for i in range(3)]
+    left = [torch.zeros(1, c, 8 >> i, 16 >> i) for i, c in enumerate((24, 48, 72))]
+    known, bump = Aggregation().eval()(volumes, left, prior)
+    assert known.shape == (1, 32, 8, 16)
+    assert bump.shape == (1, CANDIDATES, 8, 16)
+    assert torch.equal(bump, bump[..., :1, :1].expand_as(bump))
+    return {k: pytest.approx(float(v)) for k, v in enumerate(bump[0, :, 0, 0]) if v}
+
+
+@torch.inference_mode()
+def test_prior_raises_the_candidates_beside_it_by_how_sure_it_is():
+    # Trusted by 8 times its confidence, and by 1 as a guess.
+    assert bump_of(prior_map(10, 10, 0.5)) == {10: 2 * (8 * 0.5 + 1)}
+    assert bump_of(prior_map(20.25, 7, 1)) == {20: 0.75 * 9, 21: 0.25 * 9, 7: 9}
+    assert bump_of(prior_map(30.5, 30.5, 0)) == {30: 1, 31: 1}
+    assert bump_of(prior_map(CANDIDATES, CANDIDATES - 0.5, 0)) == {CANDIDATES - 1: 0.5}
+    assert bump_of(prior_map(0, 0, 0)) == {}
+
+
+@torch.inference_mode()
+def test_prior_reaches_the_logits():
+    images, (prior, confidence) = pair(32, 64), some_prior(32, 64)
+    prior[..., :4, :4], confidence[..., :4, :4] = 36.0, 1.0
+    plain = build()
+    plain.score.weight.zero_()
+    nothing = torch.zeros_like(prior)
+
+    told, alone = (plain.matches(*images, *p).logits for p in ((prior, confidence), (nothing,) * 2))
+
+    trust = plain.aggregation.trust
+    bump = (told - alone)[0, :, 0, 0]
+    assert bump[9] == pytest.approx(float(2 * trust.sum()), rel=1e-4)
+    assert bump.count_nonzero() == 1
+    assert (told >= alone).all()
+
+
+def test_highest_peak_leaves_a_far_second_one_out_and_hands_it_on():
+    probability = torch.zeros(1, 12, 1, 3)
+    probability[0, 2:5, 0, 0] = torch.tensor([0.2, 0.3, 0.1])
+    probability[0, 9:11, 0, 0] = torch.tensor([0.1, 0.3 - 1e-3])
+    probability[0, 0, 0, 1] = 1
+    probability[0, 9:, 0, 2] = torch.tensor([0.2, 0.3, 0.5])
+
+    first = highest_peak(probability)
+    second = highest_peak(first.rest)
+
+    torch.testing.assert_close(first.mean.flatten(), torch.tensor([1.7 / 0.6, 0.0, 10.3]))
+    torch.testing.assert_close(first.mass.flatten(), torch.tensor([0.6, 1.0, 1.0]))
+    left = torch.zeros(1, 12, 1, 3)
+    left[0, 9:11, 0, 0] = torch.tensor([0.1, 0.299])
+    torch.testing.assert_close(first.rest, left)
+    # Where nothing is left there is no second one, which counts as 0 px.
+    at_end = torch.tensor([(0.9 + 2.99) / 0.399, 0.0, 0.0])
+    torch.testing.assert_close(second.mean.flatten(), at_end, atol=1e-4, rtol=0)
+    torch.testing.assert_close(second.mass.flatten(), torch.tensor([0.399, 0.0, 0.0]))
+    assert not second.rest.any()
+
+
+def test_highest_peak_is_as_wide_as_asked():
+    probability = torch.tensor([0.0, 0.1, 0.1, 0.4, 0.2, 0.1, 0.1]).view(1, 7, 1, 1)
+
+    for radius, mass, mean in ((0, 0.4, 3), (1, 0.7, 22 / 7), (2, 0.9, 28 / 9)):
+        peak = highest_peak(probability, radius)
+        assert float(peak.mass) == pytest.approx(mass, rel=1e-5)
+        assert float(peak.mean) == pytest.approx(mean, rel=1e-4)
+        assert float(peak.rest.sum()) == pytest.approx(1 - mass, rel=1e-4)
+
+
+@torch.inference_mode()
+def test_upsampling_raises_a_plain_map_to_itself_and_stays_between_neighbours():
+    torch.manual_seed(0)
+    upsampling, known = Upsampling(7), torch.randn(1, 7, 8, 12)
+    plain, uneven = torch.full((1, 1, 8, 12), 5.25), 40 * torch.rand(1, 1, 8, 12)
+
+    raised = upsampling(plain, known)
+
+    torch.testing.assert_close(raised, torch.full((1, 1, 16, 24), 10.5))
+    raised = upsampling(uneven, known)
+    around = F.pad(2 * uneven, (1, 1, 1, 1), mode="replicate")
+    for sign in (1, -1):
+        most = F.max_pool2d(sign * around, 3, stride=1)
+        assert (sign * raised <= most.repeat_interleave(2, 2).repeat_interleave(2, 3) + 1e-3).all()
+
+
+@torch.inference_mode()
+def test_every_fine_pixel_weighs_the_neighbours_of_its_coarse_one_by_itself():
+    torch.manual_seed(0)
+    upsampling, coarse = Upsampling(1), torch.rand(1, 1, 4, 5)
+    upsampling.weights.weight.zero_()
+    upsampling.weights.bias.fill_(-8)
+    taps = {(0, 0): 4, (0, 1): 1, (1, 0): 3, (1, 1): 8}  # itself, above, left, below to the right
+    for (y, x), tap in taps.items():
+        upsampling.weights.bias[4 * tap + 2 * y + x] = 8
+
+    fine = upsampling(coarse, torch.zeros(1, 1, 4, 5))
+
+    around = F.pad(2 * coarse, (1, 1, 1, 1), mode="replicate")
+    for (y, x), tap in taps.items():
+        row, column = divmod(tap, 3)
+        expected = around[..., row : row + 4, column : column + 5]
+        torch.testing.assert_close(fine[..., y::2, x::2], expected, atol=1e-5, rtol=0)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("bias", "step"), [(0.0, 0.0), (0.5, 0.924234), (-99.0, -2.0)])
+def test_refinement_steps_by_two_pixels_at_most_and_not_below_zero(bias, step):
+    refinement = Refinement(32).eval()
+    refinement.step.weight.zero_()
+    refinement.step.bias.fill_(bias)
+    disparity = 7 * torch.rand(1, 1, 16, 24)
+    maps = torch.zeros(1, 4, 16, 24)
+
+    better, features = refinement(
+        disparity,
+        disparity,
+        (maps, maps),
+        torch.zeros(1, 16, 16, 24),
+        torch.zeros(1, 32, 8, 12),
+    )
+
+    torch.testing.assert_close(better, (disparity + step).clamp(min=0))
+    assert features.shape == (1, Refinement.CHANNELS, 16, 24)
+
+
+@torch.inference_mode()
+def test_refinement_sees_what_is_beside_and_how_far_off_the_prior_is():
+    seen = []
+    refinement = Refinement(32).eval()
+    refinement.entry.register_forward_hook(lambda part, inputs, output: seen.append(inputs[0]))
+    disparity = torch.full((1, 1, 2, 4), 16.0)
+    other = torch.tensor([0.0, 12.0, 20.0, 90.0]).expand(1, 1, 2, 4)
+    prior = torch.tensor([0.0, 15.0, 17.5, 60.0]).expand(1, 4, 2, 4)
+    confidence = torch.tensor([0.0, 0.0, 0.7, 1.0]).expand(1, 4, 2, 4)
+
+    refinement(
+        disparity,
+        other,
+        (prior, confidence),
+        torch.zeros(1, 16, 2, 4),
+        torch.zeros(1, 32, 1, 2),
+    )
+
+    rest = seen[0][0, 16 + 8 :, 0]
+    assert rest[0].tolist() == [1, 1, 1, 1]
+    assert rest[1].tolist() == [-2, -0.5, 0.5, 2]
+    # Where there is no prior it is not off.
+    assert torch.equal(rest[2:6], torch.tensor([0.0, -1.0, 1.5, 4.0]).expand(4, 4))
+    assert torch.equal(rest[6:], confidence[0, :, 0])
+
+
 @pytest.mark.parametrize(("height", "width"), [(51, 77), (17, 33), (9, 130)])
 @torch.inference_mode()
 def test_any_size_gives_maps_of_that_size(network, height, width):
-    disparity, confidence = network(*pair(height, width))
+    for prior in ((), some_prior(height, width)):
+        disparity, confidence = network(*pair(height, width), *prior)
 
-    assert disparity.shape == confidence.shape == (1, 1, height, width)
-    assert disparity.dtype == confidence.dtype == torch.float32
-    assert disparity.isfinite().all()
-    assert confidence.min() >= 0
-    assert confidence.max() <= 1
-    assert confidence.std() > 0.002
+        assert disparity.shape == confidence.shape == (1, 1, height, width)
+        assert disparity.dtype == confidence.dtype == torch.float32
+        assert disparity.isfinite().all()
+        assert confidence.min() >= 0
+        assert confidence.max() <= 1
+        assert confidence.std() > 0.002
+
+
+@torch.inference_mode()
+def test_pass_over_multiples_yields_maps_of_every_scale(network):
+    height, width = 2 * network.multiple, 3 * network.multiple
+    assert (height, width) == (64, 96)
+
+    matches = network.matches(*pair(height, width), *some_prior(height, width))
+
+    assert {name: tuple(value.shape) for name, value in matches._asdict().items()} == {
+        "disparity": (1, 1, 64, 96),
+        "confidence_logit": (1, 1, 64, 96),
+        "candidates": (1, 3, 64, 96),
+        "choice": (1, 3, 64, 96),
+        "half": (1, 1, 32, 48),
+        "logits": (1, CANDIDATES, 16, 24),
+    }
+    assert matches.disparity.std() > 1
 
 
 @torch.inference_mode()
 def test_batch_is_its_pairs_one_by_one(network):
     pairs = [pair(64, 96, seed) for seed in (0, 1)]
+    priors = some_prior(64, 96, batch=2)
 
-    together = network(*(torch.cat(views) for views in zip(*pairs, strict=True)))
+    together = network(*(torch.cat(views) for views in zip(*pairs, strict=True)), *priors)
 
     for number, views in enumerate(pairs):
-        for got, alone in zip(together, network(*views), strict=True):
+        prior = [x[number : number + 1] for x in priors]
+        for got, alone in zip(together, network(*views, *prior), strict=True):
             torch.testing.assert_close(got[number : number + 1], alone, atol=1e-3, rtol=1e-4)
 
 
@@ -124,17 +330,68 @@ def test_left_and_right_are_told_apart(network):
     assert (network(left, right).disparity - network(right, left).disparity).abs().mean() > 0.1
 
 
-def certain_of(candidate, **config):
-    """Return a network that always answers with one candidate and refines nothing."""
-    network = build(**config)
+@torch.inference_mode()
+def test_without_a_prior_it_answers_as_to_one_of_zeros(network):
+    images = pair(50, 70)
+    zeros = torch.zeros(1, 1, 50, 70)
+
+    plain, told = network(*images), network(*images, *some_prior(50, 70))
+
+    for got, expected in zip(plain, network(*images, zeros, zeros), strict=True):
+        assert torch.equal(got, expected)
+    assert (plain.disparity - told.disparity).abs().mean() > 0.5
+    assert (plain.confidence - told.confidence).abs().mean() > 1e-3
+
+
+@torch.inference_mode()
+def test_answer_is_a_mean_of_the_candidates_by_their_choice(network):
+    images, (prior, confidence) = pair(64, 96), some_prior(64, 96)
+
+    matches = network.matches(*images, prior, confidence)
+
+    share = matches.choice.softmax(1)
+    expected = (share * matches.candidates).sum(1, keepdim=True)
+    torch.testing.assert_close(matches.disparity, expected)
+    assert torch.equal(matches.candidates[:, PRIOR:], prior)
+    assert share.amax(1).mean() < 0.9, "else a mean is not told from the chosen one"
+    answer = network.match(*images, prior, confidence)
+    assert torch.equal(answer.disparity, matches.disparity)
+    assert torch.equal(answer.confidence, matches.confidence_logit.sigmoid())
+
+
+def favour(network, candidate):
+    """Let every pixel choose ``candidate``, and that alone: exp(-1000) is 0."""
     with torch.no_grad():
-        network.refinement.sharpness.zero_()
-        network.refinement.score.weight.zero_()
-        network.refinement.score.bias.zero_()
-        network.shift.weight.zero_()
-        network.shift.bias.zero_()
-        network.score.weight.zero_()
-        network.score.bias.fill_(0)[candidate] = 100
+        network.choice.weight.zero_()
+        network.choice.bias.fill_(0)[4 * candidate : 4 * candidate + 4] = 1000
+    return network
+
+
+@pytest.mark.parametrize("max_disparity", [16, 100, SPAN])
+@torch.inference_mode()
+def test_network_that_favours_the_prior_returns_it_to_the_bit(max_disparity):
+    prior = some_prior(51, 77, largest=max_disparity)
+    prior[0][..., :9, :20] = 0
+
+    answer = favour(build(max_disparity=max_disparity), PRIOR)(*pair(51, 77), *prior)
+
+    assert torch.equal(answer.disparity, prior[0])
+
+
+def certain_of(*candidates, choice=MATCHED, **config):
+    """Return a network that always finds ``candidates``, the first one more, and refines nothing.
+
+    It chooses by ``choice``.
+    """
+    network = favour(build(**config), choice)
+    with torch.no_grad():
+        network.matching.sharpness.zero_()
+        network.aggregation.trust.zero_()
+        for part in (network.refinement.step, network.shift, network.score):
+            part.weight.zero_()
+            part.bias.zero_()
+        for less, candidate in enumerate(candidates):
+            network.score.bias[candidate] = 100 - less
     return network
 
 
@@ -159,6 +416,15 @@ def test_candidates_stand_for_steps_of_a_full_size_disparity(max_disparity, cand
     torch.testing.assert_close(disparity, torch.full_like(disparity, float(expected)))
 
 
+@pytest.mark.parametrize(("choice", "expected"), [(MATCHED, 40), (OTHER, 120)])
+@torch.inference_mode()
+def test_other_candidate_is_the_second_peak_of_the_distribution(choice, expected):
+    disparity = certain_of(10, 30, choice=choice)(*pair(64, 96)).disparity
+
+    expected = torch.full_like(disparity, float(expected))
+    torch.testing.assert_close(disparity, expected, atol=1e-3, rtol=0)
+
+
 @torch.inference_mode()
 def test_disparity_can_lie_between_candidates_by_a_learned_shift():
     network = certain_of(10)
@@ -169,31 +435,94 @@ def test_disparity_can_lie_between_candidates_by_a_learned_shift():
     torch.testing.assert_close(disparity, torch.full_like(disparity, 41.0))
 
 
+@torch.inference_mode()
+def test_matched_disparity_can_be_refined_by_twice_two_pixels():
+    network = certain_of(10)
+    network.refinement.step.bias.fill_(99)
+
+    disparity = network(*pair(64, 96)).disparity
+
+    torch.testing.assert_close(disparity, torch.full_like(disparity, 44.0))
+
+
 @pytest.mark.parametrize("max_disparity", [16, 64, 100, SPAN, 384])
 @torch.inference_mode()
 def test_no_answer_lies_beyond_the_range(max_disparity):
-    torch.manual_seed(0)
     network = build(max_disparity=max_disparity)
     network.score.weight.mul_(50)
+    prior = some_prior(48, 80, largest=max_disparity)
 
-    disparity = network(*pair(48, 80)).disparity
+    told = network(*pair(48, 80), *prior).disparity
+    matched = favour(network, MATCHED)(*pair(48, 80)).disparity
 
-    assert disparity.min() >= 0
-    assert 0.4 * max_disparity < disparity.max() <= max_disparity
+    for disparity in (told, matched):
+        assert disparity.min() >= 0
+        assert 0.25 * max_disparity < disparity.max() <= max_disparity
 
 
 @torch.inference_mode()
 def test_larger_range_is_matched_at_a_reduced_size(network):
-    left, right = pair(96, 128)
-    wide = build(max_disparity=2 * SPAN)
-    small = [F.interpolate(x, (48, 64), mode="bilinear") for x in (left, right)]
+    seen = []
 
-    got = wide(left, right).disparity
+    class Watched(Lite):
+        def match(self, *given):
+            answer = super().match(*given)
+            seen.extend([*given, *answer])
+            return answer
 
-    expected = 2 * network(*small).disparity
-    at_its_pixels = F.interpolate(got, (48, 64), mode="bilinear")
-    # Raising it and lowering it again smooths a little.
-    assert (at_its_pixels - expected).abs().median() < 0.05 * expected.std()
+    wide = Watched(max_disparity=2 * SPAN).eval()
+    wide.load_state_dict(network.state_dict())
+    images, prior = pair(128, 192), some_prior(128, 192, largest=2 * SPAN)
+
+    answer = wide(*images, *prior)
+
+    left, right, disparity, confidence, found, sureness = seen
+    for got, image in zip((left, right), images, strict=True):
+        assert torch.equal(got, F.interpolate(image, (64, 96), mode="bilinear"))
+    # No mean of a thing and what is behind it; disparities shrink with the image.
+    assert torch.equal(disparity, prior[0][..., 1::2, 1::2] / 2)
+    assert torch.equal(confidence, prior[1][..., 1::2, 1::2])
+    for got, small in zip(answer, (2 * found, sureness), strict=True):
+        torch.testing.assert_close(got, F.interpolate(small, (128, 192), mode="bilinear"))
+
+
+def test_nearest_takes_the_pixel_at_the_same_place():
+    x = torch.arange(10.0).expand(2, 3, 4, 10)
+
+    assert nearest(x, (4, 10)).equal(x)
+    assert nearest(x, (2, 6)).shape == (2, 3, 2, 6)
+    assert nearest(x, (2, 6))[1, 2, 1].tolist() == [0, 2, 4, 5, 7, 9]
+    assert nearest(x.mT, (5, 4))[0, 0, :, 0].tolist() == [1, 3, 5, 7, 9]
+
+
+@pytest.mark.parametrize("max_disparity", [193, 320, 2 * SPAN])
+@pytest.mark.parametrize("width", [77, 128])
+@torch.inference_mode()
+def test_prior_of_a_larger_range_comes_back_at_its_own_scale(max_disparity, width):
+    network = favour(build(max_disparity=max_disparity), PRIOR)
+    plain = torch.full((1, 1, 51, width), 0.9 * max_disparity)
+    slope = torch.linspace(10, 150, width).expand(1, 1, 51, width)
+
+    for prior in (plain, slope):
+        disparity = network(*pair(51, width), prior, torch.ones_like(prior)).disparity
+
+        # Of a slope every pixel is taken from a neighbour.
+        off = 0 if prior is plain else 2 * 140 / width
+        torch.testing.assert_close(disparity, prior, atol=1e-3 + off, rtol=1e-5)
+
+
+@pytest.mark.parametrize("max_disparity", [SPAN, 320])
+def test_what_does_not_fit_is_named_at_every_range(max_disparity):
+    network = create_network("lite", max_disparity=max_disparity).eval()
+    left, right = pair(40, 64)
+    prior = torch.zeros(1, 1, 40, 64)
+
+    with pytest.raises(ValueError, match=r"left is .*40, 64.* and right .*40, 63"):
+        network(left, right[..., :-1])
+    with pytest.raises(ValueError, match="prior_confidence is missing"):
+        network(left, right, prior)
+    with pytest.raises(ValueError, match=r"prior is \(1, 1, 40, 63\); give \(1, 1, 40, 64\)"):
+        network(left, right, prior[..., :-1], prior)
 
 
 @torch.inference_mode()
@@ -202,7 +531,8 @@ def test_smaller_range_leaves_the_weights_as_they_are(network):
 
     small.load_state_dict(network.state_dict())
 
-    assert small.matches(*pair(32, 64)).logits.shape == (1, 16, 8, 16)
+    logits = small.matches(*pair(32, 64), *some_prior(32, 64)).logits
+    assert logits.shape == (1, 16, 8, 16)
 
 
 @pytest.mark.parametrize("max_disparity", [0, 15, -1])
@@ -211,79 +541,74 @@ def test_range_too_small_to_match_is_refused(max_disparity):
         create_network("lite", max_disparity=max_disparity)
 
 
-@torch.inference_mode()
-def test_upsampling_raises_a_plain_map_to_itself_and_stays_between_neighbours():
-    torch.manual_seed(0)
-    upsampling, known = Upsampling(7), torch.randn(1, 7, 8, 12)
-    plain, uneven = torch.full((1, 1, 8, 12), 5.25), 40 * torch.rand(1, 1, 8, 12)
-
-    raised = upsampling(plain, known)
-
-    torch.testing.assert_close(raised, torch.full((1, 1, 16, 24), 10.5))
-    raised = upsampling(uneven, known)
-    around = F.pad(2 * uneven, (1, 1, 1, 1), mode="replicate")
-    for sign in (1, -1):
-        most = F.max_pool2d(sign * around, 3, stride=1)
-        assert (sign * raised <= most.repeat_interleave(2, 2).repeat_interleave(2, 3) + 1e-3).all()
-
-
-def test_mean_around_the_best_leaves_a_far_second_peak_out():
-    probability = torch.zeros(1, 12, 1, 2)
-    probability[0, 2:5, 0, 0] = torch.tensor([0.2, 0.3, 0.1])
-    probability[0, 10, 0, 0] = 0.4 - 0.11
-    probability[0, 0, 0, 1] = 1
-
-    mean = expectation(around_best(probability), torch.arange(12))
-
-    torch.testing.assert_close(mean.flatten(), torch.tensor([(0.4 + 0.9 + 0.4) / 0.6, 0.0]))
-
-
-@torch.inference_mode()
-def test_warped_right_view_is_the_left_one_and_zero_where_it_does_not_reach():
-    torch.manual_seed(0)
-    right = torch.randn(2, 3, 5, 20)
-    disparity = torch.full((2, 1, 5, 20), 4.0)
-    disparity[1] = 2.5
-
-    left = warp(right, disparity)
-
-    torch.testing.assert_close(left[0, ..., 4:], right[0, ..., :-4])
-    assert left[0, ..., :4].abs().max() < 1e-5
-    between = (right[1, ..., :-3] + right[1, ..., 1:-2]) / 2
-    torch.testing.assert_close(left[1, ..., 3:], between, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("wrong", [-2, -1, 0, 1, 2])
-@torch.inference_mode()
-def test_refinement_finds_what_is_missing_by_the_correlation_alone(wrong):
-    torch.manual_seed(0)
-    right = torch.randn(1, 16, 6, 40)
-    refinement = Refinement(48).eval()
-    refinement.sharpness.fill_(100)
-    refinement.score.weight.zero_()
-    refinement.score.bias.zero_()
-    given = torch.full((1, 1, 6, 40), 7.0 - wrong)
-
-    better, _ = refinement(given, right.roll(7, 3), right, torch.zeros(1, 48, 3, 20))
-
-    torch.testing.assert_close(better[..., 9:-2], torch.full((1, 1, 6, 29), 7.0))
+def learning(network):
+    """The parts of ``network`` that a backward pass gave something to learn."""
+    return {
+        name.split(".")[0]
+        for name, p in network.named_parameters()
+        if p.grad is not None and p.grad.any()
+    }
 
 
 def test_confidence_learns_nothing_into_the_disparity():
     network = build().train()
 
-    network.matches(*pair(32, 64)).confidence_logit.sum().backward()
+    matches = network.matches(*pair(32, 64), *some_prior(32, 64))
+    matches.confidence_logit.sum().backward()
 
-    learning = {name.split(".")[0] for name, p in network.named_parameters() if p.grad is not None}
-    assert learning == {"confidence"}
+    assert learning(network) == {"confidence"}
 
 
-def test_graph_is_small_and_agrees_with_pytorch(network, tmp_path):
+def test_disparity_is_what_all_but_the_confidence_learn_from():
+    network = build().train()
+
+    network.matches(*pair(32, 64), *some_prior(32, 64)).disparity.sum().backward()
+
+    parts = {name for name, part in network.named_children() if list(part.parameters())}
+    assert learning(network) == parts - {"confidence"}
+    assert network.aggregation.trust.grad.all()
+    assert network.matching.sharpness.grad.all()
+
+
+def test_fresh_network_neither_shifts_nor_refines():
+    torch.manual_seed(0)
+    network = create_network("lite")
+
+    assert not any(p.any() for p in network.shift.parameters())
+    assert not any(p.any() for p in network.refinement.step.parameters())
+
+
+def test_graph_is_small_and_agrees_with_pytorch_with_a_prior_and_without(network, tmp_path):
     path = export_onnx(network, 60, 100, tmp_path / "lite.onnx")
 
     assert sum(p.numel() for p in network.parameters()) < 2e6
     assert path.stat().st_size <= 8e6
-    assert measure_agreement(network, path, *stereo_pair(60, 100)).worst < 1e-3
+    images = stereo_pair(60, 100)
+    for prior in ((), find_prior(SgbmEngine(), *images, SPAN)):
+        assert measure_agreement(network, path, *images, prior).worst < 1e-3
+
+
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_graph_that_favours_the_prior_returns_it_to_the_bit(tmp_path, precision):
+    path = tmp_path / "lite.onnx"
+    export_onnx(favour(build(), PRIOR), 60, 100, path, precision=precision)
+    prior = [x[0, 0].numpy() for x in some_prior(60, 100)]
+
+    disparity, _ = OnnxRuntimeEngine(path).infer_with_prior(*stereo_pair(60, 100), *prior)
+
+    # Half precision would round most of it.
+    assert (disparity == prior[0]).all()
+
+
+@torch.inference_mode()
+def test_graph_of_a_larger_range_scales_its_prior_as_pytorch_does(tmp_path):
+    network = favour(build(max_disparity=320), PRIOR)
+    images, prior = stereo_pair(60, 100), [x[0, 0].numpy() for x in some_prior(60, 100, 300.0)]
+
+    path = export_onnx(network, 60, 100, tmp_path / "lite.onnx")
+
+    assert measure_agreement(network, path, *images, tuple(prior)).worst < 1e-3
+    assert outputs_of(network, *images, tuple(prior)).disparity.max() > 250
 
 
 @torch.inference_mode()
@@ -296,25 +621,29 @@ def test_weights_on_disk_are_the_same_network(tmp_path):
 
     assert about == info
     assert loaded.max_disparity == 96
-    views = pair(48, 80)
-    for got, expected in zip(loaded(*views), network(*views), strict=True):
+    given = [*pair(48, 80), *some_prior(48, 80)]
+    for got, expected in zip(loaded(*given), network(*given), strict=True):
         assert torch.equal(got, expected)
 
 
-def test_shipped_weights_are_those_of_the_shipped_graph():
+@pytest.mark.parametrize("guided", [True, False], ids=["with_prior", "without"])
+def test_shipped_weights_are_those_of_the_shipped_graph(guided):
     models = share_directory() / "models"
     network, _ = load_weights(models / "lite.safetensors")
 
     views = rendered_pair(480, 640)
-    assert measure_agreement(network, models / "lite.onnx", *views).worst < 1e-2
+    prior = find_prior(SgbmEngine(), *views, SPAN) if guided else ()
+    assert measure_agreement(network, models / "lite.onnx", *views, prior).worst < 1e-2
 
 
 @torch.inference_mode()
 def test_half_precision_stays_close(network):
-    views = pair(64, 96)
+    given = [*pair(64, 96), *some_prior(64, 96)]
     with torch.autocast("cpu", torch.bfloat16):
-        rough = network(*views).disparity
+        rough = network.matches(*given)
 
-    exact = network(*views).disparity
-    assert rough.dtype == torch.float32
-    assert (rough - exact).abs().median() < 0.1 * exact.std()
+    # What is summed up to a disparity is in float32, whatever the layers compute in.
+    assert {x.dtype for x in rough} == {torch.float32}
+    exact = network.matches(*given)
+    assert (rough.disparity - exact.disparity).abs().median() < 0.1 * exact.disparity.std()
+    assert torch.equal(rough.candidates[:, PRIOR], exact.candidates[:, PRIOR])

@@ -21,6 +21,7 @@ RECORDED = sorted(
 )
 SMALLEST = [
     ("lite", "base", {}),
+    ("lite", "base", {"max_disparity": 320}),  # matched at a reduced size
     ("fast_foundation_stereo", "pruned", {"iterations": 1, "max_disparity": 32}),
     ("lite_any_stereo", "las1", {}),
     ("lite_any_stereo", "las2_h", {"iterations": 1}),

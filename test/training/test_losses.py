@@ -1,3 +1,5 @@
+"""Every term of the loss by its value, at answers made by hand."""
+
 import math
 
 import pytest
@@ -8,40 +10,98 @@ from stereo_depth_ros.training.losses import loss
 
 HEIGHT, WIDTH = 16, 32
 COARSE = (1, CANDIDATES, HEIGHT // 4, WIDTH // 4)
+TERMS = {"disparity", "matched", "half", "distribution", "choice", "confidence"}
 
 
 def full(value):
     return torch.full((1, 1, HEIGHT, WIDTH), float(value))
 
 
-def answer(disparity, probability=None, confidence_logit=0.0):
-    """A network's answer; ``probability`` by candidate, even over all where it is None."""
+def channels(values):
+    return torch.cat([full(value) for value in values], 1)
+
+
+def answer(
+    disparity, probability=None, confidence_logit=0.0, candidates=None, choice=(0.0, 0.0, 0.0)
+):
+    """A network's answer; ``probability`` by candidate, even over all where it is None.
+
+    All three ``candidates`` are ``disparity`` where they are not given.
+    """
     logits = torch.zeros(COARSE)
     if probability is not None:
         logits = torch.full(COARSE, -1e4)
         for candidate, share in probability.items():
             logits[:, candidate] = math.log(share)
-    half = torch.full((1, 1, HEIGHT // 2, WIDTH // 2), disparity / 2)
-    return Matches(full(disparity), full(confidence_logit), half, logits)
+    return Matches(
+        disparity=full(disparity),
+        confidence_logit=full(confidence_logit),
+        candidates=channels(candidates or [disparity] * 3),
+        choice=channels(choice),
+        half=torch.full((1, 1, HEIGHT // 2, WIDTH // 2), disparity / 2),
+        logits=logits,
+    )
+
+
+def bent(error):
+    return 0.5 * math.log1p(error / 0.5)
 
 
 @pytest.mark.parametrize("truth", [0.0, 8.0, 188.0])
 def test_perfect_and_certain_answer_costs_nothing(truth):
     terms = loss(answer(truth, {int(truth) // 4: 1.0}, 30.0), full(truth))
 
-    assert set(terms) == {"disparity", "half", "distribution", "confidence"}
+    assert set(terms) == TERMS
     for term in terms.values():
+        assert term.shape == ()
         assert float(term) == pytest.approx(0, abs=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("error", "smooth"), [(0.125, 0.03125), (-0.125, 0.03125), (2.0, 1.875), (-9.0, 8.875)]
-)
-def test_disparity_term_is_quadratic_at_first_and_then_linear(error, smooth):
+@pytest.mark.parametrize("error", [0.125, -0.125, 0.5, 2.0, -9.0, 100.0])
+def test_errors_count_by_their_logarithm(error):
     terms = loss(answer(20.0 + error), full(20.0))
 
-    assert float(terms["disparity"]) == pytest.approx(0.3 * smooth)
-    assert float(terms["half"]) == pytest.approx(0.3 * smooth)
+    wrong = abs(error)
+    # And a little by themselves, up to 20 px.
+    expected = bent(wrong) + 0.05 * min(wrong, 20.0)
+    assert float(terms["disparity"]) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["matched"]) == pytest.approx(0.4 * bent(wrong), rel=1e-5)
+    assert float(terms["half"]) == pytest.approx(0.2 * bent(wrong), rel=1e-5)
+
+
+def slope_at(error):
+    """By how much the disparity term falls for each px by which the answer comes nearer."""
+    matches = answer(20.0 + error)
+    matches.disparity.requires_grad_()
+    loss(matches, full(20.0))["disparity"].backward()
+    return float(matches.disparity.grad.sum())
+
+
+def test_large_errors_pull_less_and_the_hopeless_hardly():
+    assert slope_at(0.01) == pytest.approx(1.0, abs=0.1)
+    assert slope_at(0.5) == pytest.approx(0.5 + 0.05, rel=1e-4)
+    assert slope_at(4.5) == pytest.approx(0.1 + 0.05, rel=1e-4)
+    assert slope_at(-4.5) == pytest.approx(-0.1 - 0.05, rel=1e-4)
+    assert slope_at(49.5) == pytest.approx(0.01, rel=1e-3)
+
+
+def test_matched_term_is_that_of_the_first_candidate_alone():
+    matches = answer(20.0, candidates=(21.0, 70.0, 90.0))
+
+    terms = loss(matches, full(20.0))
+
+    assert float(terms["matched"]) == pytest.approx(0.4 * bent(1.0), rel=1e-5)
+    assert float(terms["disparity"]) == 0
+
+
+def test_half_term_reads_one_pixel_of_each_four():
+    truth = full(150.0)
+    truth[:, :, 1::2, 1::2] = 12.0
+
+    assert float(loss(answer(12.0), truth)["half"]) == 0
+    truth[:, :, 1, 1] = 13.0
+    expected = 0.2 * bent(1.0) / (HEIGHT * WIDTH / 4)
+    assert float(loss(answer(12.0), truth)["half"]) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -68,13 +128,81 @@ def test_undecided_distribution_costs_the_logarithm_of_the_candidates():
     assert float(terms["distribution"]) == pytest.approx(math.log(CANDIDATES), rel=1e-5)
 
 
-def test_distribution_reads_one_pixel_of_each_sixteen():
+def test_distribution_of_a_block_at_an_edge_is_best_with_two_peaks():
+    truth = full(12.0)
+    truth[..., 2::4] = truth[..., 3::4] = 80.0  # the right half of every 4x4 pixels
+
+    def term(shares):
+        return float(loss(answer(12.0, shares), truth)["distribution"])
+
+    assert term({3: 0.5, 20: 0.5}) == pytest.approx(math.log(2), rel=1e-5)
+    for worse in ({3: 0.6, 20: 0.4}, {3: 0.4, 20: 0.6}, {3: 0.45, 20: 0.45, 11: 0.1}):
+        assert term(worse) > math.log(2) + 0.01
+    assert term({3: 1.0}) > 100
+
+
+def test_distribution_reads_four_pixels_of_each_sixteen():
     truth = full(150.0)
-    truth[:, :, 2::4, 2::4] = 12.0
+    for row in (0, 2):
+        for column in (1, 3):
+            truth[:, :, row::4, column::4] = 12.0
 
-    term = loss(answer(12.0, {3: 1.0}), truth)["distribution"]
+    assert float(loss(answer(12.0, {3: 1.0}), truth)["distribution"]) == pytest.approx(0, abs=1e-4)
 
-    assert float(term) == pytest.approx(0, abs=1e-4)
+
+def test_distribution_of_a_smaller_range_leaves_out_what_lies_beyond():
+    matches = answer(12.0, {3: 1.0})
+    matches = matches._replace(logits=matches.logits[:, :16])
+    truth = full(12.0)
+    truth[..., ::2] = truth[..., :8] = 61.0  # the last candidate stands for 60 px
+
+    assert float(loss(matches, truth)["distribution"]) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("best", range(3))
+def test_choice_costs_nothing_where_all_is_on_the_best_candidate(best):
+    candidates = [28.0, 12.5, 60.0]
+    candidates[best] = 20.5
+
+    def term(*choice):
+        return float(loss(answer(20.0, None, 0.0, candidates, choice), full(20.0))["choice"])
+
+    chosen = [0.0] * 3
+    chosen[best] = 100.0
+    assert term(*chosen) == pytest.approx(0, abs=1e-6)
+    for other in {0, 1, 2} - {best}:
+        wrong = [0.0] * 3
+        wrong[other] = 100.0
+        # Errors beyond 8 px are the same.
+        excess = min(abs(candidates[other] - 20.0), 8.0) - 0.5
+        assert term(*wrong) == pytest.approx(0.3 * excess, rel=1e-5)
+
+
+def test_choice_is_the_expected_excess_over_the_best():
+    candidates, share = (21.0, 24.0, 120.0), (0.5, 0.25, 0.25)
+    choice = [math.log(p) for p in share]
+
+    term = loss(answer(20.0, None, 0.0, candidates, choice), full(20.0))["choice"]
+
+    assert float(term) == pytest.approx(0.3 * (0.25 * 3 + 0.25 * 7), rel=1e-5)
+
+
+def test_choice_between_equally_wrong_candidates_costs_nothing():
+    matches = answer(20.0, None, 0.0, (60.0, 90.0, 120.0))
+
+    assert float(loss(matches, full(20.0))["choice"]) == 0
+
+
+def test_choice_moves_no_candidate():
+    matches = answer(20.0, None, 0.0, (21.0, 24.0, 18.0))
+    for part in (matches.candidates, matches.choice):
+        part.requires_grad_()
+
+    loss(matches, full(20.0))["choice"].backward()
+
+    assert matches.candidates.grad is None
+    # Away from what is worse than the mean of the three.
+    assert torch.equal(matches.choice.grad.sign(), channels((-1.0, 1.0, -1.0)))
 
 
 @pytest.mark.parametrize("error", [0.1, 1.0, 3.0])
@@ -102,27 +230,47 @@ def test_confidence_does_not_move_the_disparity():
     assert logit.grad.abs().min() > 0
 
 
-@pytest.mark.parametrize("beyond", [SPAN, 250.0])
-def test_truth_beyond_the_range_is_left_out(beyond):
+@pytest.mark.parametrize("beyond", [SPAN, 250.0, 1e4])
+def test_truth_that_is_unknown_or_beyond_the_range_is_left_out(beyond):
     truth = full(8.0)
     truth[..., WIDTH // 2 :] = beyond
-    matches = answer(9.0, {2: 1.0})
-    half = answer(9.0, {2: 1.0})
-    matches.disparity[..., WIDTH // 2 :] = -500.0
+    matches = answer(9.0, {2: 1.0}, 0.0, (9.0, 8.0, 12.0), (0.0, 1.0, 2.0))
+    expected = loss(matches, full(8.0))
+    matches.disparity[..., WIDTH // 2 :] = 500.0
+    matches.candidates[..., WIDTH // 2 :] = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    matches.half[..., WIDTH // 4 :] = 80.0
+    matches.logits[..., WIDTH // 8 :] = 0.0
+    matches.confidence_logit[..., WIDTH // 2 :] = -50.0
 
     terms = loss(matches, truth)
 
-    expected = loss(half, full(8.0))
     for name, term in terms.items():
         assert float(term) == pytest.approx(float(expected[name]), abs=1e-4), name
+    assert sum(map(float, terms.values())) > 1
+
+
+def test_unknown_truth_gives_nothing_to_learn():
+    matches = Matches(*(part.requires_grad_() for part in answer(9.0)))
+    truth = full(8.0)
+    truth[..., WIDTH // 2 :] = 1e4
+
+    sum(loss(matches, truth).values()).backward()
+
+    for name, part in matches._asdict().items():
+        known, unknown = part.grad.chunk(2, dim=3)
+        assert known.isfinite().all(), name
+        assert not unknown.any(), name
 
 
 def test_nothing_within_the_range_is_no_loss_and_no_nan():
-    assert [float(term) for term in loss(answer(9.0), full(300.0)).values()] == [0] * 4
+    terms = loss(answer(9.0), full(1e4))
+
+    assert {name: float(term) for name, term in terms.items()} == dict.fromkeys(TERMS, 0.0)
 
 
-def test_truth_between_the_last_candidate_and_the_range_counts_for_the_disparity_alone():
+def test_truth_between_the_last_candidate_and_the_range_counts_for_all_but_the_distribution():
     terms = loss(answer(180.0, {0: 1.0}), full(190.0))
 
-    assert float(terms["disparity"]) == pytest.approx(0.3 * 9.875)
+    assert float(terms["disparity"]) == pytest.approx(bent(10.0) + 0.5, rel=1e-5)
+    assert float(terms["matched"]) == pytest.approx(0.4 * bent(10.0), rel=1e-5)
     assert float(terms["distribution"]) == 0

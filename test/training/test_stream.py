@@ -1,6 +1,10 @@
 import pytest
 import torch
+from numpy.testing import assert_array_equal
 
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
+from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic import RenderedBatch
 from stereo_depth_ros.training import stream as stream_module
 from stereo_depth_ros.training.stream import UNKNOWN, SceneStream
@@ -44,9 +48,10 @@ def test_sample_is_a_batch_of_crops():
         assert image.shape == (2, 3, 32, 48)
         assert image.dtype == torch.float32
         assert torch.equal(image, image.byte().float())
-    for truth, kind in ((sample.disparity, torch.float32), (sample.visible, torch.bool)):
-        assert truth.shape == (2, 1, 32, 48)
-        assert truth.dtype == kind
+    for name in ("disparity", "prior", "prior_confidence", "visible"):
+        map_ = getattr(sample, name)
+        assert map_.shape == (2, 1, 32, 48)
+        assert map_.dtype == (torch.bool if name == "visible" else torch.float32)
     assert not torch.equal(sample.disparity[0], sample.disparity[1])
 
 
@@ -97,14 +102,65 @@ def test_truth_is_cut_out_where_the_images_are_and_anywhere_in_the_scene(monkeyp
     assert corners == {1000 * y + x for y in range(3) for x in range(4)}
 
 
+def matched(sample, index):
+    """What SGBM finds for one pair of a sample, within the range of the network."""
+    images = (x[index].permute(1, 2, 0).byte().numpy() for x in (sample.left, sample.right))
+    return find_prior(SgbmEngine(), *images, SPAN)
+
+
+@pytest.mark.parametrize("padded", [0, 1])
+def test_prior_is_what_the_matcher_finds_for_the_very_images(padded):
+    samples = stream(padded=padded, unaided=0, reuse=8)
+
+    for _ in range(4):
+        sample = samples.next()
+        for index in range(2):
+            found = (x[index, 0] for x in (sample.prior, sample.prior_confidence))
+            for got, expected in zip(found, matched(sample, index), strict=True):
+                assert expected.any()
+                assert_array_equal(got, expected)
+
+
+def test_prior_reaches_as_far_as_the_network(monkeypatch):
+    wide, narrow = (stream(unaided=0) for _ in range(2))
+    prior = wide.next().prior
+    monkeypatch.setattr(stream_module, "SPAN", 4)
+
+    within = narrow.next().prior
+
+    assert prior.max() > 4
+    assert torch.equal(within, prior * (prior <= 4))
+
+
+def aided_of(samples, count):
+    """Of the next samples, whether they have a prior, which they have as a whole or not at all."""
+    found = []
+    for _ in range(count):
+        sample = samples.next()
+        for index in range(2):
+            aided = bool(sample.prior[index].any())
+            assert aided or not sample.prior_confidence[index].any()
+            assert not aided or (sample.prior[index, 0].numpy() == matched(sample, index)[0]).all()
+            found.append(aided)
+    return found
+
+
+@pytest.mark.parametrize(("unaided", "fewest", "most"), [(0, 0, 0), (0.4, 8, 24), (1, 40, 40)])
+def test_share_of_the_samples_has_no_prior(unaided, fewest, most):
+    aided = aided_of(stream(unaided=unaided, reuse=100), 20)
+
+    assert fewest <= aided.count(False) <= most
+
+
 def test_seed_decides_the_samples():
     first, again, other = (stream(seed=seed) for seed in (5, 5, 6))
 
     for _ in range(3):
         a, b, c = (s.next() for s in (first, again, other))
-        for name in ("left", "right", "disparity", "visible"):
+        for name in ("left", "right", "prior", "prior_confidence", "disparity", "visible"):
             assert torch.equal(getattr(a, name), getattr(b, name))
         assert not torch.equal(a.left, c.left)
+        assert not torch.equal(a.prior, c.prior)
 
 
 def test_every_sample_shows_new_scenes_unless_they_are_reused(counted):

@@ -16,9 +16,11 @@ import torch
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
-from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
 from stereo_depth_ros.export import publication
+from stereo_depth_ros.export.agreement import outputs_of
 from stereo_depth_ros.model_card import load_model_card
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
@@ -133,6 +135,13 @@ def test_averaged_weights_follow_the_trained_ones(finished):
     assert (now - start).norm() > 0.1
     assert 0 < (average - now).norm() < 0.7 * (now - start).norm()
     assert not run.average.training
+
+
+def test_network_learns_how_far_to_trust_its_prior(finished):
+    start = fresh(RECIPE.seed).aggregation.trust
+
+    # It has nothing to go by but the priors of the samples.
+    assert ((finished[0].network.aggregation.trust - start).abs() > 1e-3).all()
 
 
 def fresh(seed):
@@ -251,7 +260,6 @@ def test_log_that_cannot_be_written_is_named_after_the_checkpoint_is(tmp_path, m
 def test_release_compares_the_graph_with_pytorch_before_it_is_kept(finished, tmp_path, monkeypatch):
     run = finished[0]
     before = {file: file.read_bytes() for file in run.folder.glob("lite.*")}
-    outputs_of = publication.outputs_of
 
     def shifted(*pair):
         outputs = outputs_of(*pair)
@@ -283,7 +291,7 @@ def test_folder_without_photographs_stops_the_run_at_once(tmp_path):
         ({"batch": 0}, "batch is 0, at least 1"),
         ({"reuse": -1}, "reuse is -1, at least 1"),
         ({"validate_every": 0}, "validate_every is 0, at least 1"),
-        ({"crop": (64, 90)}, "crop is 64x90; give multiples of 16"),
+        ({"crop": (64, 80)}, "crop is 64x80; give multiples of 32"),
     ],
 )
 def test_recipe_that_nothing_can_be_trained_with_is_refused(changes, message):
@@ -309,7 +317,7 @@ def test_released_card_names_a_graph_that_runs(finished):
     assert card.verified_file() == run.folder / "lite.onnx"
     assert (card.network, card.variant) == ("lite", "base")
     assert (card.licence, card.commercial) == ("Apache-2.0", True)
-    assert card.prior == ("sgbm" if run.average.takes_prior else "")
+    assert card.prior == "sgbm"
     assert "96x64" in card.summary
     assert f"{RECIPE.steps} steps" in card.summary
     # Rendered pairs are the same as in training, so are the weights: so must be the figures.
@@ -322,12 +330,11 @@ def test_released_card_names_a_graph_that_runs(finished):
     engine.close()
     network, info = load_weights(run.folder / "lite.safetensors")
     assert (info.network, info.commercial) == ("lite", True)
-    with torch.inference_mode():
-        expected = network(
-            *(torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in (left, right))
-        )
-    np.testing.assert_allclose(disparity, expected.disparity[0, 0], atol=1e-2)
-    np.testing.assert_allclose(confidence, expected.confidence[0, 0], atol=1e-3)
+    prior = find_prior(SgbmEngine(), left, right, network.max_disparity)
+    expected = outputs_of(network, left, right, prior)
+    np.testing.assert_allclose(disparity, expected.disparity, atol=1e-2)
+    np.testing.assert_allclose(confidence, expected.confidence, atol=1e-3)
+    assert np.abs(disparity - outputs_of(network, left, right).disparity).mean() > 0.1
 
 
 def test_released_weights_are_the_averaged_ones(finished):
@@ -373,8 +380,9 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     real = measured["real"]
     assert real["on"].startswith("1 pairs, medians")
     assert set(real) == {"on", "sha256", "lite", "sgbm", "sgbm_hh"}
-    graph = OnnxRuntimeEngine(card.with_name("lite.onnx"))
-    error = np.abs(graph.infer(*rendered_pair(64, 96))[0] - 3)
+    engine = open_engine(str(card))
+    error = np.abs(engine.infer(*rendered_pair(64, 96))[0] - 3)
+    engine.close()
     assert real["lite"]["epe"] == pytest.approx(error.mean(), abs=2e-3)
     assert real["lite"]["bad2"] == pytest.approx(100 * (error > 2).mean(), abs=0.02)
 
@@ -384,7 +392,7 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     [
         Recipe(),
         Recipe(photos="my holiday's photos", learning_rate=2.5e-5, steps=7),
-        Recipe(batch=3, scene=(400, 656), crop=(16, 32), reuse=9, seed=4, validate_every=1),
+        Recipe(batch=3, scene=(400, 656), crop=(32, 96), reuse=9, seed=4, validate_every=1),
     ],
     ids=["defaults", "photographs", "others"],
 )

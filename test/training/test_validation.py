@@ -11,16 +11,26 @@ class Constant(StereoNetwork):
     """Answers with one disparity and confidence everywhere."""
 
     multiple = 1
+    takes_prior = True
 
     def __init__(self, disparity, confidence=1.0):
         super().__init__()
         self.disparity, self.confidence = disparity, confidence
 
-    def match(self, left, right):
-        like = left[:, :1]
+    def match(self, left, right, prior, prior_confidence):
         return StereoOutput(
-            torch.full_like(like, self.disparity), torch.full_like(like, self.confidence)
+            torch.full_like(prior, self.disparity), torch.full_like(prior, self.confidence)
         )
+
+
+class Echo(StereoNetwork):
+    """Answers with its prior."""
+
+    multiple = 1
+    takes_prior = True
+
+    def match(self, left, right, prior, prior_confidence):
+        return StereoOutput(prior, prior_confidence)
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +48,13 @@ def test_errors_are_means_over_the_pixels(validation):
     assert 1 < low["epe"] < 30
     assert high["bad2"] == 100
     assert 5 < low["bad2"] < 100
+
+
+def test_network_is_told_what_the_matcher_finds(validation):
+    told, blind = validation.figures(Echo()), validation.figures(Constant(0.0))
+
+    assert 0 < told["epe"] < 0.7 * blind["epe"]
+    assert 0 < told["bad2"] < 0.7 * blind["bad2"]
 
 
 def test_figures_are_the_same_at_every_call(validation):

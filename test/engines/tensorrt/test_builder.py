@@ -109,7 +109,9 @@ def test_mixed_plan_is_smaller(rtx, network):
         for path, precision in zip(network, ("fp32", "mixed"), strict=True)
     ]
 
-    assert sizes[1] < 0.75 * sizes[0]
+    # Two bytes a weight less, of which the graphs hold little else.
+    saved = network[0].stat().st_size - network[1].stat().st_size
+    assert sizes[0] - sizes[1] > 0.9 * saved > 0
 
 
 def test_progress_rises_through_named_steps_to_the_end(rtx, network):
