@@ -24,6 +24,7 @@ from stereo_depth_ros.networks.lite import (
     correlation,
     highest_peak,
     nearest,
+    shares,
     softmax,
     summarise,
 )
@@ -204,12 +205,12 @@ def test_upsampling_raises_a_plain_map_to_itself_and_stays_between_neighbours():
 
     raised = upsampling(plain, known)
 
-    torch.testing.assert_close(raised, torch.full((1, 1, 16, 24), 10.5))
+    torch.testing.assert_close(raised, torch.full((1, 4, 8, 12), 10.5))
     raised = upsampling(uneven, known)
     around = F.pad(2 * uneven, (1, 1, 1, 1), mode="replicate")
     for sign in (1, -1):
         most = F.max_pool2d(sign * around, 3, stride=1)
-        assert (sign * raised <= most.repeat_interleave(2, 2).repeat_interleave(2, 3) + 1e-3).all()
+        assert (sign * raised <= most + 1e-3).all()
 
 
 @torch.inference_mode()
@@ -218,17 +219,17 @@ def test_every_fine_pixel_weighs_the_neighbours_of_its_coarse_one_by_itself():
     upsampling, coarse = Upsampling(1), torch.rand(1, 1, 4, 5)
     upsampling.weights.weight.zero_()
     upsampling.weights.bias.fill_(-8)
-    taps = {(0, 0): 4, (0, 1): 1, (1, 0): 3, (1, 1): 8}  # itself, above, left, below to the right
-    for (y, x), tap in taps.items():
-        upsampling.weights.bias[4 * tap + 2 * y + x] = 8
+    taps = [4, 1, 3, 8]  # itself, above, left, below to the right
+    for pixel, tap in enumerate(taps):
+        upsampling.weights.bias[4 * tap + pixel] = 8
 
     fine = upsampling(coarse, torch.zeros(1, 1, 4, 5))
 
     around = F.pad(2 * coarse, (1, 1, 1, 1), mode="replicate")
-    for (y, x), tap in taps.items():
+    for pixel, tap in enumerate(taps):
         row, column = divmod(tap, 3)
         expected = around[..., row : row + 4, column : column + 5]
-        torch.testing.assert_close(fine[..., y::2, x::2], expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(fine[:, pixel : pixel + 1], expected, atol=1e-5, rtol=0)
 
 
 @torch.inference_mode()
@@ -259,7 +260,7 @@ def test_refinement_sees_what_is_beside_and_how_far_off_the_prior_is():
     refinement.entry.register_forward_hook(lambda part, inputs, output: seen.append(inputs[0]))
     disparity = torch.full((1, 1, 2, 4), 16.0)
     other = torch.tensor([0.0, 12.0, 20.0, 90.0]).expand(1, 1, 2, 4)
-    prior = torch.tensor([0.0, 15.0, 17.5, 60.0]).expand(1, 4, 2, 4)
+    prior = torch.tensor([0.0, 30.0, 35.0, 120.0]).expand(1, 4, 2, 4)  # px of the full size
     confidence = torch.tensor([0.0, 0.0, 0.7, 1.0]).expand(1, 4, 2, 4)
 
     refinement(
@@ -270,12 +271,19 @@ def test_refinement_sees_what_is_beside_and_how_far_off_the_prior_is():
         torch.zeros(1, 32, 1, 2),
     )
 
-    rest = seen[0][0, 16 + 8 :, 0]
+    rest = seen[0][0, 16 + 6 :, 0]
     assert rest[0].tolist() == [1, 1, 1, 1]
     assert rest[1].tolist() == [-2, -0.5, 0.5, 2]
     # Where there is no prior it is not off.
     assert torch.equal(rest[2:6], torch.tensor([0.0, -1.0, 1.5, 4.0]).expand(4, 4))
     assert torch.equal(rest[6:], confidence[0, :, 0])
+
+
+def test_shares_are_the_softmax_over_the_parts():
+    torch.manual_seed(0)
+    scores = 200 * torch.randn(3, 2, 4, 5, 6)
+
+    torch.testing.assert_close(torch.stack(shares(list(scores))), scores.softmax(0))
 
 
 @pytest.mark.parametrize(("height", "width"), [(51, 77), (17, 33), (9, 130)])

@@ -7,7 +7,7 @@ from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic import RenderedBatch
 from stereo_depth_ros.training import stream as stream_module
-from stereo_depth_ros.training.stream import UNKNOWN, SceneStream
+from stereo_depth_ros.training.stream import UNKNOWN, SceneStream, draw_ahead
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +161,36 @@ def test_seed_decides_the_samples():
             assert torch.equal(getattr(a, name), getattr(b, name))
         assert not torch.equal(a.left, c.left)
         assert not torch.equal(a.prior, c.prior)
+
+
+def test_batches_drawn_ahead_are_those_of_the_stream():
+    ahead, plain = draw_ahead(stream(reuse=4)), stream(reuse=4)
+
+    for _ in range(4):
+        assert torch.equal(next(ahead).left, plain.next().left)
+    ahead.close()
+
+
+def test_next_batch_is_drawn_while_one_is_worked_on(counted):
+    ahead = draw_ahead(stream())
+    next(ahead)
+    ahead.close()
+
+    assert counted["scenes"] == 4
+
+
+def test_failure_to_draw_ahead_reaches_the_caller(monkeypatch):
+    def fail(*arguments):
+        raise MemoryError("no memory for a scene")
+
+    ahead = draw_ahead(stream())
+    next(ahead)
+    next(ahead)
+    monkeypatch.setattr(stream_module, "render", fail)
+
+    with pytest.raises(MemoryError, match="no memory for a scene"):
+        for _ in range(3):
+            next(ahead)
 
 
 def test_every_sample_shows_new_scenes_unless_they_are_reused(counted):

@@ -34,13 +34,12 @@ def try_engine(model, reference, folder):
         engine.close()
 
 
-def set_nearest(model, *names):
-    """Let the Resize nodes of these names pick a neighbour, as a parser does that errs."""
-    nodes = [node for node in model.graph.node if node.op_type == "Resize" and node.name in names]
-    assert len(nodes) == len(names)
-    for node in nodes:
-        (mode,) = [a for a in node.attribute if a.name == "mode"]
-        mode.s = b"nearest"
+def set_nearest(model, name):
+    """Let the Resize node of this name pick a neighbour, as a parser does that errs."""
+    (node,) = [n for n in model.graph.node if n.op_type == "Resize" and n.name == name]
+    (mode,) = [a for a in node.attribute if a.name == "mode"]
+    assert mode.s == b"linear"
+    mode.s = b"nearest"
 
 
 def set_zero(model, name):
@@ -85,7 +84,7 @@ def test_rounding_as_tf32_does_is_accepted(reference, tmp_path):
 
     assert 0.001 < result.mae < 0.03  # so it was rounded
     assert 0.0001 < result.confidence_mae < 0.001
-    assert result.confident_bad_2 < 0.03
+    assert result.confident_bad_2 < 0.1
     assert result.failures == ()
 
 
@@ -112,19 +111,20 @@ def test_zeroed_convolution_of_the_confidence_is_refused(reference, tmp_path):
     result = try_engine(model, reference, tmp_path)
 
     assert result.mae < 1e-4
-    assert result.confidence_mae == pytest.approx(0.31, abs=0.02)
+    halfway = np.abs(reference.confidence - 0.5).mean()
+    assert result.confidence_mae == pytest.approx(halfway, rel=1e-3)
     assert len(result.failures) == 1
 
 
-def test_zeroed_score_of_the_refinement_is_refused(reference, tmp_path):
+def test_zeroed_step_of_the_refinement_is_refused(reference, tmp_path):
     model = onnx.load(str(GRAPH))
-    set_zero(model, "/network/refinement/score/Conv")
+    set_zero(model, "/network/refinement/step/Conv")
 
     result = try_engine(model, reference, tmp_path)
 
-    assert result.mae == pytest.approx(0.28, abs=0.01)
+    assert result.mae < 0.5
     assert result.bad_2 < 3
-    assert len(result.failures) == 2
+    assert not result.passed
 
 
 def try_answer(reference, disparity):
@@ -139,8 +139,12 @@ def test_lost_edge_of_the_image_is_refused(reference):
 
     result = try_answer(reference, disparity)
 
-    assert (result.mae, result.confident_mae) == pytest.approx((0.47, 0.045), rel=0.02)
-    assert result.confident_bad_2 == pytest.approx(2.19, abs=0.05)
+    lost = reference.disparity[:, -16:]
+    assert result.mae == pytest.approx(lost.sum() / disparity.size, rel=1e-4)
+    assert result.mae < 0.5
+    share = reference.confidence[:, -16:] * (lost > 2)
+    percent = 100 * share.sum() / reference.confidence.sum()
+    assert result.confident_bad_2 == pytest.approx(percent, rel=1e-4)
     assert len(result.failures) == 1
 
 
@@ -151,30 +155,25 @@ def test_phantom_obstacle_is_refused(reference):
 
     result = try_answer(reference, disparity)
 
-    assert reference.confidence[block].mean() == pytest.approx(0.81, abs=0.01)
     assert (result.mae, result.bad_2) == pytest.approx((0.435, 2.90), abs=0.01)
-    assert result.confident_bad_2 == pytest.approx(3.31, abs=0.05)
+    percent = 100 * reference.confidence[block].sum() / reference.confidence.sum()
+    assert result.confident_bad_2 == pytest.approx(percent, rel=1e-4)
     assert len(result.failures) == 1
 
 
 SUBTLE = (
-    "/network/pyramid/merge_quarter/Resize",
-    "/network/pyramid/merge_half/Resize",
     "/network/matching/Resize_1",
-    "/network/refinement/Resize",
-    "/network/Resize",
+    "/network/aggregation/up16/Resize",
     "/network/Resize_1",
 )
 
 
 @pytest.mark.parametrize(
-    "names",
-    [SUBTLE, SUBTLE[2:3], SUBTLE[3:4], SUBTLE[4:5]],
-    ids=["six", "of the volume", "of the refinement", "of the confidence"],
+    "name", SUBTLE, ids=["of the volume", "of the aggregation", "of the confidence"]
 )
-def test_nearest_instead_of_linear_is_refused(reference, tmp_path, names):
+def test_nearest_instead_of_linear_is_refused(reference, tmp_path, name):
     model = onnx.load(str(GRAPH))
-    set_nearest(model, *names)
+    set_nearest(model, name)
 
     result = try_engine(model, reference, tmp_path)
 

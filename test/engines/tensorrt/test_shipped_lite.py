@@ -26,6 +26,16 @@ def test_graph_in_mixed_precision_lies_beside_that_of_the_card(graph):
     assert not [name for name in installed_models() if "." in name]
 
 
+def test_card_asks_for_the_prior_that_its_graphs_take(graph):
+    card = load_model_card("lite")
+
+    assert card.prior == "sgbm"
+    for precision in ("fp32", "mixed"):
+        given = counterpart(graph, precision)
+        assert given.takes_prior
+        assert given.metadata["prior"] == "sgbm"
+
+
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_reference_lies_beside_them_and_they_pass_against_it(graph, precision):
     given = counterpart(graph, precision)
