@@ -14,15 +14,18 @@ from networks_to_build import PRECISIONS, variants
 pytest.importorskip("torch", reason="needs the extra training")
 
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.engines.prior import find_prior
+from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.cuda import open_cuda
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.engines.tensorrt.self_test import (
     make_reference,
     reference_of,
+    rendered_pair,
     run_self_test,
 )
-from stereo_depth_ros.engines.tensorrt.verdict import Outputs, add_noise
+from stereo_depth_ros.engines.tensorrt.verdict import Outputs, add_noise, compare, sensitivity
 from stereo_depth_ros.engines.tensorrt.versions import find_runtime
 from stereo_depth_ros.pictures import read_image
 
@@ -90,6 +93,32 @@ def test_every_network_answers_as_in_float32(graphs, engines, variant, precision
     print(f"{variant} {precision}: {result}")
     assert result.failures == ()
     check_capture(engine)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_prior_counts_as_in_float32(graphs, engines, precision):
+    if precision == "mixed" and not find_runtime().keeps_types:
+        pytest.skip("TensorRT 8 does not keep the types of a graph")
+    graph = read_graph(graphs(SMALL, "fp32"))
+    left, right = rendered_pair(graph.height, graph.width)
+    prior = find_prior(SgbmEngine(), left, right, graph.width)
+    exact = OnnxRuntimeEngine(graph.path)
+    plain = Outputs(*exact.infer(left, right))
+    expected = Outputs(*exact.infer_with_prior(left, right, *prior))
+    noisy = Outputs(*exact.infer_with_prior(add_noise(left), add_noise(right), *prior))
+    exact.close()
+    engine = TensorRTEngine(engines(SMALL, precision))
+    try:
+        found = Outputs(*engine.infer_with_prior(left, right, *prior))
+        again = Outputs(*engine.infer(left, right))
+    finally:
+        engine.close()
+
+    allowed = sensitivity(expected, noisy)
+    assert compare(found, expected, allowed, "ONNX Runtime").failures == ()
+    # Else the prior would show nothing; and it is not kept for the next pair.
+    assert not compare(found, plain, allowed, "ONNX Runtime").passed
+    assert not compare(found, again, allowed, "TensorRT").passed
 
 
 @pytest.mark.parametrize("backend", ["pycuda", "cuda-python"])

@@ -149,6 +149,24 @@ def test_prior_raises_the_candidates_beside_it_by_how_sure_it_is():
 
 
 @torch.inference_mode()
+def test_height_of_a_pixel_in_the_image_is_seen_at_a_sixteenth():
+    seen = []
+    aggregation = Aggregation().eval()
+    aggregation.down32.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
+    volumes = [torch.rand(1, CANDIDATES >> i, 32 >> i, 16 >> i) for i in range(3)]
+    left = [torch.rand(1, c, 32 >> i, 16 >> i) for i, c in enumerate((24, 48, 72))]
+    nothing = Prior(*(torch.zeros(1, 1, 32, 16) for _ in range(3)))
+
+    for weight in (0.0, 1.5):
+        aggregation.height.fill_(weight)
+        aggregation(volumes, left, nothing)
+
+    added = seen[1] - seen[0]
+    expected = torch.linspace(-1.5, 1.5, 8).view(1, 1, 8, 1).expand_as(added)
+    torch.testing.assert_close(added, expected)
+
+
+@torch.inference_mode()
 def test_prior_reaches_the_logits():
     images, (prior, confidence) = pair(32, 64), some_prior(32, 64)
     prior[..., :4, :4], confidence[..., :4, :4] = 36.0, 1.0
@@ -578,10 +596,10 @@ def test_disparity_is_what_all_but_the_confidence_learn_from():
     assert network.matching.sharpness.grad.all()
 
 
-def test_fresh_network_neither_shifts_nor_refines():
-    torch.manual_seed(0)
+def test_fresh_network_neither_shifts_nor_refines_nor_knows_of_heights():
     network = create_network("lite")
 
+    assert not network.aggregation.height.any()
     assert not any(p.any() for p in network.shift.parameters())
     assert not any(p.any() for p in network.refinement.step.parameters())
 

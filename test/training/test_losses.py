@@ -63,7 +63,7 @@ def test_errors_count_by_their_logarithm(error):
 
     wrong = abs(error)
     # And a little by themselves, up to 20 px.
-    expected = bent(wrong) + 0.05 * min(wrong, 20.0)
+    expected = bent(wrong) + 0.1 * min(wrong, 20.0)
     assert float(terms["disparity"]) == pytest.approx(expected, rel=1e-5)
     assert float(terms["matched"]) == pytest.approx(0.4 * bent(wrong), rel=1e-5)
     assert float(terms["half"]) == pytest.approx(0.2 * bent(wrong), rel=1e-5)
@@ -78,10 +78,10 @@ def slope_at(error):
 
 
 def test_large_errors_pull_less_and_the_hopeless_hardly():
-    assert slope_at(0.01) == pytest.approx(1.0, abs=0.1)
-    assert slope_at(0.5) == pytest.approx(0.5 + 0.05, rel=1e-4)
-    assert slope_at(4.5) == pytest.approx(0.1 + 0.05, rel=1e-4)
-    assert slope_at(-4.5) == pytest.approx(-0.1 - 0.05, rel=1e-4)
+    assert slope_at(0.01) == pytest.approx(1 / 1.02 + 0.1, rel=1e-3)
+    assert slope_at(0.5) == pytest.approx(0.5 + 0.1, rel=1e-4)
+    assert slope_at(4.5) == pytest.approx(0.1 + 0.1, rel=1e-4)
+    assert slope_at(-4.5) == pytest.approx(-0.1 - 0.1, rel=1e-4)
     assert slope_at(49.5) == pytest.approx(0.01, rel=1e-3)
 
 
@@ -159,50 +159,88 @@ def test_distribution_of_a_smaller_range_leaves_out_what_lies_beyond():
     assert float(loss(matches, truth)["distribution"]) == pytest.approx(0, abs=1e-4)
 
 
+def choice_term(candidates, choice):
+    return float(loss(answer(20.0, None, 0.0, candidates, choice), full(20.0))["choice"])
+
+
+def softmax(scores):
+    raised = [math.exp(score - max(scores)) for score in scores]
+    return [part / sum(raised) for part in raised]
+
+
 @pytest.mark.parametrize("best", range(3))
 def test_choice_costs_nothing_where_all_is_on_the_best_candidate(best):
-    candidates = [28.0, 12.5, 60.0]
-    candidates[best] = 20.5
-
-    def term(*choice):
-        return float(loss(answer(20.0, None, 0.0, candidates, choice), full(20.0))["choice"])
-
+    candidates = [28.0, 11.5, 60.0]
+    candidates[best] = 20.0
     chosen = [0.0] * 3
-    chosen[best] = 100.0
-    assert term(*chosen) == pytest.approx(0, abs=1e-6)
+    chosen[best] = 30.0
+
+    assert choice_term(candidates, chosen) == pytest.approx(0, abs=1e-4)
     for other in {0, 1, 2} - {best}:
         wrong = [0.0] * 3
-        wrong[other] = 100.0
-        # Errors beyond 8 px are the same.
-        excess = min(abs(candidates[other] - 20.0), 8.0) - 0.5
-        assert term(*wrong) == pytest.approx(0.3 * excess, rel=1e-5)
+        wrong[other] = 30.0
+        # The best, which deserves all, is left a share of exp(-30).
+        assert choice_term(candidates, wrong) == pytest.approx(0.5 * 30, rel=1e-4)
 
 
-def test_choice_is_the_expected_excess_over_the_best():
-    candidates, share = (21.0, 24.0, 120.0), (0.5, 0.25, 0.25)
-    choice = [math.log(p) for p in share]
+def test_choice_is_best_where_every_candidate_has_what_its_error_deserves():
+    candidates = (21.0, 19.5, 22.5)
+    scores = [-2.0, -1.0, -5.0]  # errors in steps of half a px
+    deserved = softmax(scores)
 
-    term = loss(answer(20.0, None, 0.0, candidates, choice), full(20.0))["choice"]
+    def divergence(share):
+        return sum(d * math.log(d / s) for d, s in zip(deserved, share, strict=True))
 
-    assert float(term) == pytest.approx(0.3 * (0.25 * 3 + 0.25 * 7), rel=1e-5)
+    assert choice_term(candidates, scores) == pytest.approx(0, abs=1e-6)
+    for share in ((1 / 3, 1 / 3, 1 / 3), (0.5, 0.25, 0.25), (0.1, 0.1, 0.8)):
+        # They differ by 2 px, so that all is at stake.
+        expected = 0.5 * divergence(share)
+        assert choice_term(candidates, [math.log(p) for p in share]) == pytest.approx(
+            expected, rel=1e-4
+        )
+
+
+def test_choice_costs_the_less_the_less_the_candidates_differ():
+    def cost(*wrong):
+        deserved = softmax([-2 * w for w in wrong])
+        divergence = sum(d * math.log(3 * d) for d in deserved)
+        term = choice_term([20.0 + w for w in wrong], (0.0, 0.0, 0.0))
+        return term / (0.5 * divergence)
+
+    assert cost(0.0, 0.5, 0.25) == pytest.approx(0.25, rel=1e-3)
+    assert cost(1.0, 2.5, 2.0) == pytest.approx(0.75, rel=1e-3)
+    assert cost(0.0, 2.0, 1.0) == pytest.approx(1.0, rel=1e-3)
+    assert cost(0.0, 7.0, 3.0) == pytest.approx(1.0, rel=1e-3)
 
 
 def test_choice_between_equally_wrong_candidates_costs_nothing():
-    matches = answer(20.0, None, 0.0, (60.0, 90.0, 120.0))
+    # Beyond 8 px all are.
+    assert choice_term((60.0, 90.0, 28.0), (5.0, 0.0, -3.0)) == 0
+    assert choice_term((21.0, 19.0, 21.0), (5.0, 0.0, -3.0)) == 0
+    assert choice_term((60.0, 90.0, 27.0), (5.0, 0.0, -3.0)) > 0.1
 
-    assert float(loss(matches, full(20.0))["choice"]) == 0
+
+def test_choice_that_is_wrong_and_sure_learns_as_much_as_any():
+    matches = answer(20.0, None, 0.0, (28.0, 20.0, 28.0), (40.0, 0.0, 0.0))
+    matches.choice.requires_grad_()
+
+    loss(matches, full(20.0))["choice"].backward()
+
+    first, second, third = (float(x) for x in matches.choice.grad.sum((0, 2, 3)))
+    assert (first, second) == pytest.approx((0.5, -0.5), rel=1e-4)
+    assert third == pytest.approx(0, abs=1e-4)
 
 
 def test_choice_moves_no_candidate():
-    matches = answer(20.0, None, 0.0, (21.0, 24.0, 18.0))
+    matches = answer(20.0, None, 0.0, (21.0, 24.0, 20.5))
     for part in (matches.candidates, matches.choice):
         part.requires_grad_()
 
     loss(matches, full(20.0))["choice"].backward()
 
     assert matches.candidates.grad is None
-    # Away from what is worse than the mean of the three.
-    assert torch.equal(matches.choice.grad.sign(), channels((-1.0, 1.0, -1.0)))
+    # Towards what deserves more than a third.
+    assert torch.equal(matches.choice.grad.sign(), channels((1.0, 1.0, -1.0)))
 
 
 @pytest.mark.parametrize("error", [0.1, 1.0, 3.0])
@@ -214,9 +252,18 @@ def test_confidence_is_best_at_the_exponential_of_the_error(error):
         return float(loss(answer(40.0 + error, None, logit), full(40.0))["confidence"])
 
     entropy = -target * math.log(target) - (1 - target) * math.log(1 - target)
-    assert term(target) == pytest.approx(0.5 * entropy, rel=1e-4)
+    assert term(target) == pytest.approx(0.5 * (1 + error / 4) * entropy, rel=1e-4)
     assert term(target * 0.8) > term(target)
     assert term(1 - (1 - target) * 0.8) > term(target)
+
+
+@pytest.mark.parametrize(("error", "price"), [(0.0, 1), (4.0, 2), (8.0, 3), (16.0, 5), (90.0, 5)])
+def test_being_sure_costs_the_more_the_further_off_it_is(error, price):
+    term = loss(answer(40.0 + error, None, 20.0), full(40.0))["confidence"]
+
+    # The cross entropy of a logit that large is itself, times how wrong it is.
+    expected = 0.5 * price * 20.0 * (1 - math.exp(-error))
+    assert float(term) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_confidence_does_not_move_the_disparity():
@@ -271,6 +318,6 @@ def test_nothing_within_the_range_is_no_loss_and_no_nan():
 def test_truth_between_the_last_candidate_and_the_range_counts_for_all_but_the_distribution():
     terms = loss(answer(180.0, {0: 1.0}), full(190.0))
 
-    assert float(terms["disparity"]) == pytest.approx(bent(10.0) + 0.5, rel=1e-5)
+    assert float(terms["disparity"]) == pytest.approx(bent(10.0) + 1.0, rel=1e-5)
     assert float(terms["matched"]) == pytest.approx(0.4 * bent(10.0), rel=1e-5)
     assert float(terms["distribution"]) == 0

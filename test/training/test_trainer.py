@@ -384,6 +384,7 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     error = np.abs(engine.infer(*rendered_pair(64, 96))[0] - 3)
     engine.close()
     assert real["lite"]["epe"] == pytest.approx(error.mean(), abs=2e-3)
+    assert real["lite"]["bad1"] == pytest.approx(100 * (error > 1).mean(), abs=0.02)
     assert real["lite"]["bad2"] == pytest.approx(100 * (error > 2).mean(), abs=0.02)
 
 
