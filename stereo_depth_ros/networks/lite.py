@@ -443,7 +443,10 @@ class Lite(StereoNetwork):
         candidates = [matched, (2 * other).expand_as(matched), fine_prior[0]]
         choice = self.choice(features).float().split(4, dim=1)
         chosen = shares(choice)
-        disparity = sum(s * candidate for s, candidate in zip(chosen, candidates, strict=True))
+        # A mean of two surfaces would lie on neither.
+        other_or_prior = torch.where(choice[1] > choice[2], candidates[1], candidates[2])
+        is_matched = choice[0] > torch.maximum(choice[1], choice[2])
+        disparity = torch.where(is_matched, candidates[0], other_or_prior)
         masses = double(torch.cat([peak.mass, next_peak.mass], 1))
         position = [second / 16, (other - second).clamp(-16, 16) / 8]
         evidence = [features, masses, fine_prior[1], chosen[0], chosen[2], *position]

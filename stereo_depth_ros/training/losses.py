@@ -21,7 +21,7 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
 
     ``disparity``: logarithm of the error at full size, so that a few hopeless pixels do not
     outweigh the many that can be made exact, and a little of the error itself; ``matched``: the
-    same without the prior's share; ``half``: at 1/2, before the refinement. ``distribution``:
+    logarithm where another candidate was chosen too; ``half``: at 1/2, before the refinement. ``distribution``:
     cross entropy of the candidates at 1/4, which makes the softmax peaked and learns much faster
     than its expectation alone. ``choice``: divergence from the shares that the candidates' errors
     deserve, where they differ. ``confidence``: cross entropy with exp(-error / 1 px), so that it
