@@ -13,6 +13,7 @@ _FAR_OFF = 20.0  # px, beyond which an error is no worse
 _EQUALLY_WRONG = 8.0  # px, the same for the choice between candidates
 _EQUALLY_RIGHT = 0.5  # px, by which two candidates may differ and both be chosen
 _COSTLY, _COSTLIEST = 4.0, 4.0  # px off that doubles what confidence costs, and by how much at most
+_SKY = 3.0
 _STAKE = 2.0  # px, beyond which it matters no more how much worse one candidate is
 
 
@@ -21,13 +22,14 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
 
     ``disparity``: logarithm of the error at full size, so that a few hopeless pixels do not
     outweigh the many that can be made exact, and a little of the error itself; ``matched``: the
-    logarithm where another candidate was chosen too; ``half``: at 1/2, before the refinement. ``distribution``:
-    cross entropy of the candidates at 1/4, which makes the softmax peaked and learns much faster
-    than its expectation alone. ``choice``: divergence from the shares that the candidates' errors
-    deserve, where they differ. ``confidence``: cross entropy with exp(-error / 1 px), so that it
-    orders errors of every size; to be sure of what is far off, such as a near sky, costs most.
+    logarithm where another candidate was chosen too; ``half``: at 1/2, before the refinement.
+    ``distribution``: cross entropy of the candidates at 1/4, which makes the softmax peaked and
+    learns much faster than its expectation alone. ``choice``: divergence from the shares that the
+    candidates' errors deserve, where they differ. ``confidence``: cross entropy with
+    exp(-error / 1 px), so that it orders errors of every size; to be sure of what is far off, such
+    as a near sky, costs most. Sky, of which there is little, counts `_SKY` times.
     """
-    known = disparity < SPAN
+    known = _weight(disparity) * (disparity < SPAN)
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
     sparse = (..., slice(1, None, 2), slice(1, None, 2))
     error = (matches.disparity - disparity).abs()
@@ -51,9 +53,14 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
         "matched": 0.4 * _mean(_bent(apart[:, :1]), known),
         "half": 0.2 * _mean(_bent(half), known[sparse]),
         "distribution": _distribution(matches.logits, disparity),
-        "choice": 0.5 * _mean(stake * choice, known),
+        "choice": _mean(stake * choice, known),
         "confidence": 0.5 * _mean(confidence, known),
     }
+
+
+def _weight(disparity: Tensor) -> Tensor:
+    """Return how much each pixel counts."""
+    return 1 + (_SKY - 1) * (disparity == 0)
 
 
 def _bent(error: Tensor) -> Tensor:
@@ -72,7 +79,7 @@ def _distribution(logits: Tensor, disparity: Tensor) -> Tensor:
     for row in (0, 2):
         for column in (1, 3):
             target = disparity[:, :, row::4, column::4] / 4
-            known = target <= candidates - 1
+            known = _weight(target) * (target <= candidates - 1)
             target = target.clamp(0, candidates - 1)
             low = target.floor().clamp(max=candidates - 2)
             share = target - low
@@ -83,5 +90,5 @@ def _distribution(logits: Tensor, disparity: Tensor) -> Tensor:
     return total.sum() / count.sum().clamp(min=1)
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1)
