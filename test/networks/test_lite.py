@@ -370,16 +370,15 @@ def test_without_a_prior_it_answers_as_to_one_of_zeros(network):
 
 
 @torch.inference_mode()
-def test_answer_is_a_mean_of_the_candidates_by_their_choice(network):
+def test_answer_is_the_candidate_of_the_highest_choice(network):
     images, (prior, confidence) = pair(64, 96), some_prior(64, 96)
 
     matches = network.matches(*images, prior, confidence)
 
-    share = matches.choice.softmax(1)
-    expected = (share * matches.candidates).sum(1, keepdim=True)
-    torch.testing.assert_close(matches.disparity, expected)
+    chosen = matches.choice.argmax(1, keepdim=True)
+    assert torch.equal(matches.disparity, matches.candidates.gather(1, chosen))
     assert torch.equal(matches.candidates[:, PRIOR:], prior)
-    assert share.amax(1).mean() < 0.9, "else a mean is not told from the chosen one"
+    assert len(chosen.unique()) == 3
     answer = network.match(*images, prior, confidence)
     assert torch.equal(answer.disparity, matches.disparity)
     assert torch.equal(answer.confidence, matches.confidence_logit.sigmoid())
@@ -585,13 +584,13 @@ def test_confidence_learns_nothing_into_the_disparity():
     assert learning(network) == {"confidence"}
 
 
-def test_disparity_is_what_all_but_the_confidence_learn_from():
+def test_disparity_is_what_all_but_choice_and_confidence_learn_from():
     network = build().train()
 
     network.matches(*pair(32, 64), *some_prior(32, 64)).disparity.sum().backward()
 
     parts = {name for name, part in network.named_children() if list(part.parameters())}
-    assert learning(network) == parts - {"confidence"}
+    assert learning(network) == parts - {"choice", "confidence"}
     assert network.aggregation.trust.grad.all()
     assert network.matching.sharpness.grad.all()
 

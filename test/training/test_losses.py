@@ -180,7 +180,7 @@ def test_choice_costs_nothing_where_all_is_on_the_best_candidate(best):
         wrong = [0.0] * 3
         wrong[other] = 30.0
         # The best, which deserves all, is left a share of exp(-30).
-        assert choice_term(candidates, wrong) == pytest.approx(0.5 * 30, rel=1e-4)
+        assert choice_term(candidates, wrong) == pytest.approx(30, rel=1e-4)
 
 
 def test_choice_is_best_where_every_candidate_has_what_its_error_deserves():
@@ -194,7 +194,7 @@ def test_choice_is_best_where_every_candidate_has_what_its_error_deserves():
     assert choice_term(candidates, scores) == pytest.approx(0, abs=1e-6)
     for share in ((1 / 3, 1 / 3, 1 / 3), (0.5, 0.25, 0.25), (0.1, 0.1, 0.8)):
         # They differ by 2 px, so that all is at stake.
-        expected = 0.5 * divergence(share)
+        expected = divergence(share)
         assert choice_term(candidates, [math.log(p) for p in share]) == pytest.approx(
             expected, rel=1e-4
         )
@@ -205,7 +205,7 @@ def test_choice_costs_the_less_the_less_the_candidates_differ():
         deserved = softmax([-2 * w for w in wrong])
         divergence = sum(d * math.log(3 * d) for d in deserved)
         term = choice_term([20.0 + w for w in wrong], (0.0, 0.0, 0.0))
-        return term / (0.5 * divergence)
+        return term / divergence
 
     assert cost(0.0, 0.5, 0.25) == pytest.approx(0.25, rel=1e-3)
     assert cost(1.0, 2.5, 2.0) == pytest.approx(0.75, rel=1e-3)
@@ -227,7 +227,7 @@ def test_choice_that_is_wrong_and_sure_learns_as_much_as_any():
     loss(matches, full(20.0))["choice"].backward()
 
     first, second, third = (float(x) for x in matches.choice.grad.sum((0, 2, 3)))
-    assert (first, second) == pytest.approx((0.5, -0.5), rel=1e-4)
+    assert (first, second) == pytest.approx((1, -1), rel=1e-4)
     assert third == pytest.approx(0, abs=1e-4)
 
 
@@ -241,6 +241,19 @@ def test_choice_moves_no_candidate():
     assert matches.candidates.grad is None
     # Towards what deserves more than a third.
     assert torch.equal(matches.choice.grad.sign(), channels((1.0, 1.0, -1.0)))
+
+
+def test_sky_counts_threefold():
+    truth = full(20.0)
+    truth[..., :8] = 0  # a quarter
+    terms = loss(answer(20.0, None, 0.0, (20.0, 4.0, 20.0)), truth)
+    near, sky = (
+        loss(answer(20.0, None, 0.0, (20.0, 4.0, 20.0)), full(value)) for value in (20.0, 0.0)
+    )
+
+    for name, term in terms.items():
+        expected = (3 * near[name] + 3 * sky[name]) / 6
+        torch.testing.assert_close(term, expected, msg=name)
 
 
 @pytest.mark.parametrize("error", [0.1, 1.0, 3.0])
