@@ -6,16 +6,14 @@ answer as a prior, and chooses, corrects, fills and rates. Without a prior it ma
 
 Both views pass one feature pyramid. Cosine correlations at 1/4, 1/8 and 1/16, added up at 1/4, are
 a 2-D map with one channel for each candidate disparity, to which the prior is added; a U-Net under
-the left features corrects it. Around its highest peak lies the matched disparity, around the next
-one what else may be there: at the edge of a thing, what is behind it. The matched one, raised to
-1/2 by learned convex combinations and refined by a second, narrow correlation, goes to full
-resolution in the same way. There every pixel chooses: matched, other, or prior.
+the left features corrects it. Around its highest peak lies the matched disparity. Raised to 1/2 by
+learned convex combinations and refined there, it goes to full resolution in the same way. There
+every pixel takes it or the prior, judged by how well either explains the left view by the right
+one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -39,8 +37,8 @@ class Matches(NamedTuple):
 
     disparity: Tensor  # (B, 1, H, W), px
     confidence_logit: Tensor  # (B, 1, H, W)
-    candidates: Tensor  # (B, 3, H, W), px: matched, other, prior
-    choice: Tensor  # (B, 3, H, W), logits of the candidates
+    matched: Tensor  # (B, 1, H, W), px, the network's own
+    choice: Tensor  # (B, 1, H, W), logit of taking it rather than the prior
     half: Tensor  # (B, 1, H/2, W/2) before refinement, in steps of 2 px
     logits: Tensor  # (B, CANDIDATES, H/4, W/4), of the candidates
 
@@ -257,37 +255,22 @@ def softmax(logits: Tensor) -> Tensor:
     return raised / raised.sum(1, keepdim=True)
 
 
-def shares(scores: Sequence[Tensor]) -> list[Tensor]:
-    """Softmax over the parts of ``scores``, (B, C, H, W) each."""
-    top = reduce(torch.maximum, scores)
-    raised = [(score - top).exp() for score in scores]
-    total = reduce(torch.add, raised)
-    return [part / total for part in raised]
-
-
 def expectation(probability: Tensor, values: Tensor) -> Tensor:
     """Return the mean (B, 1, H, W) of ``values`` (C), in rising order, under (B, C, H, W)."""
     return (probability * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
 
 
-class Peak(NamedTuple):
-    """The highest peak of a distribution over candidates."""
+def highest_peak(probability: Tensor, radius: int = 2) -> tuple[Tensor, Tensor]:
+    """Return mean and mass (B, 1, H, W) of the highest peak of ``probability`` (B, C, H, W).
 
-    mean: Tensor  # (B, 1, H, W)
-    mass: Tensor  # (B, 1, H, W)
-    rest: Tensor  # (B, C, H, W), the distribution without it
-
-
-def highest_peak(probability: Tensor, radius: int = 2) -> Peak:
-    """Find the highest peak of ``probability`` (B, C, H, W), ``radius`` candidates to either side.
-
-    A second peak far away would pull the mean of all into the empty space between.
+    It reaches ``radius`` candidates to either side: a second peak far away would pull the mean of
+    all into the empty space between.
     """
     steps = torch.arange(probability.shape[1], device=probability.device).view(1, -1, 1, 1)
     near = (steps - probability.argmax(1, keepdim=True)).abs() <= radius
     peak = probability * near
     mass = peak.sum(1, keepdim=True)
-    return Peak(expectation(peak, steps.flatten()) / (mass + 1e-6), mass, probability - peak)
+    return expectation(peak, steps.flatten()) / (mass + 1e-6), mass
 
 
 class Upsampling(nn.Module):
@@ -331,24 +314,79 @@ class Refinement(nn.Module):
     def forward(
         self,
         disparity: Tensor,
-        other: Tensor,
+        mass: Tensor,
         prior: tuple[Tensor, Tensor],
         left: Tensor,
         known: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Return the better disparity and ``CHANNELS`` features, both at 1/2.
 
-        ``disparity`` and what ``other`` there may be (B, 1, H/2, W/2) in its pixels, the ``prior``
-        of the four pixels of each (B, 4, H/2, W/2) in theirs and its confidence, ``left`` features
+        ``disparity`` (B, 1, H/2, W/2) in its pixels and the ``mass`` of its peak, the ``prior`` of
+        the four pixels of each (B, 4, H/2, W/2) in theirs and its confidence, ``left`` features
         (B, 16, H/2, W/2), ``known`` (B, known, H/4, W/4).
         """
-        beside = (other - disparity).clamp(-16, 16) / 8
         off = (prior[0] / 2 - disparity).clamp(-4, 4) * (prior[0] > 0)
         raised = double(self.raise_known(known))
-        seen = torch.cat([left, raised, disparity / 16, beside, off, prior[1]], 1)
+        seen = torch.cat([left, raised, disparity / 16, mass, off, prior[1]], 1)
         features = self.body(self.entry(seen))
         step = self.REACH * torch.tanh(self.step(features).float())
         return (disparity + step).clamp(min=0), features
+
+
+class Judgement(nn.Module):
+    """How well two disparities of every pixel explain the left view by the right one."""
+
+    CHANNELS = 16
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.weigh = conv(features + 4 * 4, self.CHANNELS)
+
+    def forward(
+        self,
+        matched: Tensor,
+        prior: tuple[Tensor, Tensor],
+        greys: tuple[Tensor, Tensor],
+        features: Tensor,
+    ) -> Tensor:
+        """Return ``CHANNELS`` features at 1/2.
+
+        ``matched``, and disparity and confidence of the ``prior``, are (B, 4, H/2, W/2), the four
+        pixels of each, px; the ``greys`` of both views (B, 1, H, W), about -1 to 1; ``features``
+        (B, features, H/2, W/2).
+        """
+        left, right = greys
+        there = four_of_each(left).repeat(1, 2, 1, 1)
+        apart = (there - sample(right, torch.cat([matched, prior[0]], 1))).abs()
+        off = (prior[0] - matched).clamp(-8, 8) / 2
+        return self.weigh(torch.cat([features, 4 * apart.clamp(max=0.5), off, prior[1]], 1))
+
+
+def four_of_each(x: Tensor) -> Tensor:
+    """Turn (B, 1, 2H, 2W) into (B, 4, H, W): the pixels of each 2 x 2, row by row."""
+    return F.pixel_unshuffle(x, 2)
+
+
+def sample(image: Tensor, disparity: Tensor) -> Tensor:
+    """Return image(x - disparity), (B, 4 n, H, W), for an ``image`` (B, 1, 2H, 2W).
+
+    ``disparity`` (B, 4 n, H, W), px of the image, is n times that of the four pixels of each 2 x 2.
+    Beyond the image its edge goes on.
+    """
+    batch, channels, half_height, half_width = (int(side) for side in disparity.shape)
+    height, width = 2 * half_height, 2 * half_width
+    rows, columns = (
+        torch.arange(side, device=image.device, dtype=torch.float32).view(-1, 2).T
+        for side in (height, width)
+    )
+    y = rows.repeat_interleave(2, 0).repeat(channels // 4, 1)[..., None]
+    x = columns.repeat(channels // 2, 1)[:, None] - disparity
+    grid_x = x * (2 / (width - 1)) - 1
+    grid_y = (y * (2 / (height - 1)) - 1).expand_as(grid_x)
+    # The channels one below the other, so that one call samples all.
+    grid = torch.stack([grid_x, grid_y], 4).reshape(batch, channels * half_height, half_width, 2)
+    seen = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return seen.reshape(disparity.shape)
 
 
 class Lite(StereoNetwork):
@@ -379,10 +417,10 @@ class Lite(StereoNetwork):
         self.refinement = Refinement(32)
         features = Refinement.CHANNELS
         self.to_full = Upsampling(features)
-        self.choice = nn.Conv2d(features, 3 * 4, 1)
-        self.confidence = nn.Sequential(
-            conv(features + 2 + 2 + 4 + 2 * 4, 16, kernel=1), nn.Conv2d(16, 4, 1)
-        )
+        self.judgement = Judgement(features)
+        judged = features + Judgement.CHANNELS
+        self.choice = nn.Conv2d(judged, 4, 1)
+        self.confidence = nn.Sequential(conv(judged + 2 * 4, 16, kernel=1), nn.Conv2d(16, 4, 1))
         for value in (*self.shift.parameters(), *self.refinement.step.parameters()):
             nn.init.zeros_(value)
 
@@ -432,31 +470,25 @@ class Lite(StereoNetwork):
         logits = total + bump + self.score(known).float()
         if self.max_disparity < SPAN:
             logits = logits[:, : -(-self.max_disparity // 4)]
-        peak = highest_peak(softmax(logits))
-        next_peak = highest_peak(peak.rest)
-        first = F.pixel_shuffle(self.to_half(peak.mean + self.shift(known).float(), known), 2)
+        mean, mass = highest_peak(softmax(logits))
+        first = F.pixel_shuffle(self.to_half(mean + self.shift(known).float(), known), 2)
         # From here on the four pixels of a half-size one are channels, which saves moving them.
-        fine_prior = F.pixel_unshuffle(prior, 2), F.pixel_unshuffle(prior_confidence, 2)
-        other = 2 * F.interpolate(next_peak.mean, scale_factor=2.0, mode="nearest")
-        second, features = self.refinement(first, other, fine_prior, half, known)
+        fine_prior = four_of_each(prior), four_of_each(prior_confidence)
+        second, features = self.refinement(first, double(mass), fine_prior, half, known)
         matched = self.to_full(second, features)
-        candidates = [matched, (2 * other).expand_as(matched), fine_prior[0]]
-        choice = self.choice(features).float().split(4, dim=1)
-        chosen = shares(choice)
-        # A mean of two surfaces would lie on neither.
-        other_or_prior = torch.where(choice[1] > choice[2], candidates[1], candidates[2])
-        is_matched = choice[0] > torch.maximum(choice[1], choice[2])
-        disparity = torch.where(is_matched, candidates[0], other_or_prior)
-        masses = double(torch.cat([peak.mass, next_peak.mass], 1))
-        position = [second / 16, (other - second).clamp(-16, 16) / 8]
-        evidence = [features, masses, fine_prior[1], chosen[0], chosen[2], *position]
-        # Detached: the head reads what is there, and does not trade disparity for confidence.
-        confidence = self.confidence(torch.cat(evidence, 1).detach()).float()
-        return Matches(
-            F.pixel_shuffle(disparity, 2),
-            F.pixel_shuffle(confidence, 2),
-            torch.cat([F.pixel_shuffle(candidate, 2) for candidate in candidates], 1),
-            torch.cat([F.pixel_shuffle(score, 2) for score in choice], 1),
-            first,
-            logits,
+        greys = images.mean(1, keepdim=True)
+        # Detached: it judges, and moves neither.
+        judged = self.judgement(
+            matched.detach(), fine_prior, (greys[:batch], greys[batch:]), features
         )
+        judged = torch.cat([features, judged], 1)
+        choice = self.choice(judged).float()
+        # A mean of two surfaces would lie on neither.
+        disparity = torch.where(choice > 0, matched, fine_prior[0])
+        evidence = torch.cat([judged, fine_prior[1], choice.sigmoid()], 1)
+        # Detached: the head reads what is there, and does not trade disparity for confidence.
+        confidence = self.confidence(evidence.detach()).float()
+        disparity, confidence, matched, choice = (
+            F.pixel_shuffle(x, 2) for x in (disparity, confidence, matched, choice)
+        )
+        return Matches(disparity, confidence, matched, choice, first, logits)

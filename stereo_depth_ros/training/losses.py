@@ -17,24 +17,24 @@ _SKY = 3.0
 _STAKE = 2.0  # px, beyond which it matters no more how much worse one candidate is
 
 
-def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
-    """Return the loss terms, scalars, for the true ``disparity`` (B, 1, H, W) px.
+def loss(matches: Matches, disparity: Tensor, prior: Tensor) -> dict[str, Tensor]:
+    """Return the loss terms, scalars, for true ``disparity`` and ``prior``, (B, 1, H, W) px each.
 
     ``disparity``: logarithm of the error at full size, so that a few hopeless pixels do not
     outweigh the many that can be made exact, and a little of the error itself; ``matched``: the
-    logarithm where another candidate was chosen too; ``half``: at 1/2, before the refinement.
+    logarithm where the prior was chosen too; ``half``: at 1/2, before the refinement.
     ``distribution``: cross entropy of the candidates at 1/4, which makes the softmax peaked and
-    learns much faster than its expectation alone. ``choice``: divergence from the shares that the
-    candidates' errors deserve, where they differ. ``confidence``: cross entropy with
-    exp(-error / 1 px), so that it orders errors of every size; to be sure of what is far off, such
-    as a near sky, costs most. Sky, of which there is little, counts `_SKY` times.
+    learns much faster than its expectation alone. ``choice``: cross entropy with the chance that
+    the errors of both candidates give the matched one, where they differ. ``confidence``: cross
+    entropy with exp(-error / 1 px), so that it orders errors of every size; to be sure of what is
+    far off, such as a near sky, costs most. Sky, of which there is little, counts `_SKY` times.
     """
     known = _weight(disparity) * (disparity < SPAN)
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
     sparse = (..., slice(1, None, 2), slice(1, None, 2))
     error = (matches.disparity - disparity).abs()
     half = (2 * matches.half - disparity[sparse]).abs()
-    apart = (matches.candidates - disparity).abs()
+    own = (matches.matched - disparity).abs()
     far_off = error.detach()
     confidence = F.binary_cross_entropy_with_logits(
         matches.confidence_logit,
@@ -42,15 +42,18 @@ def loss(matches: Matches, disparity: Tensor) -> dict[str, Tensor]:
         1 + (far_off / _COSTLY).clamp(max=_COSTLIEST),
         reduction="none",
     )
-    wrong = apart.detach().clamp(max=_EQUALLY_WRONG)
-    stake = (wrong.amax(1, keepdim=True) - wrong.amin(1, keepdim=True)).clamp(max=_STAKE) / _STAKE
-    deserved = (-wrong / _EQUALLY_RIGHT).log_softmax(1)
-    choice = F.kl_div(
-        matches.choice.log_softmax(1), deserved, reduction="none", log_target=True
-    ).sum(1, keepdim=True)
+    wrong, wrong_prior = (
+        (candidate - disparity).abs().detach().clamp(max=_EQUALLY_WRONG)
+        for candidate in (matches.matched, prior)
+    )
+    advantage = wrong_prior - wrong
+    stake = advantage.abs().clamp(max=_STAKE) / _STAKE
+    choice = F.binary_cross_entropy_with_logits(
+        matches.choice, torch.sigmoid(advantage / _EQUALLY_RIGHT), reduction="none"
+    )
     return {
         "disparity": _mean(_bent(error) + 0.1 * error.clamp(max=_FAR_OFF), known),
-        "matched": 0.4 * _mean(_bent(apart[:, :1]), known),
+        "matched": 0.4 * _mean(_bent(own), known),
         "half": 0.2 * _mean(_bent(half), known[sparse]),
         "distribution": _distribution(matches.logits, disparity),
         "choice": _mean(stake * choice, known),

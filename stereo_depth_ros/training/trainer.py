@@ -187,7 +187,7 @@ class Trainer:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16):
             matches = model(sample.left, sample.right, sample.prior, sample.prior_confidence)
-        terms = loss(matches, sample.disparity)
+        terms = loss(matches, sample.disparity, sample.prior)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
