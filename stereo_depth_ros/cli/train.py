@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipe.add_argument(
         "--scene", type=size, metavar="HxW", help="size that scenes are rendered at"
     )
-    recipe.add_argument("--crop", type=size, metavar="HxW", help="part of a scene a sample shows")
+    recipe.add_argument(
+        "--crop", type=size, metavar="HxW", help="part of a scene a sample shows, as high as it"
+    )
     recipe.add_argument("--reuse", type=int, help="samples drawn from each scene; more on a CPU")
     recipe.add_argument("--learning-rate", type=float)
     recipe.add_argument("--seed", type=int)

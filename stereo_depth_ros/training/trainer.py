@@ -44,7 +44,7 @@ class Recipe:
     steps: int = 60000
     batch: int = 8  # samples a step and process
     scene: tuple[int, int] = (384, 640)
-    crop: tuple[int, int] = (256, 384)
+    crop: tuple[int, int] = (384, 512)  # as high as the scene, or sky would be anywhere
     reuse: int = 1
     learning_rate: float = 1e-3
     seed: int = 0
