@@ -13,7 +13,6 @@ _FAR_OFF = 20.0  # px, beyond which an error is no worse
 _EQUALLY_WRONG = 8.0  # px, the same for the choice between candidates
 _EQUALLY_RIGHT = 0.5  # px, by which two candidates may differ and both be chosen
 _COSTLY, _COSTLIEST = 4.0, 4.0  # px off that doubles what confidence costs, and by how much at most
-_SKY = 3.0
 _STAKE = 2.0  # px, beyond which it matters no more how much worse one candidate is
 
 
@@ -27,9 +26,9 @@ def loss(matches: Matches, disparity: Tensor, prior: Tensor) -> dict[str, Tensor
     learns much faster than its expectation alone. ``choice``: cross entropy with the chance that
     the errors of both candidates give the matched one, where they differ. ``confidence``: cross
     entropy with exp(-error / 1 px), so that it orders errors of every size; to be sure of what is
-    far off, such as a near sky, costs most. Sky, of which there is little, counts `_SKY` times.
+    far off, such as a near sky, costs most.
     """
-    known = _weight(disparity) * (disparity < SPAN)
+    known = disparity < SPAN
     # One pixel stands for all of 2x2: a mean would invent depths at edges.
     sparse = (..., slice(1, None, 2), slice(1, None, 2))
     error = (matches.disparity - disparity).abs()
@@ -61,11 +60,6 @@ def loss(matches: Matches, disparity: Tensor, prior: Tensor) -> dict[str, Tensor
     }
 
 
-def _weight(disparity: Tensor) -> Tensor:
-    """Return how much each pixel counts."""
-    return 1 + (_SKY - 1) * (disparity == 0)
-
-
 def _bent(error: Tensor) -> Tensor:
     """Return errors in px, those beyond ``_BEND`` by their logarithm."""
     return _BEND * torch.log1p(error / _BEND)
@@ -82,7 +76,7 @@ def _distribution(logits: Tensor, disparity: Tensor) -> Tensor:
     for row in (0, 2):
         for column in (1, 3):
             target = disparity[:, :, row::4, column::4] / 4
-            known = _weight(target) * (target <= candidates - 1)
+            known = target <= candidates - 1
             target = target.clamp(0, candidates - 1)
             low = target.floor().clamp(max=candidates - 2)
             share = target - low
