@@ -795,6 +795,14 @@ def test_graph_is_small_and_agrees_with_pytorch_with_a_prior_and_without(network
         assert measure_agreement(network, path, *images, prior).worst < 1e-3
 
 
+def test_graph_holds_no_constant_of_the_size_of_the_images(network, tmp_path):
+    path = export_onnx(network, 150, 350, tmp_path / "lite.onnx")
+
+    # Where the right view is sampled would be 450 kB.
+    weights = 4 * sum(p.numel() for p in network.parameters())
+    assert path.stat().st_size < weights + 300e3
+
+
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_graph_that_favours_the_prior_returns_it_to_the_bit(tmp_path, precision):
     path = tmp_path / "lite.onnx"
