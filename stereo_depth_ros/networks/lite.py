@@ -382,7 +382,8 @@ def sample(image: Tensor, disparity: Tensor) -> Tensor:
     y = rows.repeat_interleave(2, 0).repeat(channels // 4, 1)[..., None]
     x = columns.repeat(channels // 2, 1)[:, None] - disparity
     grid_x = x * (2 / (width - 1)) - 1
-    grid_y = (y * (2 / (height - 1)) - 1).expand_as(grid_x)
+    # Summed up, since what is but expanded becomes a constant of the graph, as large as both views.
+    grid_y = 0 * grid_x + (y * (2 / (height - 1)) - 1)
     # The channels one below the other, so that one call samples all.
     grid = torch.stack([grid_x, grid_y], 4).reshape(batch, channels * half_height, half_width, 2)
     seen = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=True)

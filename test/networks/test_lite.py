@@ -16,21 +16,23 @@ from stereo_depth_ros.networks.lite import (
     CANDIDATES,
     SPAN,
     Aggregation,
+    Judgement,
     Lite,
     Matching,
     Prior,
     Refinement,
     Upsampling,
     correlation,
+    four_of_each,
     highest_peak,
     nearest,
-    shares,
+    sample,
     softmax,
     summarise,
 )
 from stereo_depth_ros.share import share_directory
 
-MATCHED, OTHER, PRIOR = range(3)  # the candidates of every pixel
+MATCHED, PRIOR = 1, -1  # signs of the logit by which every pixel takes one of them
 
 
 def build(**config):
@@ -183,36 +185,27 @@ def test_prior_reaches_the_logits():
     assert (told >= alone).all()
 
 
-def test_highest_peak_leaves_a_far_second_one_out_and_hands_it_on():
+def test_highest_peak_leaves_a_far_second_one_out():
     probability = torch.zeros(1, 12, 1, 3)
     probability[0, 2:5, 0, 0] = torch.tensor([0.2, 0.3, 0.1])
     probability[0, 9:11, 0, 0] = torch.tensor([0.1, 0.3 - 1e-3])
     probability[0, 0, 0, 1] = 1
     probability[0, 9:, 0, 2] = torch.tensor([0.2, 0.3, 0.5])
 
-    first = highest_peak(probability)
-    second = highest_peak(first.rest)
+    mean, mass = highest_peak(probability)
 
-    torch.testing.assert_close(first.mean.flatten(), torch.tensor([1.7 / 0.6, 0.0, 10.3]))
-    torch.testing.assert_close(first.mass.flatten(), torch.tensor([0.6, 1.0, 1.0]))
-    left = torch.zeros(1, 12, 1, 3)
-    left[0, 9:11, 0, 0] = torch.tensor([0.1, 0.299])
-    torch.testing.assert_close(first.rest, left)
-    # Where nothing is left there is no second one, which counts as 0 px.
-    at_end = torch.tensor([(0.9 + 2.99) / 0.399, 0.0, 0.0])
-    torch.testing.assert_close(second.mean.flatten(), at_end, atol=1e-4, rtol=0)
-    torch.testing.assert_close(second.mass.flatten(), torch.tensor([0.399, 0.0, 0.0]))
-    assert not second.rest.any()
+    assert mean.shape == mass.shape == (1, 1, 1, 3)
+    torch.testing.assert_close(mean.flatten(), torch.tensor([1.7 / 0.6, 0.0, 10.3]))
+    torch.testing.assert_close(mass.flatten(), torch.tensor([0.6, 1.0, 1.0]))
 
 
 def test_highest_peak_is_as_wide_as_asked():
     probability = torch.tensor([0.0, 0.1, 0.1, 0.4, 0.2, 0.1, 0.1]).view(1, 7, 1, 1)
 
-    for radius, mass, mean in ((0, 0.4, 3), (1, 0.7, 22 / 7), (2, 0.9, 28 / 9)):
-        peak = highest_peak(probability, radius)
-        assert float(peak.mass) == pytest.approx(mass, rel=1e-5)
-        assert float(peak.mean) == pytest.approx(mean, rel=1e-4)
-        assert float(peak.rest.sum()) == pytest.approx(1 - mass, rel=1e-4)
+    for radius, expected, centre in ((0, 0.4, 3), (1, 0.7, 22 / 7), (2, 0.9, 28 / 9)):
+        mean, mass = highest_peak(probability, radius)
+        assert float(mass) == pytest.approx(expected, rel=1e-5)
+        assert float(mean) == pytest.approx(centre, rel=1e-4)
 
 
 @torch.inference_mode()
@@ -272,18 +265,18 @@ def test_refinement_steps_by_two_pixels_at_most_and_not_below_zero(bias, step):
 
 
 @torch.inference_mode()
-def test_refinement_sees_what_is_beside_and_how_far_off_the_prior_is():
+def test_refinement_sees_how_clear_the_peak_and_how_far_off_the_prior_is():
     seen = []
     refinement = Refinement(32).eval()
     refinement.entry.register_forward_hook(lambda part, inputs, output: seen.append(inputs[0]))
     disparity = torch.full((1, 1, 2, 4), 16.0)
-    other = torch.tensor([0.0, 12.0, 20.0, 90.0]).expand(1, 1, 2, 4)
+    mass = torch.tensor([0.25, 0.5, 0.75, 1.0]).expand(1, 1, 2, 4)
     prior = torch.tensor([0.0, 30.0, 35.0, 120.0]).expand(1, 4, 2, 4)  # px of the full size
     confidence = torch.tensor([0.0, 0.0, 0.7, 1.0]).expand(1, 4, 2, 4)
 
     refinement(
         disparity,
-        other,
+        mass,
         (prior, confidence),
         torch.zeros(1, 16, 2, 4),
         torch.zeros(1, 32, 1, 2),
@@ -291,17 +284,139 @@ def test_refinement_sees_what_is_beside_and_how_far_off_the_prior_is():
 
     rest = seen[0][0, 16 + 6 :, 0]
     assert rest[0].tolist() == [1, 1, 1, 1]
-    assert rest[1].tolist() == [-2, -0.5, 0.5, 2]
+    assert torch.equal(rest[1], mass[0, 0, 0])
     # Where there is no prior it is not off.
     assert torch.equal(rest[2:6], torch.tensor([0.0, -1.0, 1.5, 4.0]).expand(4, 4))
     assert torch.equal(rest[6:], confidence[0, :, 0])
 
 
-def test_shares_are_the_softmax_over_the_parts():
-    torch.manual_seed(0)
-    scores = 200 * torch.randn(3, 2, 4, 5, 6)
+def test_four_of_each_are_the_pixels_of_two_by_two_row_by_row():
+    x = torch.arange(24.0).view(1, 1, 4, 6)
 
-    torch.testing.assert_close(torch.stack(shares(list(scores))), scores.softmax(0))
+    four = four_of_each(x)
+
+    assert four.shape == (1, 4, 2, 3)
+    assert four[0, :, 0, 0].tolist() == [0, 1, 6, 7]
+    assert four[0, :, 1, 2].tolist() == [16, 17, 22, 23]
+    assert torch.equal(F.pixel_shuffle(four, 2), x)
+
+
+def warped(image, disparity):
+    """Return image(x - disparity), both (B, 1, H, W), pixel by pixel; the edge goes on."""
+    batch, _, height, width = image.shape
+    seen = torch.zeros_like(image)
+    for b in range(batch):
+        for row in range(height):
+            for x in range(width):
+                at = min(max(x - float(disparity[b, 0, row, x]), 0), width - 1)
+                low = min(int(at), width - 2)
+                near, far = image[b, 0, row, low], image[b, 0, row, low + 1]
+                seen[b, 0, row, x] = near + (at - low) * (far - near)
+    return seen
+
+
+def test_sample_takes_the_pixel_so_far_to_the_left():
+    image = torch.tensor([[10.0, 20, 40, 80], [1, 2, 4, 8]]).view(1, 1, 2, 4)
+    disparity = torch.tensor([[0.0, 1, 2, 0.5], [-1, 0.25, 5, 3]]).view(1, 1, 2, 4)
+
+    seen = F.pixel_shuffle(sample(image, four_of_each(disparity)), 2)
+
+    # At 0, 0, 0, 2.5 of the upper row and at 1, 0.75, -3, 0 of the lower one.
+    expected = torch.tensor([[10, 10, 10, 60], [2, 1.75, 1, 1]]).view(1, 1, 2, 4)
+    torch.testing.assert_close(seen, expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["whole px", "parts of px"])
+@pytest.mark.parametrize("maps", [1, 2, 3])
+def test_sample_is_the_direct_loop_for_every_map_and_pair(maps, whole):
+    torch.manual_seed(maps)
+    image = torch.rand(2, 1, 6, 20)
+    disparities = 24 * torch.rand(maps, 2, 1, 6, 20) - 2
+    if whole:
+        disparities = disparities.round()
+
+    seen = sample(image, torch.cat([four_of_each(x) for x in disparities], 1))
+
+    assert seen.shape == (2, 4 * maps, 3, 10)
+    for got, disparity in zip(seen.split(4, 1), disparities, strict=True):
+        expected = warped(image, disparity)
+        torch.testing.assert_close(F.pixel_shuffle(got, 2), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("disparity", [7.0, -7.5, 900.0, -900.0])
+def test_sample_beyond_the_image_is_its_edge(disparity):
+    image = torch.rand(1, 1, 4, 8)
+
+    seen = F.pixel_shuffle(sample(image, torch.full((1, 4, 2, 4), disparity)), 2)
+
+    edge = image[..., :1] if disparity > 0 else image[..., -1:]
+    torch.testing.assert_close(seen, edge.expand_as(image))
+
+
+def texture_apart(disparity, height=32, width=96):
+    """Return grey values of a left view and of a right one, for a ``disparity`` of whole px."""
+    dice = torch.Generator().manual_seed(disparity)
+    scene = 2 * torch.rand(1, 1, height, width + disparity, generator=dice) - 1
+    return scene[..., :width], scene[..., disparity:]
+
+
+def judged(matched, prior, confidence, greys):
+    """Return what a `Judgement` reads besides features: residuals of both, offset, confidence."""
+    judgement, seen = Judgement(16).eval(), []
+    judgement.weigh.register_forward_pre_hook(lambda part, inputs: seen.append(inputs[0]))
+    height, width = greys[0].shape[2:]
+    features = torch.rand(1, 16, height // 2, width // 2)
+    four, four_prior, sure = (
+        four_of_each(torch.as_tensor(x).expand(1, 1, height, width))
+        for x in (matched, prior, confidence)
+    )
+
+    weighed = judgement(four, (four_prior, sure), greys, features)
+
+    assert weighed.shape == (1, Judgement.CHANNELS, height // 2, width // 2)
+    assert torch.equal(seen[0][:, :16], features)
+    return [F.pixel_shuffle(x, 2) for x in seen[0][:, 16:].split(4, 1)]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("disparity", [0, 1, 9])
+def test_residual_is_nothing_for_the_true_disparity_and_large_for_another(disparity):
+    greys = texture_apart(disparity)
+    inside = (..., slice(disparity, None))
+
+    for other in (disparity + 1.0, disparity + 6.5):
+        truly, falsely, _, _ = judged(float(disparity), other, 1.0, greys)
+        assert truly[inside].max() < 1e-3
+        assert falsely[inside].mean() > 0.8
+        falsely, truly, _, _ = judged(other, float(disparity), 1.0, greys)
+        assert truly[inside].max() < 1e-3
+        assert falsely[inside].mean() > 0.8
+
+
+@torch.inference_mode()
+def test_residual_is_four_times_the_difference_up_to_half_the_contrast():
+    left, right = torch.zeros(1, 1, 4, 12), torch.zeros(1, 1, 4, 12)
+    left[..., 8] = 0.1
+    left[..., 9] = -0.3
+    left[..., 10] = 0.9
+
+    matched, prior, _, _ = judged(2.0, 5.0, 0.0, (left, right))
+
+    expected = torch.tensor([0.0] * 8 + [0.4, 1.2, 2.0, 0.0]).expand_as(matched)
+    torch.testing.assert_close(matched, expected)
+    torch.testing.assert_close(prior, expected)
+
+
+@torch.inference_mode()
+def test_judgement_sees_how_far_off_and_how_sure_the_prior_is():
+    prior = torch.tensor([20.0, 21.0, 17.0, 60.0, 0.0, 20.5] * 2)
+    confidence = torch.linspace(0, 1, 12)
+
+    _, _, off, sure = judged(20.0, prior, confidence, texture_apart(3, 4, 12))
+
+    expected = torch.tensor([0.0, 0.5, -1.5, 4.0, -4.0, 0.25] * 2)
+    assert torch.equal(off, expected.expand_as(off))
+    assert torch.equal(sure, confidence.expand_as(sure))
 
 
 @pytest.mark.parametrize(("height", "width"), [(51, 77), (17, 33), (9, 130)])
@@ -328,8 +443,8 @@ def test_pass_over_multiples_yields_maps_of_every_scale(network):
     assert {name: tuple(value.shape) for name, value in matches._asdict().items()} == {
         "disparity": (1, 1, 64, 96),
         "confidence_logit": (1, 1, 64, 96),
-        "candidates": (1, 3, 64, 96),
-        "choice": (1, 3, 64, 96),
+        "matched": (1, 1, 64, 96),
+        "choice": (1, 1, 64, 96),
         "half": (1, 1, 32, 48),
         "logits": (1, CANDIDATES, 16, 24),
     }
@@ -370,26 +485,43 @@ def test_without_a_prior_it_answers_as_to_one_of_zeros(network):
 
 
 @torch.inference_mode()
-def test_answer_is_the_candidate_of_the_highest_choice(network):
+def test_every_pixel_takes_the_matched_disparity_or_the_prior(network):
     images, (prior, confidence) = pair(64, 96), some_prior(64, 96)
 
     matches = network.matches(*images, prior, confidence)
 
-    chosen = matches.choice.argmax(1, keepdim=True)
-    assert torch.equal(matches.disparity, matches.candidates.gather(1, chosen))
-    assert torch.equal(matches.candidates[:, PRIOR:], prior)
-    assert len(chosen.unique()) == 3
+    own = matches.choice > 0
+    assert torch.equal(matches.disparity[own], matches.matched[own])
+    assert torch.equal(matches.disparity[~own], prior[~own])
+    assert 0.01 < own.float().mean() < 0.99
     answer = network.match(*images, prior, confidence)
     assert torch.equal(answer.disparity, matches.disparity)
     assert torch.equal(answer.confidence, matches.confidence_logit.sigmoid())
 
 
 def favour(network, candidate):
-    """Let every pixel choose ``candidate``, and that alone: exp(-1000) is 0."""
+    """Let every pixel take ``candidate``, `MATCHED` or `PRIOR`."""
     with torch.no_grad():
         network.choice.weight.zero_()
-        network.choice.bias.fill_(0)[4 * candidate : 4 * candidate + 4] = 1000
+        network.choice.bias.fill_(1e-6 * candidate)
     return network
+
+
+@torch.inference_mode()
+def test_network_that_favours_the_matched_disparity_returns_it_to_the_bit():
+    given = (*pair(64, 96), *some_prior(64, 96))
+
+    matches = favour(build(), MATCHED).matches(*given)
+
+    assert torch.equal(matches.disparity, matches.matched)
+    assert (matches.matched - given[2]).abs().min() > 0
+
+
+@torch.inference_mode()
+def test_undecided_pixel_takes_the_prior():
+    prior = some_prior(64, 96)
+
+    assert torch.equal(favour(build(), 0)(*pair(64, 96), *prior).disparity, prior[0])
 
 
 @pytest.mark.parametrize("max_disparity", [16, 100, SPAN])
@@ -403,12 +535,9 @@ def test_network_that_favours_the_prior_returns_it_to_the_bit(max_disparity):
     assert torch.equal(answer.disparity, prior[0])
 
 
-def certain_of(*candidates, choice=MATCHED, **config):
-    """Return a network that always finds ``candidates``, the first one more, and refines nothing.
-
-    It chooses by ``choice``.
-    """
-    network = favour(build(**config), choice)
+def certain_of(*candidates, **config):
+    """Return a network that always matches ``candidates``, the first one more, unrefined."""
+    network = favour(build(**config), MATCHED)
     with torch.no_grad():
         network.matching.sharpness.zero_()
         network.aggregation.trust.zero_()
@@ -441,13 +570,55 @@ def test_candidates_stand_for_steps_of_a_full_size_disparity(max_disparity, cand
     torch.testing.assert_close(disparity, torch.full_like(disparity, float(expected)))
 
 
-@pytest.mark.parametrize(("choice", "expected"), [(MATCHED, 40), (OTHER, 120)])
 @torch.inference_mode()
-def test_other_candidate_is_the_second_peak_of_the_distribution(choice, expected):
-    disparity = certain_of(10, 30, choice=choice)(*pair(64, 96)).disparity
+def test_second_peak_does_not_draw_the_matched_disparity():
+    disparity = certain_of(10, 30)(*pair(64, 96)).disparity
 
-    expected = torch.full_like(disparity, float(expected))
-    torch.testing.assert_close(disparity, expected, atol=1e-3, rtol=0)
+    torch.testing.assert_close(disparity, torch.full_like(disparity, 40), atol=1e-3, rtol=0)
+
+
+def judge_by_the_residuals(network):
+    """Let every pixel take the disparity of the smaller residual, and nothing else count."""
+    features = Refinement.CHANNELS
+    weigh, norm, _ = network.judgement.weigh
+    with torch.no_grad():
+        weigh.weight.zero_()
+        for channel in range(8):  # four of the matched one, then four of the prior
+            weigh.weight[channel, features + channel, 1, 1] = 1
+        norm.running_mean.zero_()
+        norm.running_var.fill_(1)
+        norm.weight.fill_(1)
+        norm.bias.zero_()
+        network.choice.weight.zero_()
+        network.choice.bias.zero_()
+        for pixel in range(4):
+            network.choice.weight[pixel, features + pixel] = -1
+            network.choice.weight[pixel, features + 4 + pixel] = 1
+    return network
+
+
+@torch.inference_mode()
+def test_judgement_can_take_what_explains_the_left_view_better():
+    network = judge_by_the_residuals(certain_of(10))
+    # The upper half of the views is 40 px apart, as matched, and the lower one 23.
+    halves = [texture_apart(disparity, 32, 160) for disparity in (40, 23)]
+    left, right = (
+        127.5 * (1 + torch.cat(views, 2)).expand(1, 3, -1, -1)
+        for views in zip(*halves, strict=True)
+    )
+    prior = torch.full((1, 1, 64, 160), 23.0)
+
+    matches = network.matches(left, right, prior, torch.zeros_like(prior))
+
+    torch.testing.assert_close(matches.matched, torch.full_like(prior, 40), atol=1e-3, rtol=0)
+    taken = matches.choice[..., 40:] > 0
+    # Of random grey values some fit by chance.
+    assert taken[..., :32, :].float().mean() > 0.99
+    assert taken[..., 32:, :].float().mean() < 0.01
+    # The right view is warped to the left one and not the other way round.
+    swapped = network.matches(right, left, prior, torch.zeros_like(prior)).choice[..., 40:] > 0
+    assert 0.3 < swapped.float().mean() < 0.7
+    assert 0.3 < swapped[..., :32, :].float().mean() < 0.7
 
 
 @torch.inference_mode()
@@ -482,7 +653,7 @@ def test_no_answer_lies_beyond_the_range(max_disparity):
 
     for disparity in (told, matched):
         assert disparity.min() >= 0
-        assert 0.25 * max_disparity < disparity.max() <= max_disparity
+        assert 0.2 * max_disparity < disparity.max() <= max_disparity
 
 
 @torch.inference_mode()
@@ -584,13 +755,24 @@ def test_confidence_learns_nothing_into_the_disparity():
     assert learning(network) == {"confidence"}
 
 
+def test_choice_learns_nothing_into_the_matched_disparity():
+    network = build().train()
+
+    network.matches(*pair(32, 64), *some_prior(32, 64)).choice.sum().backward()
+
+    assert {"judgement", "choice", "pyramid"} <= learning(network)
+    # What raises the matched disparity to full size, steps there and rates it.
+    assert not {"to_full", "confidence"} & learning(network)
+    assert all(p.grad is None for p in network.refinement.step.parameters())
+
+
 def test_disparity_is_what_all_but_choice_and_confidence_learn_from():
     network = build().train()
 
     network.matches(*pair(32, 64), *some_prior(32, 64)).disparity.sum().backward()
 
     parts = {name for name, part in network.named_children() if list(part.parameters())}
-    assert learning(network) == parts - {"choice", "confidence"}
+    assert learning(network) == parts - {"judgement", "choice", "confidence"}
     assert network.aggregation.trust.grad.all()
     assert network.matching.sharpness.grad.all()
 
@@ -611,6 +793,14 @@ def test_graph_is_small_and_agrees_with_pytorch_with_a_prior_and_without(network
     images = stereo_pair(60, 100)
     for prior in ((), find_prior(SgbmEngine(), *images, SPAN)):
         assert measure_agreement(network, path, *images, prior).worst < 1e-3
+
+
+def test_graph_holds_no_constant_of_the_size_of_the_images(network, tmp_path):
+    path = export_onnx(network, 150, 350, tmp_path / "lite.onnx")
+
+    # Where the right view is sampled would be 450 kB.
+    weights = 4 * sum(p.numel() for p in network.parameters())
+    assert path.stat().st_size < weights + 300e3
 
 
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
@@ -671,4 +861,8 @@ def test_half_precision_stays_close(network):
     assert {x.dtype for x in rough} == {torch.float32}
     exact = network.matches(*given)
     assert (rough.disparity - exact.disparity).abs().median() < 0.1 * exact.disparity.std()
-    assert torch.equal(rough.candidates[:, PRIOR], exact.candidates[:, PRIOR])
+    prior = given[2]
+    for matches in (rough, exact):
+        of_prior = matches.choice <= 0
+        assert of_prior.any()
+        assert torch.equal(matches.disparity[of_prior], prior[of_prior])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from stereo_depth_ros.networks.lite import CANDIDATES, SPAN, Matches
-from stereo_depth_ros.training.losses import loss
+from stereo_depth_ros.training import losses
 
 HEIGHT, WIDTH = 16, 32
 COARSE = (1, CANDIDATES, HEIGHT // 4, WIDTH // 4)
@@ -17,16 +17,10 @@ def full(value):
     return torch.full((1, 1, HEIGHT, WIDTH), float(value))
 
 
-def channels(values):
-    return torch.cat([full(value) for value in values], 1)
-
-
-def answer(
-    disparity, probability=None, confidence_logit=0.0, candidates=None, choice=(0.0, 0.0, 0.0)
-):
+def answer(disparity, probability=None, confidence_logit=0.0, matched=None, choice=0.0):
     """A network's answer; ``probability`` by candidate, even over all where it is None.
 
-    All three ``candidates`` are ``disparity`` where they are not given.
+    ``matched`` is ``disparity`` where it is not given.
     """
     logits = torch.zeros(COARSE)
     if probability is not None:
@@ -36,11 +30,17 @@ def answer(
     return Matches(
         disparity=full(disparity),
         confidence_logit=full(confidence_logit),
-        candidates=channels(candidates or [disparity] * 3),
-        choice=channels(choice),
+        matched=full(disparity if matched is None else matched),
+        choice=full(choice),
         half=torch.full((1, 1, HEIGHT // 2, WIDTH // 2), disparity / 2),
         logits=logits,
     )
+
+
+def loss(matches, truth, prior=None):
+    """The loss for a ``prior`` in px, or for one as good as the matched disparity."""
+    same = matches.matched.detach()
+    return losses.loss(matches, truth, same if prior is None else full(prior))
 
 
 def bent(error):
@@ -85,10 +85,8 @@ def test_large_errors_pull_less_and_the_hopeless_hardly():
     assert slope_at(49.5) == pytest.approx(0.01, rel=1e-3)
 
 
-def test_matched_term_is_that_of_the_first_candidate_alone():
-    matches = answer(20.0, candidates=(21.0, 70.0, 90.0))
-
-    terms = loss(matches, full(20.0))
+def test_matched_term_is_that_of_the_matched_disparity_alone():
+    terms = loss(answer(20.0, matched=21.0), full(20.0), prior=90.0)
 
     assert float(terms["matched"]) == pytest.approx(0.4 * bent(1.0), rel=1e-5)
     assert float(terms["disparity"]) == 0
@@ -159,101 +157,101 @@ def test_distribution_of_a_smaller_range_leaves_out_what_lies_beyond():
     assert float(loss(matches, truth)["distribution"]) == pytest.approx(0, abs=1e-4)
 
 
-def choice_term(candidates, choice):
-    return float(loss(answer(20.0, None, 0.0, candidates, choice), full(20.0))["choice"])
+def choice_term(matched, prior, choice):
+    return float(loss(answer(20.0, matched=matched, choice=choice), full(20.0), prior)["choice"])
 
 
-def softmax(scores):
-    raised = [math.exp(score - max(scores)) for score in scores]
-    return [part / sum(raised) for part in raised]
+def entropy_of(share, chance):
+    return -share * math.log(chance) - (1 - share) * math.log(1 - chance)
 
 
-@pytest.mark.parametrize("best", range(3))
-def test_choice_costs_nothing_where_all_is_on_the_best_candidate(best):
-    candidates = [28.0, 11.5, 60.0]
-    candidates[best] = 20.0
-    chosen = [0.0] * 3
-    chosen[best] = 30.0
-
-    assert choice_term(candidates, chosen) == pytest.approx(0, abs=1e-4)
-    for other in {0, 1, 2} - {best}:
-        wrong = [0.0] * 3
-        wrong[other] = 30.0
-        # The best, which deserves all, is left a share of exp(-30).
-        assert choice_term(candidates, wrong) == pytest.approx(30, rel=1e-4)
+def sigmoid(logit):
+    return 1 / (1 + math.exp(-logit))
 
 
-def test_choice_is_best_where_every_candidate_has_what_its_error_deserves():
-    candidates = (21.0, 19.5, 22.5)
-    scores = [-2.0, -1.0, -5.0]  # errors in steps of half a px
-    deserved = softmax(scores)
+@pytest.mark.parametrize(
+    ("matched", "prior", "right"),
+    [(20.0, 28.0, 1), (20.0, 0.0, 1), (28.0, 20.0, -1), (11.5, 20.0, -1)],
+)
+def test_choice_costs_nothing_where_it_is_the_better_one_and_its_logit_where_the_worse(
+    matched, prior, right
+):
+    assert choice_term(matched, prior, 30.0 * right) == pytest.approx(0, abs=1e-4)
+    for wrong in (30.0, 5.0):
+        sure = wrong + math.log1p(math.exp(-wrong))
+        assert choice_term(matched, prior, -wrong * right) == pytest.approx(sure, rel=1e-4)
 
-    def divergence(share):
-        return sum(d * math.log(d / s) for d, s in zip(deserved, share, strict=True))
 
-    assert choice_term(candidates, scores) == pytest.approx(0, abs=1e-6)
-    for share in ((1 / 3, 1 / 3, 1 / 3), (0.5, 0.25, 0.25), (0.1, 0.1, 0.8)):
-        # They differ by 2 px, so that all is at stake.
-        expected = divergence(share)
-        assert choice_term(candidates, [math.log(p) for p in share]) == pytest.approx(
-            expected, rel=1e-4
-        )
+@pytest.mark.parametrize(
+    ("matched", "prior", "logit"),
+    [(20.5, 22.5, 4.0), (19.5, 22.5, 4.0), (22.0, 20.0, -4.0), (21.0, 16.5, 5.0)],
+)
+def test_choice_is_best_at_the_chance_that_the_errors_give(matched, prior, logit):
+    # They differ by 2 px or more, so that all is at stake, and count in steps of half a px.
+    deserved = sigmoid(logit)
+
+    for off in (0.0, 1.0, -1.0, -logit):
+        expected = entropy_of(deserved, sigmoid(logit + off))
+        assert choice_term(matched, prior, logit + off) == pytest.approx(expected, rel=1e-4)
+        if off:
+            assert expected > 1.05 * entropy_of(deserved, deserved)
 
 
 def test_choice_costs_the_less_the_less_the_candidates_differ():
-    def cost(*wrong):
-        deserved = softmax([-2 * w for w in wrong])
-        divergence = sum(d * math.log(3 * d) for d in deserved)
-        term = choice_term([20.0 + w for w in wrong], (0.0, 0.0, 0.0))
-        return term / divergence
-
-    assert cost(0.0, 0.5, 0.25) == pytest.approx(0.25, rel=1e-3)
-    assert cost(1.0, 2.5, 2.0) == pytest.approx(0.75, rel=1e-3)
-    assert cost(0.0, 2.0, 1.0) == pytest.approx(1.0, rel=1e-3)
-    assert cost(0.0, 7.0, 3.0) == pytest.approx(1.0, rel=1e-3)
+    for matched, prior, stake in (
+        (20.0, 20.5, 0.25),
+        (20.5, 20.0, 0.25),
+        (19.0, 22.5, 0.75),
+        (20.0, 22.0, 1.0),
+        (13.0, 20.0, 1.0),
+    ):
+        # Half the chance each costs log 2, whatever they deserve.
+        assert choice_term(matched, prior, 0.0) == pytest.approx(stake * math.log(2), rel=1e-4)
 
 
 def test_choice_between_equally_wrong_candidates_costs_nothing():
     # Beyond 8 px all are.
-    assert choice_term((60.0, 90.0, 28.0), (5.0, 0.0, -3.0)) == 0
-    assert choice_term((21.0, 19.0, 21.0), (5.0, 0.0, -3.0)) == 0
-    assert choice_term((60.0, 90.0, 27.0), (5.0, 0.0, -3.0)) > 0.1
+    for matched, prior in ((60.0, 90.0), (28.0, 12.0), (21.0, 19.0), (20.0, 20.0)):
+        for choice in (5.0, -3.0):
+            assert choice_term(matched, prior, choice) == 0
+    assert choice_term(60.0, 27.0, 5.0) > 0.1
 
 
-def test_choice_that_is_wrong_and_sure_learns_as_much_as_any():
-    matches = answer(20.0, None, 0.0, (28.0, 20.0, 28.0), (40.0, 0.0, 0.0))
+def choice_slope(matched, prior, choice):
+    """How the choice term moves with the logit, all else at rest."""
+    matches = answer(20.0, matched=matched, choice=choice)
+    given = [matches.matched.requires_grad_(), matches.disparity.requires_grad_()]
+    given.append(full(prior).requires_grad_())
     matches.choice.requires_grad_()
 
-    loss(matches, full(20.0))["choice"].backward()
+    losses.loss(matches, full(20.0), given[2])["choice"].backward()
 
-    first, second, third = (float(x) for x in matches.choice.grad.sum((0, 2, 3)))
-    assert (first, second) == pytest.approx((1, -1), rel=1e-4)
-    assert third == pytest.approx(0, abs=1e-4)
+    # It moves neither candidate.
+    assert [x.grad for x in given] == [None] * 3
+    return float(matches.choice.grad.sum())
 
 
-def test_choice_moves_no_candidate():
-    matches = answer(20.0, None, 0.0, (21.0, 24.0, 20.5))
-    for part in (matches.candidates, matches.choice):
-        part.requires_grad_()
-
-    loss(matches, full(20.0))["choice"].backward()
-
-    assert matches.candidates.grad is None
-    # Towards what deserves more than a third.
-    assert torch.equal(matches.choice.grad.sign(), channels((1.0, 1.0, -1.0)))
+def test_choice_learns_towards_the_better_candidate_and_moves_none():
+    assert choice_slope(20.0, 28.0, -40.0) == pytest.approx(-1, rel=1e-4)
+    assert choice_slope(28.0, 20.0, 40.0) == pytest.approx(1, rel=1e-4)
+    assert choice_slope(21.0, 20.5, 0.0) == pytest.approx(0.25 * (0.5 - sigmoid(-1)), rel=1e-4)
+    assert choice_slope(21.0, 21.5, 0.0) == pytest.approx(0.25 * (0.5 - sigmoid(1)), rel=1e-4)
+    # And back, where it is surer than the errors allow.
+    assert choice_slope(21.0, 21.5, 3.0) > 0.01
+    assert choice_slope(28.0, 90.0, 3.0) == 0
 
 
 def test_sky_counts_threefold():
     truth = full(20.0)
     truth[..., :8] = 0  # a quarter
-    terms = loss(answer(20.0, None, 0.0, (20.0, 4.0, 20.0)), truth)
-    near, sky = (
-        loss(answer(20.0, None, 0.0, (20.0, 4.0, 20.0)), full(value)) for value in (20.0, 0.0)
-    )
+    matches = answer(20.0, matched=4.0, choice=2.0)
+    terms = loss(matches, truth, prior=19.0)
+    near, sky = (loss(matches, full(value), prior=19.0) for value in (20.0, 0.0))
 
     for name, term in terms.items():
         expected = (3 * near[name] + 3 * sky[name]) / 6
         torch.testing.assert_close(term, expected, msg=name)
+    assert float(near["choice"]) > 2 * float(sky["choice"]) > 0
 
 
 @pytest.mark.parametrize("error", [0.1, 1.0, 3.0])
@@ -294,15 +292,17 @@ def test_confidence_does_not_move_the_disparity():
 def test_truth_that_is_unknown_or_beyond_the_range_is_left_out(beyond):
     truth = full(8.0)
     truth[..., WIDTH // 2 :] = beyond
-    matches = answer(9.0, {2: 1.0}, 0.0, (9.0, 8.0, 12.0), (0.0, 1.0, 2.0))
-    expected = loss(matches, full(8.0))
+    matches, prior = answer(9.0, {2: 1.0}, choice=2.0), full(12.0)
+    expected = losses.loss(matches, full(8.0), prior)
+    prior[..., WIDTH // 2 :] = 40.0
     matches.disparity[..., WIDTH // 2 :] = 500.0
-    matches.candidates[..., WIDTH // 2 :] = torch.tensor([1.0, 2.0, 3.0]).view(1, 3, 1, 1)
+    matches.matched[..., WIDTH // 2 :] = 1.0
+    matches.choice[..., WIDTH // 2 :] = -9.0
     matches.half[..., WIDTH // 4 :] = 80.0
     matches.logits[..., WIDTH // 8 :] = 0.0
     matches.confidence_logit[..., WIDTH // 2 :] = -50.0
 
-    terms = loss(matches, truth)
+    terms = losses.loss(matches, truth, prior)
 
     for name, term in terms.items():
         assert float(term) == pytest.approx(float(expected[name]), abs=1e-4), name
@@ -314,7 +314,7 @@ def test_unknown_truth_gives_nothing_to_learn():
     truth = full(8.0)
     truth[..., WIDTH // 2 :] = 1e4
 
-    sum(loss(matches, truth).values()).backward()
+    sum(loss(matches, truth, prior=12.0).values()).backward()
 
     for name, part in matches._asdict().items():
         known, unknown = part.grad.chunk(2, dim=3)
