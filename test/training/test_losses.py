@@ -241,19 +241,6 @@ def test_choice_learns_towards_the_better_candidate_and_moves_none():
     assert choice_slope(28.0, 90.0, 3.0) == 0
 
 
-def test_sky_counts_threefold():
-    truth = full(20.0)
-    truth[..., :8] = 0  # a quarter
-    matches = answer(20.0, matched=4.0, choice=2.0)
-    terms = loss(matches, truth, prior=19.0)
-    near, sky = (loss(matches, full(value), prior=19.0) for value in (20.0, 0.0))
-
-    for name, term in terms.items():
-        expected = (3 * near[name] + 3 * sky[name]) / 6
-        torch.testing.assert_close(term, expected, msg=name)
-    assert float(near["choice"]) > 2 * float(sky["choice"]) > 0
-
-
 @pytest.mark.parametrize("error", [0.1, 1.0, 3.0])
 def test_confidence_is_best_at_the_exponential_of_the_error(error):
     target = math.exp(-error)
