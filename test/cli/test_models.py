@@ -1,3 +1,4 @@
+import onnx
 import pytest
 import torch
 from authors import entries_of
@@ -65,7 +66,10 @@ def test_cost_of_a_graph(tmp_path, capsys):
 
     assert main(["models", "info", str(graph)]) == 0
 
-    assert capsys.readouterr().out.startswith(f"{graph}: 11 nodes; 0.00 M parameters, 0.00 GMACs")
+    nodes = len(onnx.load(graph).graph.node)
+    assert capsys.readouterr().out.startswith(
+        f"{graph}: {nodes} nodes; 0.00 M parameters, 0.00 GMACs"
+    )
 
 
 @pytest.mark.parametrize(
