@@ -13,7 +13,6 @@ _FAR_OFF = 20.0  # px, beyond which an error is no worse
 _EQUALLY_WRONG = 8.0  # px, the same for the choice between candidates
 _EQUALLY_RIGHT = 0.5  # px, by which two candidates may differ and both be chosen
 _COSTLY, _COSTLIEST = 4.0, 8.0  # px off that doubles what confidence costs, and by how much at most
-_OBSTACLE = 3.0  # how much more it costs to lose a thing in front than to make one wider
 _STAKE = 2.0  # px, beyond which it matters no more how much worse one candidate is
 
 
@@ -25,8 +24,7 @@ def loss(matches: Matches, disparity: Tensor, prior: Tensor) -> dict[str, Tensor
     logarithm where the prior was chosen too; ``half``: at 1/2, before the refinement.
     ``distribution``: cross entropy of the candidates at 1/4, which makes the softmax peaked and
     learns much faster than its expectation alone. ``choice``: cross entropy with the chance that
-    the errors of both candidates give the matched one, where they differ, and most where that loses
-    a thing in front. ``confidence``: cross
+    the errors of both candidates give the matched one, where they differ. ``confidence``: cross
     entropy with exp(-error / 1 px), so that it orders errors of every size; to be sure of what is
     far off, such as a near sky, costs most.
     """
@@ -49,12 +47,8 @@ def loss(matches: Matches, disparity: Tensor, prior: Tensor) -> dict[str, Tensor
     )
     advantage = wrong_prior - wrong
     stake = advantage.abs().clamp(max=_STAKE) / _STAKE
-    lost = (disparity - matches.matched.detach()) > _STAKE
     choice = F.binary_cross_entropy_with_logits(
-        matches.choice,
-        torch.sigmoid(advantage / _EQUALLY_RIGHT),
-        1 + (_OBSTACLE - 1) * lost,
-        reduction="none",
+        matches.choice, torch.sigmoid(advantage / _EQUALLY_RIGHT), reduction="none"
     )
     return {
         "disparity": _mean(_bent(error) + 0.1 * error.clamp(max=_FAR_OFF), known),
