@@ -255,7 +255,9 @@ def test_confidence_is_best_at_the_exponential_of_the_error(error):
     assert term(1 - (1 - target) * 0.8) > term(target)
 
 
-@pytest.mark.parametrize(("error", "price"), [(0.0, 1), (4.0, 2), (8.0, 3), (16.0, 5), (90.0, 5)])
+@pytest.mark.parametrize(
+    ("error", "price"), [(0.0, 1), (4.0, 2), (8.0, 3), (16.0, 5), (32.0, 9), (90.0, 9)]
+)
 def test_being_sure_costs_the_more_the_further_off_it_is(error, price):
     term = loss(answer(40.0 + error, None, 20.0), full(40.0))["confidence"]
 
