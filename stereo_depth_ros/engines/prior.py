@@ -16,9 +16,6 @@ from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.graph_contract import MATCHERS, PRIOR
 
-WITHOUT = "without the prior that it may take"
-"""What the provenance says of such a run."""
-
 
 class PriorEngine(Engine, Protocol):
     """An engine on a graph that may take a prior, which ``infer`` leaves out.
@@ -74,7 +71,7 @@ def with_prior(engine: PriorEngine, graph: Path, asked: str | None) -> Engine:
             )
         return GuidedEngine(engine, SgbmEngine())
     if engine.takes_prior:
-        provenance = f"{engine.spec.provenance}, {WITHOUT}"
+        provenance = f"{engine.spec.provenance}, without the prior that it may take"
         engine.spec = replace(engine.spec, provenance=provenance)
     return engine
 

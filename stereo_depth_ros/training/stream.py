@@ -19,10 +19,12 @@ from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
 from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
-from stereo_depth_ros.scenes.synthetic.textures import draw_bank
+from stereo_depth_ros.scenes.synthetic.textures import (
+    SCENES_PER_BANK,
+    TEXTURES_PER_BANK,
+    draw_bank,
+)
 
-_SCENES_PER_BANK = 256
-_TEXTURES = 32
 UNKNOWN = 1e4  # px, where there is no truth: beyond every range, and finite to take part in sums
 
 
@@ -138,10 +140,10 @@ class SceneStream:
         beyond(sample.visible).fill_(False)
 
     def _render(self, count: int) -> None:
-        if self._rendered >= self._banks * _SCENES_PER_BANK:
+        if self._rendered >= self._banks * SCENES_PER_BANK:
             self._banks += 1
             seed = self._seed + 7919 * self._rendered
-            self._bank = draw_bank(seed, _TEXTURES, self._photos, self._device)
+            self._bank = draw_bank(seed, TEXTURES_PER_BANK, self._photos, self._device)
         self._rendered += count
         scenes = draw(self._dice, count, *self._scene, self._bank.count)
         pairs = render(scenes, self._bank, *self._scene, self._device)

@@ -23,7 +23,7 @@ TINY = (
 @pytest.fixture
 def _few_scenes(monkeypatch):
     """Drawing and rendering them is what takes long."""
-    monkeypatch.setattr(stream, "_TEXTURES", 2)
+    monkeypatch.setattr(stream, "TEXTURES_PER_BANK", 2)
     monkeypatch.setattr(validation, "_PAIRS", 1)
 
 

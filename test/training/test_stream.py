@@ -13,7 +13,7 @@ from stereo_depth_ros.training.stream import UNKNOWN, SceneStream, draw_ahead
 @pytest.fixture(autouse=True)
 def _few_textures(monkeypatch):
     """Drawing them is what takes long."""
-    monkeypatch.setattr(stream_module, "_TEXTURES", 2)
+    monkeypatch.setattr(stream_module, "TEXTURES_PER_BANK", 2)
 
 
 def stream(**changes):
@@ -233,7 +233,7 @@ def test_pool_forgets_old_scenes(counted):
 
 
 def test_textures_are_renewed_after_some_scenes(counted, monkeypatch):
-    monkeypatch.setattr(stream_module, "_SCENES_PER_BANK", 4)
+    monkeypatch.setattr(stream_module, "SCENES_PER_BANK", 4)
     samples = stream()
 
     for _ in range(5):

@@ -44,7 +44,7 @@ RECIPE = Recipe(
 def _few_scenes():
     """Drawing and rendering them is what takes long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "_TEXTURES", 2)
+        patch.setattr(stream, "TEXTURES_PER_BANK", 2)
         patch.setattr(validation, "_PAIRS", 4)
         yield
 

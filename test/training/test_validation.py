@@ -36,7 +36,7 @@ class Echo(StereoNetwork):
 @pytest.fixture(scope="module")
 def validation():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "_TEXTURES", 2)
+        patch.setattr(stream, "TEXTURES_PER_BANK", 2)
         return Validation((40, 64), torch.device("cpu"))
 
 

@@ -12,10 +12,12 @@ from torch import Tensor
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
 from stereo_depth_ros.scenes.synthetic.render import render
-from stereo_depth_ros.scenes.synthetic.textures import draw_bank, photographs
-
-_PAIRS_PER_BANK = 256
-_TEXTURES = 32
+from stereo_depth_ros.scenes.synthetic.textures import (
+    SCENES_PER_BANK,
+    TEXTURES_PER_BANK,
+    draw_bank,
+    photographs,
+)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ def draw_pairs(
 
     def drawn() -> Iterator[ScenePair]:
         for index in range(count):
-            if index % _PAIRS_PER_BANK == 0:
-                bank = draw_bank(_derived(seed, 1, index), _TEXTURES, files)
+            if index % SCENES_PER_BANK == 0:
+                bank = draw_bank(_derived(seed, 1, index), TEXTURES_PER_BANK, files)
             dice = Dice(_derived(seed, 0, index))
             truth = render(draw(dice, 1, *size, bank.count), bank, *size)
             left, right = photograph(truth.left, truth.right, dice)

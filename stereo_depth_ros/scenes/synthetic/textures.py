@@ -12,6 +12,8 @@ from torch import Tensor
 
 SIZE = 512
 LEVELS = 10  # 512 px down to 1 px
+TEXTURES_PER_BANK = 32
+SCENES_PER_BANK = 256
 
 
 class TextureBank:

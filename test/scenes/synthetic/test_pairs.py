@@ -19,7 +19,7 @@ NAMES = ("left", "right", "disparity", "visible", "sky")
 @pytest.fixture(autouse=True)
 def _few_textures(monkeypatch):
     """Drawing them is what takes long."""
-    monkeypatch.setattr(pairs_module, "_TEXTURES", 2)
+    monkeypatch.setattr(pairs_module, "TEXTURES_PER_BANK", 2)
 
 
 def equal(one, other):
@@ -67,7 +67,7 @@ def test_textures_are_renewed_after_many_pairs(monkeypatch):
     monkeypatch.setattr(
         pairs_module, "draw_bank", lambda seed, *others: seeds.append(seed) or draw_bank(1, 2)
     )
-    monkeypatch.setattr(pairs_module, "_PAIRS_PER_BANK", 2)
+    monkeypatch.setattr(pairs_module, "SCENES_PER_BANK", 2)
 
     assert len(list(draw_pairs(5, SIZE, 7))) == 5
 
