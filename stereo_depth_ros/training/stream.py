@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
 from stereo_depth_ros.scenes.synthetic.textures import (
     SCENES_PER_BANK,
     TEXTURES_PER_BANK,
+    TextureBank,
     draw_bank,
 )
 
@@ -43,6 +44,32 @@ class Sample:
     prior_confidence: Tensor
     disparity: Tensor
     visible: Tensor
+
+    def to(self, device: torch.device) -> Sample:
+        """Return the same batch on ``device``."""
+        return Sample(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
+
+@dataclass
+class _Drawn:
+    """A batch of which the matcher has the ``chosen`` pairs in hand."""
+
+    sample: Sample
+    chosen: Tensor
+    priors: list[Future[tuple[np.ndarray, np.ndarray]]]
+
+    def matched(self) -> Sample:
+        """Wait for the matcher and return the batch."""
+        for tensor in vars(self.sample).values():
+            if tensor.is_cuda:  # its memory may be used again only after the caller's work
+                tensor.record_stream(torch.cuda.current_stream())
+        if self.priors:
+            found = zip(*(prior.result() for prior in self.priors), strict=True)
+            for target, maps in zip(
+                (self.sample.prior, self.sample.prior_confidence), found, strict=True
+            ):
+                target[self.chosen, 0] = torch.from_numpy(np.stack(maps)).to(target.device)
+        return self.sample
 
 
 class SceneStream:
@@ -79,12 +106,24 @@ class SceneStream:
         # A GPU would wait for the matcher; on a CPU nothing else is idle.
         threads = 1 if self._device.type == "cpu" else os.cpu_count()
         self._workers = ThreadPoolExecutor(threads, "matcher")
+        # Of its own, so that to hand images to the matcher does not wait for the training step.
+        self._cuda_stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._dice = Dice(seed)
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
         self._banks = self._rendered = self._owed = 0
+        self._painter = ThreadPoolExecutor(1, "painter")
+        self._next_bank = self._painter.submit(self._draw_bank, 0)
 
     def next(self) -> Sample:
         """Return the next batch."""
+        return self.draw().matched()
+
+    def draw(self) -> _Drawn:
+        """Draw the next batch and set its matching going."""
+        with torch.cuda.stream(self._cuda_stream):  # does nothing for None
+            return self._draw()
+
+    def _draw(self) -> _Drawn:
         self._owed += self._batch
         fresh = max(self._owed // self._reuse, self._batch - len(self._pool))
         self._owed = max(self._owed - fresh * self._reuse, 0)
@@ -94,10 +133,10 @@ class SceneStream:
             self._render(min(fresh, at_once))
             fresh -= at_once
         newest = len(self._pool) - self._batch if self._reuse == 1 else 0
-        chosen = [newest + i for i in range(self._batch)]
+        used = [newest + i for i in range(self._batch)]
         if self._reuse > 1:
-            chosen = self._dice.integers(len(self._pool), self._batch).tolist()
-        crops = [self._cut(self._pool[i]) for i in chosen]
+            used = self._dice.integers(len(self._pool), self._batch).tolist()
+        crops = [self._cut(self._pool[i]) for i in used]
         left, right, disparity, visible = (torch.cat(parts) for parts in zip(*crops, strict=True))
         left, right = photograph(left, right, self._dice)
         nothing = torch.zeros_like(disparity)
@@ -105,20 +144,13 @@ class SceneStream:
         for index in range(self._batch):
             self._letterbox(sample, index)
         aided = (~self._dice.chance(self._unaided, self._batch)).nonzero().flatten()
-        self._match(sample, aided.to(self._device))
-        return sample
-
-    def _match(self, sample: Sample, chosen: Tensor) -> None:
-        """Add the priors of the ``chosen`` pairs."""
-        left, right = (
+        chosen = aided.to(self._device)
+        images = [
             image[chosen].permute(0, 2, 3, 1).byte().cpu().numpy()
             for image in (sample.left, sample.right)
-        )
-        priors = list(self._workers.map(self._prior, left, right))
-        for target, maps in zip(
-            (sample.prior, sample.prior_confidence), zip(*priors, strict=True), strict=False
-        ):
-            target[chosen, 0] = torch.from_numpy(np.stack(maps)).to(self._device)
+        ]
+        priors = [self._workers.submit(self._prior, *pair) for pair in zip(*images, strict=True)]
+        return _Drawn(sample, chosen, priors)
 
     def _prior(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return find_prior(self._matcher, left, right, SPAN)
@@ -141,9 +173,9 @@ class SceneStream:
 
     def _render(self, count: int) -> None:
         if self._rendered >= self._banks * SCENES_PER_BANK:
+            self._bank = self._next_bank.result()
             self._banks += 1
-            seed = self._seed + 7919 * self._rendered
-            self._bank = draw_bank(seed, TEXTURES_PER_BANK, self._photos, self._device)
+            self._next_bank = self._painter.submit(self._draw_bank, self._banks)
         self._rendered += count
         scenes = draw(self._dice, count, *self._scene, self._bank.count)
         pairs = render(scenes, self._bank, *self._scene, self._device)
@@ -155,6 +187,10 @@ class SceneStream:
                 )
             )
 
+    def _draw_bank(self, number: int) -> TextureBank:
+        seed = self._seed + 7919 * SCENES_PER_BANK * number
+        return draw_bank(seed, TEXTURES_PER_BANK, self._photos, self._device)
+
     def _cut(self, pair: RenderedBatch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         top, left = (
             int(self._dice.integers(whole - part + 1, 1))
@@ -164,11 +200,14 @@ class SceneStream:
         return pair.left[window], pair.right[window], pair.disparity[window], pair.visible[window]
 
 
+_AHEAD = 2  # one batch is drawn while the matcher has another
+
+
 def draw_ahead(stream: SceneStream) -> Generator[Sample, None, None]:
-    """Yield the batches of ``stream``, the next one drawn while the caller works."""
+    """Yield the batches of ``stream``, the next ones drawn while the caller works."""
     with ThreadPoolExecutor(1, "stream") as worker:
-        following = worker.submit(stream.next)
+        ahead = deque(worker.submit(stream.draw) for _ in range(_AHEAD))
         while True:
-            sample = following.result()
-            following = worker.submit(stream.next)
+            sample = ahead.popleft().result().matched()
+            ahead.append(worker.submit(stream.draw))
             yield sample

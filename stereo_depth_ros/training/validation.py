@@ -18,10 +18,9 @@ class Validation:
     """The same pairs at every call, ``size`` (height, width) px."""
 
     def __init__(self, size: tuple[int, int], device: torch.device) -> None:
-        stream = SceneStream(
-            scene=size, crop=size, batch=1, seed=_SEED, padded=0, unaided=0, device=device
-        )
-        self._samples = [stream.next() for _ in range(_PAIRS)]
+        stream = SceneStream(scene=size, crop=size, batch=1, seed=_SEED, padded=0, unaided=0)
+        # Drawn on the CPU, so that they are the same on every machine.
+        self._samples = [stream.next().to(device) for _ in range(_PAIRS)]
 
     @torch.inference_mode()
     def figures(self, network: StereoNetwork) -> dict[str, float]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,16 +53,20 @@ def render(
     device: torch.device | str = "cpu",
 ) -> RenderedBatch:
     """Render ``scenes``, which lie on the CPU, at ``height`` x ``width`` px on ``device``."""
-    windows = [_windows(scenes, height, width, origin) for origin in (0.0, 1.0)]
-    scenes = scenes.to(torch.device(device))
+    device = torch.device(device)
+    windows = [
+        _windows(scenes, height, width, origin, small=device.type == "cpu") for origin in (0.0, 1.0)
+    ]
+    scenes = scenes.to(device)
     surfaces = _Table(scenes)
+    bodies = [kind.each() for kind in _bodies(scenes)]
     hits, images = [], []
     for origin, window in zip((0.0, 1.0), windows, strict=True):
         view = _view(scenes, height, width, origin)
-        hit = _cast(scenes, view, window)
+        hit = _cast(scenes.planes, bodies, view, window)
         image = _shade(scenes, surfaces, bank, view, hit)
         hits.append(hit)
-        images.append(_with_smooth_silhouettes(image, hit.surface, scenes, view, window))
+        images.append(_with_smooth_silhouettes(image, hit.surface, scenes, bodies, view, window))
     left, right = hits
     return RenderedBatch(
         left=images[0],
@@ -68,6 +74,19 @@ def render(
         disparity=left.disparity[:, None],
         visible=_visible(left, right)[:, None],
     )
+
+
+@cache
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return torch.compile(function, dynamic=False)
+
+
+def _fused(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """Return ``function``, on a GPU compiled into few kernels.
+
+    One by one, its operations would each read and write whole images.
+    """
+    return _compiled(function) if device.type == "cuda" else function
 
 
 @dataclass
@@ -84,29 +103,40 @@ def _view(scenes: Scenes, height: int, width: int, origin: float) -> View:
     device = scenes.focal.device
     x = torch.arange(width, device=device, dtype=torch.float32) - (width - 1) / 2
     y = torch.arange(height, device=device, dtype=torch.float32) - (height - 1) / 2
-    return View(x.view(1, 1, -1), y.view(1, -1, 1), scenes.focal, origin)
+    eye = torch.tensor(origin, device=device)  # a number would be compiled in
+    return View(x.view(1, 1, -1), y.view(1, -1, 1), scenes.focal, eye)
 
 
 Window = tuple[slice, slice]
+_INTERSECT: tuple[Intersect, ...] = (box, round_, card, card)
 
 
-def _windows(scenes: Scenes, height: int, width: int, origin: float) -> list[list[Window | None]]:
+def _bodies(scenes: Scenes) -> tuple[Surfaces, ...]:
+    return scenes.boxes, scenes.rounds, scenes.cards, scenes.panes
+
+
+def _windows(
+    scenes: Scenes, height: int, width: int, origin: float, *, small: bool
+) -> list[list[Window | None]]:
     """Return, for boxes, rounds, cards and panes, where in the image each can be met.
 
-    None where it is in no scene of the batch. Small windows are what makes a CPU fast enough.
+    None where it is in no scene of the batch. ``small`` windows are what makes a CPU fast enough;
+    without them each is the whole image, a shape that a kernel can be compiled for.
     """
-    return [
-        [_window(scenes.focal, kind, n, height, width, origin) for n in range(kind.count)]
-        for kind in (scenes.boxes, scenes.rounds, scenes.cards, scenes.panes)
-    ]
+    whole = slice(0, height), slice(0, width)
+
+    def window(kind: Surfaces, n: int) -> Window | None:
+        if not bool(kind.present[:, n].any()):
+            return None
+        return _window(scenes.focal, kind, n, height, width, origin) if small else whole
+
+    return [[window(kind, n) for n in range(kind.count)] for kind in _bodies(scenes)]
 
 
 def _window(
     focal: Tensor, kind: Surfaces, n: int, height: int, width: int, origin: float
-) -> Window | None:
+) -> Window:
     there = kind.present[:, n]
-    if not bool(there.any()):
-        return None
     centre, reach = kind.centre[there, n], kind.radius[there, n].norm(dim=1)
     depth = torch.stack([centre[:, 2] - reach, centre[:, 2] + reach]).clamp(min=1e-2)
     slices = []
@@ -120,38 +150,51 @@ def _window(
     return slices[0], slices[1]
 
 
-def _cast(scenes: Scenes, view: View, windows: list[list[Window | None]]) -> _Hit:
-    nearest, surface = planes(scenes.planes, view)
-    surface = torch.where(nearest > 0, surface, SKY)
-    nearest = nearest.clamp(min=0)
-    first = scenes.planes.count
-
-    def add(kind: Surfaces, intersect: Intersect, kind_windows: list[Window | None]) -> None:
-        for n, window in enumerate(kind_windows):
+def _cast(
+    planes_: Surfaces,
+    bodies: list[list[Surfaces]],
+    view: View,
+    windows: list[list[Window | None]],
+) -> _Hit:
+    device = view.focal.device
+    nearest, surface = _fused(_nearest_plane, device)(planes_, view)
+    behind, surface_behind = nearest, surface
+    indices = iter(
+        torch.arange(planes_.count, planes_.count + sum(map(len, bodies)), device=device)
+    )
+    for kind, intersect, kind_windows in zip(bodies, _INTERSECT, windows, strict=True):
+        behind, surface_behind = nearest.clone(), surface.clone()  # panes come last
+        for one, index, window in zip(kind, indices, kind_windows, strict=False):
             if window is None:
                 continue
             rows, columns = window
             part = View(view.x[..., columns], view.y[:, rows], view.focal, view.origin)
-            d = intersect(kind, n, part)
-            ahead = nearest[:, rows, columns]
-            closer = d > ahead
-            nearest[:, rows, columns] = torch.where(closer, d, ahead)
-            surface[:, rows, columns].masked_fill_(closer, first + n)
-
-    for kind, intersect, kind_windows in zip(
-        (scenes.boxes, scenes.rounds, scenes.cards), (box, round_, card), windows, strict=False
-    ):
-        add(kind, intersect, kind_windows)
-        first += kind.count
-    behind, surface_behind = nearest.clone(), surface.clone()
-    add(scenes.panes, card, windows[3])
+            at = (slice(None), rows, columns)
+            nearest[at], surface[at] = _fused(_nearer, device)(
+                intersect, one, index, part, nearest[at], surface[at]
+            )
     return _Hit(nearest, surface, behind, surface_behind)
+
+
+def _nearest_plane(planes_: Surfaces, view: View) -> tuple[Tensor, Tensor]:
+    nearest, surface = planes(planes_, view)
+    return nearest.clamp(min=0), torch.where(nearest > 0, surface, SKY)
+
+
+def _nearer(
+    intersect: Intersect, one: Surfaces, index: Tensor, view: View, nearest: Tensor, surface: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return ``nearest`` and ``surface`` with what is met of ``one``, the surface ``index``."""
+    d = intersect(one, 0, view)
+    closer = d > nearest
+    return torch.where(closer, d, nearest), torch.where(closer, index, surface)
 
 
 def _with_smooth_silhouettes(
     image: Tensor,
     surface: Tensor,
     scenes: Scenes,
+    bodies: list[list[Surfaces]],
     view: View,
     windows: list[list[Window | None]],
 ) -> Tensor:
@@ -161,22 +204,27 @@ def _with_smooth_silhouettes(
     to a px away from the truth. Shading costs most of a ray, and a neighbouring pixel has shaded
     the other surface.
     """
+    total = image
+    for step in (-1, 1):
+        shifted = View(view.x + step / 3, view.y, view.focal, view.origin)
+        met = _cast(scenes.planes, bodies, shifted, windows).surface
+        total = total + _fused(_colour_beside, image.device)(image, surface, met, step)
+    return total / 3
+
+
+def _colour_beside(image: Tensor, surface: Tensor, met: Tensor, step: int) -> Tensor:
+    """Return ``image`` coloured like a neighbour where rays ``step`` / 3 px off ``met`` it."""
 
     def beside(values: Tensor, step: int) -> Tensor:
         edge = values[..., :1] if step < 0 else values[..., -1:]
         parts = (edge, values[..., :-1]) if step < 0 else (values[..., 1:], edge)
         return torch.cat(parts, dim=-1)
 
-    total = image.clone()
-    for step in (-1, 1):
-        shifted = View(view.x + step / 3, view.y, view.focal, view.origin)
-        met = _cast(scenes, shifted, windows).surface
-        colour = image
-        for side in (-step, step):  # the nearer neighbour last, so that it counts
-            other = (met != surface) & (met == beside(surface, side))
-            colour = torch.where(other[:, None], beside(image, side), colour)
-        total += colour
-    return total / 3
+    colour = image
+    for side in (-step, step):  # the nearer neighbour last, so that it counts
+        other = (met != surface) & (met == beside(surface, side))
+        colour = torch.where(other[:, None], beside(image, side), colour)
+    return colour
 
 
 def _visible(left: _Hit, right: _Hit) -> Tensor:
@@ -230,10 +278,11 @@ def _code(kind: Surfaces, code: int) -> Tensor:
 
 
 def _shade(scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _Hit) -> Tensor:
-    colour = _colour(scenes, table, bank, view, hit.behind, hit.surface_behind)
+    colour_of = _fused(_colour, hit.surface.device)
+    colour = colour_of(scenes, table, bank, view, hit.behind, hit.surface_behind)
     pane = hit.surface != hit.surface_behind
     if pane.any():
-        front = _colour(scenes, table, bank, view, hit.disparity, hit.surface)
+        front = colour_of(scenes, table, bank, view, hit.disparity, hit.surface)
         opacity = (scenes.opacity[:, None, None] * pane)[..., None]
         colour = torch.lerp(colour, front, opacity)
     # What sees the projector's infra-red dots sees no colours.
@@ -266,10 +315,11 @@ def _colour(
     tint, contrast, gloss, mirror = row[..., 21:24], row[..., 24], row[..., 25], row[..., 26]
 
     relative = point - centre
-    local = (relative[..., None, :] @ rotation)[..., 0, :]
+    # Written out: a product of matrices would be one for each pixel.
+    local = (relative[..., None] * rotation).sum(3)
     unit = local / radius
     normal, u, v = _surface_frame(kind, cylinder, unit, local, radius)
-    normal = (rotation @ normal[..., None])[..., 0]
+    normal = (rotation * normal[..., None, :]).sum(4)
     direction = ray / ray.norm(dim=3, keepdim=True)
     facing = -(normal * direction).sum(3)
     normal = normal * facing.sign()[..., None]
@@ -332,7 +382,8 @@ def _surface_frame(
 
 def _dots(scenes: Scenes, point: Tensor) -> Tensor:
     """Light of a dot projector half way between the cameras, (B, H, W, 1)."""
-    if not bool((scenes.dots > 0).any()):
+    # On a GPU the question costs more than the dots.
+    if scenes.dots.is_cpu and not bool((scenes.dots > 0).any()):
         return torch.zeros_like(point[..., :1])
     u = (point[..., 0] - 0.5) / point[..., 2] * 160
     v = point[..., 1] / point[..., 2] * 160

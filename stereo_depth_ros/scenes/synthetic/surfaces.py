@@ -44,18 +44,23 @@ class Surfaces:
         """Surfaces of this kind in each scene."""
         return self.centre.shape[1]
 
+    def each(self) -> list[Surfaces]:
+        """Return each of the N on its own, all of one memory layout."""
+        parts = [getattr(self, f.name).transpose(0, 1)[:, :, None] for f in fields(self)]
+        return [Surfaces(*one) for one in zip(*(p.contiguous() for p in parts), strict=True)]
+
 
 @dataclass
 class View:
     """Rays of one camera over B scenes: pixel offsets ``x`` (1, 1, W), ``y`` (1, H, 1), px.
 
-    ``focal`` (B,) is in px, ``origin`` the camera's x in baselines: 0 left, 1 right.
+    ``focal`` (B,) is in px, ``origin`` () the camera's x in baselines: 0 left, 1 right.
     """
 
     x: Tensor
     y: Tensor
     focal: Tensor
-    origin: float
+    origin: Tensor
 
     def linear(self, normal: Tensor, scale: Tensor) -> Tensor:
         """Return normal . ray * scale, (B, H, W), for ``normal`` (B, 3) and ``scale`` (B,)."""

@@ -51,7 +51,7 @@ def rays(origin, x=X):
         x.reshape(1, -1, WIDTH),
         torch.from_numpy(Y).float()[None],
         torch.tensor([FOCAL]),
-        origin,
+        torch.tensor(origin),
     )
 
 
