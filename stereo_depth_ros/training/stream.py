@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stereo_depth_ros.engines.prior import find_prior
-from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
@@ -25,6 +23,7 @@ from stereo_depth_ros.scenes.synthetic.textures import (
     TextureBank,
     draw_bank,
 )
+from stereo_depth_ros.training.matchers import match, start_matchers
 
 UNKNOWN = 1e4  # px, where there is no truth: beyond every range, and finite to take part in sums
 
@@ -102,10 +101,8 @@ class SceneStream:
         self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
         self._padded, self._unaided = padded, unaided
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
-        self._matcher = SgbmEngine()
         # A GPU would wait for the matcher; on a CPU nothing else is idle.
-        threads = 1 if self._device.type == "cpu" else os.cpu_count()
-        self._workers = ThreadPoolExecutor(threads, "matcher")
+        self._matchers = start_matchers(0 if self._device.type == "cpu" else os.cpu_count() or 1)
         # Of its own, so that to hand images to the matcher does not wait for the training step.
         self._cuda_stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._dice = Dice(seed)
@@ -149,11 +146,8 @@ class SceneStream:
             image[chosen].permute(0, 2, 3, 1).byte().cpu().numpy()
             for image in (sample.left, sample.right)
         ]
-        priors = [self._workers.submit(self._prior, *pair) for pair in zip(*images, strict=True)]
+        priors = [self._matchers.submit(match, *pair, SPAN) for pair in zip(*images, strict=True)]
         return _Drawn(sample, chosen, priors)
-
-    def _prior(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return find_prior(self._matcher, left, right, SPAN)
 
     def _letterbox(self, sample: Sample, index: int) -> None:
         """By chance repeat a last row or column to the edge."""

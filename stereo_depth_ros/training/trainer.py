@@ -89,6 +89,8 @@ class Trainer:
         self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self._parallel = self.processes > 1
+        # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
+        self._half = cuda or torch.backends.cpu.get_cpu_capability() == "AVX512"
         if cuda:
             torch.cuda.set_device(self.device)
         if self._parallel:
@@ -185,7 +187,7 @@ class Trainer:
         rate = self.recipe.learning_rate * _schedule(self.step, self.recipe.steps)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
             matches = model(sample.left, sample.right, sample.prior, sample.prior_confidence)
         terms = loss(matches, sample.disparity, sample.prior)
         self.optimiser.zero_grad(set_to_none=True)
