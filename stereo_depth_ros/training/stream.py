@@ -142,11 +142,14 @@ class SceneStream:
             self._letterbox(sample, index)
         aided = (~self._dice.chance(self._unaided, self._batch)).nonzero().flatten()
         chosen = aided.to(self._device)
-        images = [
+        lefts, rights = (
             image[chosen].permute(0, 2, 3, 1).byte().cpu().numpy()
             for image in (sample.left, sample.right)
+        )
+        priors = [
+            self._matchers.submit(match, left, right, SPAN)
+            for left, right in zip(lefts, rights, strict=True)
         ]
-        priors = [self._matchers.submit(match, *pair, SPAN) for pair in zip(*images, strict=True)]
         return _Drawn(sample, chosen, priors)
 
     def _letterbox(self, sample: Sample, index: int) -> None:

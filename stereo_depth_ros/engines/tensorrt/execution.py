@@ -79,10 +79,7 @@ class Execution:
         else:
             context = self._engine.create_execution_context()
         if context is None:
-            raise EngineError(
-                f"{self._where} cannot make room to run: {self._errors}; stop what else uses the "
-                "GPU, or build with a smaller workspace"
-            )
+            raise self._no_context()
         if runtime.compiles_on_opening:
             self._memory = WorkingMemory(cuda, self._engine.device_memory_size_v2)
             context.set_device_memory(self._memory.address, self._memory.size)
@@ -102,6 +99,17 @@ class Execution:
         else:
             cure = "see nvidia-smi and dmesg; if the GPU is sound, delete the file to build it anew"
         return EngineError(f"{self._where} cannot load this engine: {text}; {cure}")
+
+    def _no_context(self) -> EngineError:
+        text = str(self._errors)
+        # TensorRT-RTX compiles here, which fails for some layers on GPUs that it does not name.
+        if "compil" in text.lower():
+            cure = "use the mixed graph, TensorRT instead of TensorRT-RTX, or backend onnxruntime"
+            return EngineError(f"{self._where} cannot compile it for this GPU: {text}; {cure}")
+        return EngineError(
+            f"{self._where} cannot make room to run: {text}; stop what else uses the GPU, or build "
+            "with a smaller workspace"
+        )
 
     def bind(self, addresses: Mapping[str, int]) -> None:
         """Say where the tensors lie, once for all runs."""

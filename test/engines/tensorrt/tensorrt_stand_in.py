@@ -22,13 +22,16 @@ WORKING_MEMORY = 4096
 
 @dataclass
 class Faults:
-    """What shall go wrong; ``refused_runs`` counts calls of ``execute_async_v3`` from 1."""
+    """What shall go wrong; ``refused_runs`` counts calls of ``execute_async_v3`` from 1.
+
+    ``no_context`` is what is said when none is created.
+    """
 
     refused_runs: tuple[int, ...] = ()
     unsound_capture: bool = False
     changing_answers: bool = False
     not_capturable: bool = False
-    no_context: bool = False
+    no_context: str | None = None
     no_runtime: bool = False
     no_memory: bool = False
     refusal: str = ""
@@ -193,7 +196,9 @@ class ICudaEngine:
     def create_execution_context(
         self, runtime_config: IRuntimeConfig | None = None
     ) -> IExecutionContext | None:
-        if self._parts[3].no_context:
+        if (reason := self._parts[3].no_context) is not None:
+            if reason:
+                self._parts[2].log("INTERNAL_ERROR", reason)
             return None
         return IExecutionContext(*self._parts, runtime_config)
 

@@ -460,7 +460,12 @@ def test_plan_of_another_size_is_damage(tmp_path):
 @pytest.mark.parametrize(
     ("faults", "message"),
     [
-        (Faults(no_context=True), "cannot make room to run: it does not say why; stop what else"),
+        (Faults(no_context=""), "cannot make room to run: it does not say why; stop what else"),
+        (Faults(no_context="out of memory"), "cannot make room to run: .*out of memory; stop what"),
+        (
+            Faults(no_context="MyelinCheckException: cuDNN graph compilation failed."),
+            r"cannot compile it for this GPU: .*compilation failed\.; use the mixed graph",
+        ),
         (Faults(no_runtime=True), "cannot start: CUDA initialization failure with error: 35"),
         (Faults(no_memory=True), r"cannot load this engine: .*out of memory\); stop what else"),
         (
@@ -487,7 +492,7 @@ def test_what_fails_to_open_is_released_before_cuda_is(file):
     cuda = StandInCuda()
 
     with pytest.raises(EngineError, match="cannot make room"):
-        opened(file, cuda, Faults(no_context=True, log=cuda.calls))
+        opened(file, cuda, Faults(no_context="", log=cuda.calls))
 
     released = [call for call in cuda.calls if call in ("engine", "runtime", "close")]
     assert released == ["engine", "runtime", "close"]
