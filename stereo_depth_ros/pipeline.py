@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from math import ceil
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -12,16 +13,24 @@ from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
 from stereo_depth_ros.fit import Fit, resized_nearest
+from stereo_depth_ros.outputs import Output, make_outputs
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.same_view import Views, compare_views
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stage_times import timed
-from stereo_depth_ros.stereo_result import Output, StereoResult, make_outputs
+from stereo_depth_ros.stereo_match import StereoMatch
 
 
 class FrameError(ValueError):
     """A frame that cannot be processed; the text names the cause and the cure."""
+
+
+class StereoResult(NamedTuple):
+    """A match and the outputs that were made of it."""
+
+    match: StereoMatch
+    outputs: dict[Output, np.ndarray]
 
 
 class StereoPipeline:
@@ -52,10 +61,21 @@ class StereoPipeline:
         left: np.ndarray,
         right: np.ndarray,
         camera: StereoCamera,
-        wanted: Collection[Output],
+        outputs: Collection[Output],
         rectify: tuple[RectificationMap, RectificationMap] | None = None,
     ) -> StereoResult:
-        """Turn a pair, (H, W, 3) uint8 RGB each, into the ``wanted`` outputs and no others.
+        """Match a pair as `match` does and make the ``outputs`` of it, and no others."""
+        match = self.match(left, right, camera, rectify)
+        return StereoResult(match, make_outputs(match, outputs))
+
+    def match(
+        self,
+        left: np.ndarray,
+        right: np.ndarray,
+        camera: StereoCamera,
+        rectify: tuple[RectificationMap, RectificationMap] | None = None,
+    ) -> StereoMatch:
+        """Match a pair, (H, W, 3) uint8 RGB each.
 
         ``camera`` is the geometry of the rectified pair; ``rectify`` the maps of raw images.
 
@@ -90,44 +110,42 @@ class StereoPipeline:
             back = self._right_view(left_input, right_input) if settings.lr_check else None
         with timed(seconds, "filters"):
             disparity, confidence = fit.crop(disparity), fit.crop(confidence)
-            known = filters.confident(confidence, settings.confidence_threshold)
-            known &= np.isfinite(disparity)
+            valid = filters.confident(confidence, settings.confidence_threshold)
+            valid &= np.isfinite(disparity)
             if back is not None:
                 tolerance = settings.lr_tolerance * (fit.scale if at_input else 1.0)
-                known &= filters.left_right_consistent(disparity, fit.crop(back), tolerance)
+                valid &= filters.left_right_consistent(disparity, fit.crop(back), tolerance)
             if at_input:
                 image, margin, scale = left, verge, 1.0
                 disparity = fit.enlarge_disparity(disparity)
-                confidence, known = fit.enlarge_nearest(confidence), fit.enlarge_nearest(known)
+                confidence, valid = fit.enlarge_nearest(confidence), fit.enlarge_nearest(valid)
             else:
                 scale, margin = fit.scale, round(verge * fit.scale)
                 image = small_left[:, margin:]
             disparity = disparity[:, margin:] - np.float32(verge * scale)
-            confidence, known = confidence[:, margin:], known[:, margin:]
+            confidence, valid = confidence[:, margin:], valid[:, margin:]
             output_camera = self.output_camera(camera, settings)
             evidence = filters.not_black_border(left, right)
             if rectify is not None:
                 evidence &= rectify[0].inside
             if not at_input:
-                evidence = resized_nearest(evidence, *known.shape[::-1])
+                evidence = resized_nearest(evidence, *valid.shape[::-1])
             if views in (Views.SAME, Views.INDISTINCT):
                 # Where nothing shows parallax, none is no proof of distance.
                 evidence &= output_camera.depth(disparity) <= settings.max_depth
-            confidence, known = np.where(evidence, confidence, np.float32(0)), known & evidence
-            disparity, known = self._filter(disparity, known, image, settings)
+            confidence, valid = np.where(evidence, confidence, np.float32(0)), valid & evidence
+            disparity, valid = self._filter(disparity, valid, image, settings)
         search = (spec.max_disparity or fit.inner_width / 3) * scale / fit.scale
-        result = StereoResult(
+        return StereoMatch(
             camera=output_camera,
             settings=settings,
             max_disparity=search - verge * scale - output_camera.offset,
             image=image,
-            matched=disparity,
-            certainty=confidence,
-            known=known,
+            disparity=disparity,
+            confidence=confidence,
+            valid=valid,
             seconds=seconds,
         )
-        make_outputs(result, wanted)
-        return result
 
     def _forget_other_streams(self, camera: StereoCamera) -> None:
         """Forget earlier frames unless they came through the same camera, engine and run."""

@@ -27,15 +27,10 @@ from stereo_depth_ros.cli.options import (
     engine_from,
     settings_from,
 )
+from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import describe_pair
-from stereo_depth_ros.pipeline import (
-    FrameError,
-    Output,
-    StereoPipeline,
-    StereoResult,
-    columns_of_vergence,
-)
+from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult, columns_of_vergence
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 
 HELP = "match one pair of image files"
@@ -87,14 +82,14 @@ def run(arguments: argparse.Namespace) -> int:
         )
     maps = None
     if arguments.calib:
-        wanted = {Output.DEPTH}
+        outputs = {Output.DEPTH}
         calibrations = read_calibration(arguments.calib, width, height)
         camera = StereoCamera.from_calibrations(
             *calibrations, baseline=arguments.baseline, option="--baseline"
         )
         maps = _choose_rectification(calibrations, arguments)
     else:
-        wanted = set()
+        outputs = set()
         camera = StereoCamera.uncalibrated(width, height)
     for warning in [*camera.warnings, *describe_pair(left, right, camera.offset, maps)]:
         # Cameras that converge put infinity elsewhere, which only a calibration tells.
@@ -102,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"warning: {warning}{'' if arguments.calib else hint}")
     with closing(engine_from(arguments, columns_of_vergence(camera))) as engine:
         print(f"engine: {engine.spec}")
-        result = StereoPipeline(engine, settings).process(left, right, camera, wanted, maps)
+        result = StereoPipeline(engine, settings).process(left, right, camera, outputs, maps)
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write(arguments.output, result)
     return 0
@@ -121,23 +116,25 @@ def _choose_rectification(
 
 
 def _write(folder: Path, result: StereoResult) -> None:
-    confidence = np.where(result.known, result.certainty, np.float32(0))
-    write_npy(folder / "disparity.npy", result.matched)
+    match = result.match
+    confidence = np.where(match.valid, match.confidence, np.float32(0))
+    write_npy(folder / "disparity.npy", match.disparity)
     write_npy(folder / "confidence.npy", confidence)
-    pictures.write_image(folder / "disparity.png", pictures.colour_disparity(result.matched))
+    pictures.write_image(folder / "disparity.png", pictures.colour_disparity(match.disparity))
     pictures.write_image(folder / "confidence.png", pictures.colour_confidence(confidence))
     print(
-        f"disparity: median {np.median(result.matched):.2f} px, known "
-        f"{100 * result.known.mean():.1f} %, inference {1e3 * result.seconds['inference']:.0f} ms"
+        f"disparity: median {np.median(match.disparity):.2f} px, known "
+        f"{100 * match.valid.mean():.1f} %, inference {1e3 * match.seconds['inference']:.0f} ms"
     )
-    if result.depth is not None:
-        write_npy(folder / "depth.npy", result.depth)
-        pictures.write_image(folder / "depth.png", pictures.colour_depth(result.depth))
-        points = result.camera.points(result.depth)
-        count = pictures.write_ply(folder / "points.ply", points, result.image)
-        finite = result.depth[np.isfinite(result.depth)]
+    depth = result.outputs.get(Output.DEPTH)
+    if depth is not None:
+        write_npy(folder / "depth.npy", depth)
+        pictures.write_image(folder / "depth.png", pictures.colour_depth(depth))
+        points = match.camera.points(depth)
+        count = pictures.write_ply(folder / "points.ply", points, match.image)
+        finite = depth[np.isfinite(depth)]
         median = f"median {np.median(finite):.3f} m, " if finite.size else ""
-        print(f"depth: {median}{count} points, baseline {result.camera.baseline:g} m")
+        print(f"depth: {median}{count} points, baseline {match.camera.baseline:g} m")
     else:
         _remove_metric(folder)
     print(f"written to {folder}/")

@@ -15,7 +15,8 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine, EngineError
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
 _BEFORE = ("compare", "rectify", "fit")
@@ -71,7 +72,7 @@ def benchmark(
             for pipeline, found in zip(pipelines, seconds, strict=True):
                 result = pipeline.process(pair.left, pair.right, camera, (Output.DEPTH,))
                 if turn >= _WARM_UP:
-                    found.append(result.seconds)
+                    found.append(result.match.seconds)
     first = np.array([s["inference"] for s in seconds[0]])
     timings = []
     for (name, _), pipeline, found, (mib, gpu_mib) in zip(

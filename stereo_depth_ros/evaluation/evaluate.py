@@ -73,9 +73,9 @@ def evaluate(
         thin = thin_structures(_with_sky(truth, sky))
         camera = StereoCamera.uncalibrated(left.shape[1], left.shape[0])
         for name, engine in engines.items():
-            result = StereoPipeline(engine).process(left, right, camera, ())
-            disparity, confidence = result.matched, result.certainty
-            raw = np.where(result.known, disparity, np.float32(np.nan))
+            match = StereoPipeline(engine).match(left, right, camera)
+            disparity, confidence = match.disparity, match.confidence
+            raw = np.where(match.valid, disparity, np.float32(np.nan))
             scores.append(
                 Score(
                     model=name,
@@ -87,7 +87,7 @@ def evaluate(
                     confidence=sparsification(disparity, confidence, truth),
                     sky=None if sky is None else claimed_near(disparity, confidence, sky),
                     thin=missed(disparity, truth, thin),
-                    milliseconds=1e3 * result.seconds["inference"],
+                    milliseconds=1e3 * match.seconds["inference"],
                 )
             )
             if viewer is not None:

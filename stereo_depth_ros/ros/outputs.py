@@ -2,25 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.pipeline import Output, StereoResult
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoResult
 from stereo_depth_ros.ros import messages, qos
+from stereo_depth_ros.stereo_match import StereoMatch
 
-_TOPICS = {
-    Output.DEPTH: ("depth/image_rect", Image),
-    Output.DEPTH_MM: ("depth/image_rect_mm", Image),
-    Output.DISPARITY: ("disparity", DisparityImage),
-    Output.CONFIDENCE: ("confidence/image", Image),
-    Output.POINTS: ("points", PointCloud2),
-    Output.FREE_SPACE: ("points/free_space", PointCloud2),
+
+@dataclass(frozen=True)
+class Topic:
+    """Where an output goes: relative ``name``, type, and what fills a message of it."""
+
+    name: str
+    type: type
+    fill: Callable[[np.ndarray, StereoMatch, Header], Any]
+
+
+def _fill_map(values: np.ndarray, match: StereoMatch, header: Header) -> Image:
+    return messages.map_message(values, header)
+
+
+def _fill_disparity(values: np.ndarray, match: StereoMatch, header: Header) -> DisparityImage:
+    return messages.disparity_message(values, match.camera, header, *_disparity_limits(match))
+
+
+def _fill_points(values: np.ndarray, match: StereoMatch, header: Header) -> PointCloud2:
+    return messages.coloured_cloud_message(values, header)
+
+
+def _fill_free_space(values: np.ndarray, match: StereoMatch, header: Header) -> PointCloud2:
+    return messages.bare_cloud_message(values, header)
+
+
+TOPICS = {
+    Output.DEPTH: Topic("depth/image_rect", Image, _fill_map),
+    Output.DEPTH_MM: Topic("depth/image_rect_mm", Image, _fill_map),
+    Output.DISPARITY: Topic("disparity", DisparityImage, _fill_disparity),
+    Output.CONFIDENCE: Topic("confidence/image", Image, _fill_map),
+    Output.POINTS: Topic("points", PointCloud2, _fill_points),
+    Output.FREE_SPACE: Topic("points/free_space", PointCloud2, _fill_free_space),
 }
+"""Every output that is published."""
 
 
 class StereoOutputs:
@@ -29,7 +61,7 @@ class StereoOutputs:
     def __init__(self, node: LifecycleNode) -> None:
         self._node = node
         self._publishers = {
-            output: self._create(topic, kind) for output, (topic, kind) in _TOPICS.items()
+            output: self._create(topic.name, topic.type) for output, topic in TOPICS.items()
         }
         self._info = self._create("depth/camera_info", CameraInfo)
 
@@ -52,23 +84,10 @@ class StereoOutputs:
 
     def publish(self, result: StereoResult, header: Header) -> None:
         """Publish all that ``result`` holds under ``header``, that of the left image."""
-        self.publish_info(result.camera, header)
-        to = self._publishers
-        if result.depth is not None:
-            to[Output.DEPTH].publish(messages.map_message(result.depth, header))
-        if result.depth_mm is not None:
-            to[Output.DEPTH_MM].publish(messages.map_message(result.depth_mm, header))
-        if result.disparity is not None:
-            low, high = _disparity_limits(result)
-            to[Output.DISPARITY].publish(
-                messages.disparity_message(result.disparity, result.camera, header, low, high)
-            )
-        if result.confidence is not None:
-            to[Output.CONFIDENCE].publish(messages.map_message(result.confidence, header))
-        if result.points is not None:
-            to[Output.POINTS].publish(messages.coloured_cloud_message(result.points, header))
-        if result.free_space is not None:
-            to[Output.FREE_SPACE].publish(messages.bare_cloud_message(result.free_space, header))
+        match = result.match
+        self.publish_info(match.camera, header)
+        for output, values in result.outputs.items():
+            self._publishers[output].publish(TOPICS[output].fill(values, match, header))
 
     def destroy(self) -> None:
         """Remove every publisher."""
@@ -76,9 +95,9 @@ class StereoOutputs:
             self._node.destroy_lifecycle_publisher(publisher)
 
 
-def _disparity_limits(result: StereoResult) -> tuple[float, float]:
+def _disparity_limits(match: StereoMatch) -> tuple[float, float]:
     """Least and largest valid disparity in px, from the depth limits and the search range."""
-    focal_baseline = result.camera.fx * result.camera.baseline
-    low = focal_baseline / result.settings.max_depth
-    high = min(focal_baseline / result.settings.min_depth, result.max_disparity)
+    focal_baseline = match.camera.fx * match.camera.baseline
+    low = focal_baseline / match.settings.max_depth
+    high = min(focal_baseline / match.settings.min_depth, match.max_disparity)
     return low, max(high, low + messages.DELTA_DISPARITY)

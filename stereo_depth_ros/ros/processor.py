@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 
-import numpy as np
 import rclpy
 from rclpy.lifecycle import LifecycleNode
 
@@ -103,7 +102,7 @@ class FrameProcessor:
         outputs.publish(result, header)
         seconds = {
             "decode": decoded - began,
-            **result.seconds,
+            **result.match.seconds,
             "publish": time.perf_counter() - processed,
         }
         # rclpy's Time takes no negative seconds.
@@ -111,8 +110,8 @@ class FrameProcessor:
         self._statistics.record_published(
             seconds,
             age_ns * 1e-9,
-            confidence=float(result.certainty.mean()),
-            valid=np.count_nonzero(result.known) / result.known.size,
+            confidence=float(result.match.confidence.mean()),
+            valid=float(result.match.valid.mean()),
         )
         self._log_findings()
 

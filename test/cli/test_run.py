@@ -13,7 +13,8 @@ from stereo_depth_ros.calibration_files.raw_rig import Lens, plan_rectification
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.engines import open_engine
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.scenes.planar import plane_scene, render
 from stereo_depth_ros.settings import QUANTITIES, Settings
 
@@ -253,9 +254,9 @@ def test_filters_are_those_of_the_node(files, out, yard, option, setting):
     pair = yard.pair.left, yard.pair.right
     expected = pipeline.process(*pair, yard.camera, {Output.DEPTH})
     unfiltered = StereoPipeline(open_engine("sgbm")).process(*pair, yard.camera, ())
-    assert expected.known.sum() < unfiltered.known.sum()
-    assert_array_equal(np.isnan(np.load(out / "depth.npy")), ~expected.known)
-    assert_array_equal(np.load(out / "confidence.npy") > 0, expected.known)
+    assert expected.match.valid.sum() < unfiltered.match.valid.sum()
+    assert_array_equal(np.isnan(np.load(out / "depth.npy")), ~expected.match.valid)
+    assert_array_equal(np.load(out / "confidence.npy") > 0, expected.match.valid)
 
 
 @pytest.mark.parametrize("bits", [10, 12])

@@ -10,7 +10,8 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.decoding.levels import Levels, to_rgb
 from stereo_depth_ros.decoding.samples import Samples
 from stereo_depth_ros.engines import open_engine
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
 CAMERA = StereoCamera(480, 360, 345.6, 345.6, 239.5, 179.5, 239.5, 0.12)
@@ -102,7 +103,9 @@ def score(pair: list[np.ndarray]) -> tuple[float, float]:
     """Valid share and 95th percentile of the relative depth error."""
     truth = yard()[1]
     pipeline = StereoPipeline(open_engine("sgbm"))
-    depth = pipeline.process(*to_rgb([grey(v) for v in pair]), CAMERA, {Output.DEPTH}).depth
+    depth = pipeline.process(*to_rgb([grey(v) for v in pair]), CAMERA, {Output.DEPTH}).outputs[
+        Output.DEPTH
+    ]
     valid = np.isfinite(depth) & np.isfinite(truth)
     error = np.abs(depth[valid] - truth[valid]) / truth[valid]
     return float(valid.mean()), float(np.percentile(error, 95))

@@ -11,9 +11,9 @@ from stereo_depth_ros.engines.prior import GuidedEngine, find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.swap import SwappableEngine
 from stereo_depth_ros.model_card import ModelError
+from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
-from stereo_depth_ros.stereo_result import Output
 
 PRIOR = ("prior", "prior_confidence")
 NAMES_IT = {**METADATA, "prior": "sgbm"}
@@ -199,6 +199,6 @@ def test_mirrored_second_inference_has_a_prior_of_its_own(tmp_path, wall):
     result = pipeline.process(left, right, wall.camera, {Output.DISPARITY})
 
     # The 26 columns that the right view does not show have no partner.
-    known = result.known
+    known = result.match.valid
     assert known[:, 40:-40].mean() > 0.8
-    assert np.median(result.matched[known]) == pytest.approx(26.0, abs=0.1)
+    assert np.median(result.match.disparity[known]) == pytest.approx(26.0, abs=0.1)

@@ -6,8 +6,8 @@ from fakes import FixedEngine, TrueEngine, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import depths, process, seeing
 
-from stereo_depth_ros.pipeline import Output, StereoPipeline
-from stereo_depth_ros.stereo_result import to_millimetres
+from stereo_depth_ros.outputs import Output, to_millimetres
+from stereo_depth_ros.pipeline import StereoPipeline
 
 
 def test_plane_at_two_metres_is_two_metres_everywhere():
@@ -16,9 +16,9 @@ def test_plane_at_two_metres_is_two_metres_everywhere():
 
     result = process(engine, camera)
 
-    assert result.depth.dtype == np.float32
-    assert result.depth.shape == (camera.height, camera.width)
-    assert_allclose(result.depth, 2.0, atol=1e-3)
+    assert result.outputs[Output.DEPTH].dtype == np.float32
+    assert result.outputs[Output.DEPTH].shape == (camera.height, camera.width)
+    assert_allclose(result.outputs[Output.DEPTH], 2.0, atol=1e-3)
 
 
 def test_rendered_truth_comes_out_as_depth(yard):
@@ -31,8 +31,8 @@ def test_rendered_truth_comes_out_as_depth(yard):
     in_range = yard.pair.depth <= 50
     assert in_range.mean() > 0.5
     assert (~in_range).mean() > 0.1
-    assert_allclose(result.depth[in_range], yard.pair.depth[in_range], rtol=1e-4)
-    assert np.isposinf(result.depth[~in_range]).all()
+    assert_allclose(result.outputs[Output.DEPTH][in_range], yard.pair.depth[in_range], rtol=1e-4)
+    assert np.isposinf(result.outputs[Output.DEPTH][~in_range]).all()
 
 
 @pytest.fixture
@@ -46,28 +46,28 @@ def ranged():
 
 
 def test_far_is_plus_inf_near_is_minus_inf_unsure_is_nan(ranged):
-    near, fine, far, infinite = np.split(ranged.depth[24:], 4, axis=1)
+    near, fine, far, infinite = np.split(ranged.outputs[Output.DEPTH][24:], 4, axis=1)
     assert np.isneginf(near).all()
     assert_allclose(fine, 2.0, atol=1e-3)
     assert np.isposinf(far).all()
     assert np.isposinf(infinite).all()
-    assert np.isnan(ranged.depth[:24]).all()
+    assert np.isnan(ranged.outputs[Output.DEPTH][:24]).all()
 
 
 def test_limits_themselves_are_in_range():
     camera = make_camera(focal=100.0, baseline=0.1)
     engine = seeing(camera, depths(camera, 0.5, 10.0))
 
-    depth = process(engine, camera, min_depth=0.5, max_depth=10.0).depth
+    depth = process(engine, camera, min_depth=0.5, max_depth=10.0).outputs[Output.DEPTH]
 
     assert np.isfinite(depth).all()
 
 
 def test_depth_mm_is_zero_without_a_measurement_in_range(ranged):
-    expected = np.zeros(ranged.depth.shape, np.uint16)
+    expected = np.zeros(ranged.outputs[Output.DEPTH].shape, np.uint16)
     expected[24:, 16:32] = 2000
-    assert ranged.depth_mm.dtype == np.uint16
-    assert_array_equal(ranged.depth_mm, expected)
+    assert ranged.outputs[Output.DEPTH_MM].dtype == np.uint16
+    assert_array_equal(ranged.outputs[Output.DEPTH_MM], expected)
 
 
 def test_millimetres_are_rounded_to_the_nearest():
@@ -93,9 +93,9 @@ def test_depth_beyond_uint16_millimetres_is_depth_but_no_millimetres():
 
     result = process(seeing(camera, depths(camera, 2.0, 80.0)), camera, max_depth=100.0)
 
-    assert_allclose(result.depth[:, 32:], 80.0, rtol=1e-4)
-    assert_array_equal(np.unique(result.depth_mm[:, :32]), [2000])
-    assert_array_equal(np.unique(result.depth_mm[:, 32:]), [0])
+    assert_allclose(result.outputs[Output.DEPTH][:, 32:], 80.0, rtol=1e-4)
+    assert_array_equal(np.unique(result.outputs[Output.DEPTH_MM][:, :32]), [2000])
+    assert_array_equal(np.unique(result.outputs[Output.DEPTH_MM][:, 32:]), [0])
 
 
 def test_disparity_is_minus_one_where_unknown():
@@ -105,9 +105,11 @@ def test_disparity_is_minus_one_where_unknown():
 
     result = process(seeing(camera, depth, confidence), camera)
 
-    assert result.disparity.dtype == np.float32
-    assert_allclose(result.disparity[:, :32], camera.fx * camera.baseline / 2.0, rtol=1e-5)
-    assert_array_equal(np.unique(result.disparity[:, 32:]), [-1.0])
+    assert result.outputs[Output.DISPARITY].dtype == np.float32
+    assert_allclose(
+        result.outputs[Output.DISPARITY][:, :32], camera.fx * camera.baseline / 2.0, rtol=1e-5
+    )
+    assert_array_equal(np.unique(result.outputs[Output.DISPARITY][:, 32:]), [-1.0])
 
 
 def test_confidence_is_nan_where_unknown():
@@ -116,9 +118,9 @@ def test_confidence_is_nan_where_unknown():
 
     result = process(seeing(camera, depths(camera, 2.0), confidence), camera)
 
-    assert result.confidence.dtype == np.float32
-    assert np.isnan(result.confidence[:, :16]).all()
-    assert_allclose(result.confidence[:, 16:], confidence[:, 16:])
+    assert result.outputs[Output.CONFIDENCE].dtype == np.float32
+    assert np.isnan(result.outputs[Output.CONFIDENCE][:, :16]).all()
+    assert_allclose(result.outputs[Output.CONFIDENCE][:, 16:], confidence[:, 16:])
 
 
 def test_disparity_that_is_not_finite_is_unknown():
@@ -128,6 +130,6 @@ def test_disparity_that_is_not_finite_is_unknown():
 
     result = process(TrueEngine(disparity), camera)
 
-    assert np.isnan(result.depth[5, 7])
-    assert np.isnan(result.depth).sum() == 1
-    assert result.disparity[5, 7] == -1.0
+    assert np.isnan(result.outputs[Output.DEPTH][5, 7])
+    assert np.isnan(result.outputs[Output.DEPTH]).sum() == 1
+    assert result.outputs[Output.DISPARITY][5, 7] == -1.0

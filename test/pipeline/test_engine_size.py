@@ -6,7 +6,8 @@ from fakes import EncodedEngine, FixedEngine, encode, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import ALL, process
 
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 
 # Engine sizes for 64 x 48 images with the scale that fits: smaller, larger, wider and taller.
 SIZES = pytest.mark.parametrize(
@@ -23,7 +24,7 @@ def test_plane_depth_is_right_whatever_the_engines_size(width, height, scale, re
 
     result = process(engine, camera, output_resolution=resolution)
 
-    assert_allclose(result.depth, 2.0, atol=1e-3)
+    assert_allclose(result.outputs[Output.DEPTH], 2.0, atol=1e-3)
 
 
 def test_plane_depth_is_right_for_odd_sizes():
@@ -32,7 +33,7 @@ def test_plane_depth_is_right_for_odd_sizes():
     engine = FixedEngine(camera.disparity(2.0) * 80 / 161, 80, 64)
 
     for resolution, shape in (("input", (123, 161)), ("model", (61, 80))):
-        depth = process(engine, camera, output_resolution=resolution).depth
+        depth = process(engine, camera, output_resolution=resolution).outputs[Output.DEPTH]
         assert depth.shape == shape
         assert_allclose(depth, 2.0, atol=1e-3)
 
@@ -43,9 +44,9 @@ def test_outputs_are_at_the_size_of_the_images(width, height, scale):
 
     result = process(FixedEngine(5.0, width, height), camera)
 
-    assert result.camera == camera
+    assert result.match.camera == camera
     for output in set(Output) - {Output.FREE_SPACE}:
-        assert getattr(result, output.value).shape[:2] == (camera.height, camera.width)
+        assert result.outputs[output].shape[:2] == (camera.height, camera.width)
 
 
 @SIZES
@@ -56,16 +57,20 @@ def test_model_resolution_gives_the_points_of_the_engines_pixels(width, height, 
     result = process(engine, camera, output_resolution="model")
 
     shape = round(camera.height * scale), round(camera.width * scale)
-    assert (result.camera.height, result.camera.width) == shape
-    assert result.points.shape == (*shape, 4)
-    assert result.image.shape == (*shape, 3)
-    assert result.camera.fx == pytest.approx(camera.fx * scale)
+    assert (result.match.camera.height, result.match.camera.width) == shape
+    assert result.outputs[Output.POINTS].shape == (*shape, 4)
+    assert result.match.image.shape == (*shape, 3)
+    assert result.match.camera.fx == pytest.approx(camera.fx * scale)
     v, u = np.mgrid[: shape[0], : shape[1]]
     # Where the centre of an engine pixel lies in the image
     x, y = (u + 0.5) / scale - 0.5, (v + 0.5) / scale - 0.5
-    assert_allclose(result.points[..., 0], 2 * (x - camera.cx) / camera.fx, atol=1e-3)
-    assert_allclose(result.points[..., 1], 2 * (y - camera.cy) / camera.fy, atol=1e-3)
-    assert_allclose(result.points[..., 2], 2.0, atol=1e-3)
+    assert_allclose(
+        result.outputs[Output.POINTS][..., 0], 2 * (x - camera.cx) / camera.fx, atol=1e-3
+    )
+    assert_allclose(
+        result.outputs[Output.POINTS][..., 1], 2 * (y - camera.cy) / camera.fy, atol=1e-3
+    )
+    assert_allclose(result.outputs[Output.POINTS][..., 2], 2.0, atol=1e-3)
 
 
 def test_model_resolution_of_verged_cameras_gives_the_points_of_the_engines_pixels():
@@ -75,14 +80,18 @@ def test_model_resolution_of_verged_cameras_gives_the_points_of_the_engines_pixe
 
     result = process(engine, camera, output_resolution="model")
 
-    height, width = result.depth.shape
+    height, width = result.outputs[Output.DEPTH].shape
     assert (height, width) == (24, 30)
-    assert_allclose(result.depth, 2.0, atol=1e-3)
-    assert_allclose(result.camera.fx * result.camera.baseline / result.disparity, 2.0, atol=1e-3)
+    assert_allclose(result.outputs[Output.DEPTH], 2.0, atol=1e-3)
+    assert_allclose(
+        result.match.camera.fx * result.match.camera.baseline / result.outputs[Output.DISPARITY],
+        2.0,
+        atol=1e-3,
+    )
     # The first column that is all image is engine column 2, which shows image columns 1 and 2.
     x = 1.5 + 2 * np.arange(width)
     expected = np.broadcast_to(2 * (x - camera.cx) / camera.fx, (height, width))
-    assert_allclose(result.points[..., 0], expected, atol=1e-3)
+    assert_allclose(result.outputs[Output.POINTS][..., 0], expected, atol=1e-3)
 
 
 def test_plane_depth_is_right_for_verged_cameras_and_a_small_engine():
@@ -91,8 +100,8 @@ def test_plane_depth_is_right_for_verged_cameras_and_a_small_engine():
 
     result = process(engine, camera)
 
-    assert result.depth.shape == (48, 61)
-    assert_allclose(result.depth, 2.0, atol=1e-3)
+    assert result.outputs[Output.DEPTH].shape == (48, 61)
+    assert_allclose(result.outputs[Output.DEPTH], 2.0, atol=1e-3)
 
 
 def test_depth_edge_stays_in_place_and_sharp_with_a_small_engine():
@@ -105,7 +114,7 @@ def test_depth_edge_stays_in_place_and_sharp_with_a_small_engine():
     result = StereoPipeline(engine).process(left, left, camera, {Output.DISPARITY})
 
     # The engine answers in its own px, of which each is two of the image.
-    assert_array_equal(result.disparity, 2 * disparity)
+    assert_array_equal(result.outputs[Output.DISPARITY], 2 * disparity)
 
 
 def test_depth_of_a_slanted_surface_is_interpolated_not_stepped():
@@ -114,8 +123,8 @@ def test_depth_of_a_slanted_surface_is_interpolated_not_stepped():
 
     result = StereoPipeline(EncodedEngine(16, 12)).process(left, left, camera, {Output.DISPARITY})
 
-    assert (np.abs(np.diff(result.disparity[:, 4:-4])) > 0.5).all()
-    assert np.abs(np.diff(result.disparity)).max() < 2
+    assert (np.abs(np.diff(result.outputs[Output.DISPARITY][:, 4:-4])) > 0.5).all()
+    assert np.abs(np.diff(result.outputs[Output.DISPARITY])).max() < 2
 
 
 def test_confidence_is_never_interpolated():
@@ -126,16 +135,16 @@ def test_confidence_is_never_interpolated():
 
     result = StereoPipeline(EncodedEngine(16, 12)).process(left, left, camera, ALL)
 
-    assert_array_equal(result.certainty, confidence)
-    assert_array_equal(result.known, confidence == 1.0)
+    assert_array_equal(result.match.confidence, confidence)
+    assert_array_equal(result.match.valid, confidence == 1.0)
 
 
 def test_largest_disparity_is_in_the_outputs_pixels():
     camera = make_camera(61, 48, offset=-2.6)
     engine = FixedEngine(5.0, 32, 24, max_disparity=16.0)
 
-    at_input = process(engine, camera).max_disparity
-    at_model = process(engine, camera, output_resolution="model").max_disparity
+    at_input = process(engine, camera).match.max_disparity
+    at_model = process(engine, camera, output_resolution="model").match.max_disparity
 
     # 16 engine px are 32 of the extended image, whose disparities are 3 px larger.
     assert at_input == pytest.approx(32 - 3 + 2.6)

@@ -7,7 +7,8 @@ from fakes import EncodedEngine, FixedEngine, TrueEngine, encode, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import depths, images, process, seeing
 
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
 
 
@@ -19,12 +20,12 @@ def test_default_output_is_unfiltered_but_for_the_limits():
 
     result = process(TrueEngine(disparity, confidence), camera, max_depth=10.0)
 
-    assert result.known.all()
-    assert_array_equal(result.disparity, disparity)
-    assert_array_equal(result.confidence, confidence)
+    assert result.match.valid.all()
+    assert_array_equal(result.outputs[Output.DISPARITY], disparity)
+    assert_array_equal(result.outputs[Output.CONFIDENCE], confidence)
     too_far = disparity < camera.fx * camera.baseline / 10
     assert too_far.sum() > 10
-    assert_array_equal(np.isposinf(result.depth), too_far)
+    assert_array_equal(np.isposinf(result.outputs[Output.DEPTH]), too_far)
 
 
 def test_confidence_threshold_removes_what_is_less_sure():
@@ -35,7 +36,7 @@ def test_confidence_threshold_removes_what_is_less_sure():
         seeing(camera, depths(camera, 2.0), confidence), camera, confidence_threshold=0.4
     )
 
-    assert_array_equal(np.isnan(result.depth), confidence < 0.4)
+    assert_array_equal(np.isnan(result.outputs[Output.DEPTH]), confidence < 0.4)
 
 
 def test_edge_filter_removes_the_pixels_between_two_surfaces():
@@ -46,8 +47,8 @@ def test_edge_filter_removes_the_pixels_between_two_surfaces():
 
     result = process(TrueEngine(disparity), camera, edge_filter=1.0)
 
-    assert np.isnan(result.depth[:, 30]).all()
-    assert np.isfinite(np.delete(result.depth, 30, axis=1)).all()
+    assert np.isnan(result.outputs[Output.DEPTH][:, 30]).all()
+    assert np.isfinite(np.delete(result.outputs[Output.DEPTH], 30, axis=1)).all()
 
 
 def test_speckle_filter_removes_small_regions():
@@ -56,7 +57,7 @@ def test_speckle_filter_removes_small_regions():
     disparity[10:12, 20:22] = 12.0
     disparity[20:30, 20:30] = 12.0
 
-    depth = process(TrueEngine(disparity), camera, speckle_size=4).depth
+    depth = process(TrueEngine(disparity), camera, speckle_size=4).outputs[Output.DEPTH]
 
     removed = np.zeros((48, 64), bool)
     removed[10:12, 20:22] = True
@@ -70,10 +71,10 @@ def test_speckle_filter_does_not_bridge_unknown_pixels():
     confidence[9:13, 19:23] = 0
     confidence[10:12, 20:22] = 1
 
-    known = process(TrueEngine(disparity, confidence), camera, speckle_size=4).known
+    valid = process(TrueEngine(disparity, confidence), camera, speckle_size=4).match.valid
 
-    assert not known[9:13, 19:23].any()
-    assert known.sum() == known.size - 16
+    assert not valid[9:13, 19:23].any()
+    assert valid.sum() == valid.size - 16
 
 
 def test_outside_the_roi_is_unknown():
@@ -83,8 +84,8 @@ def test_outside_the_roi_is_unknown():
 
     inside = np.zeros((48, 64), bool)
     inside[5:31, 10:41] = True
-    assert_array_equal(np.isfinite(result.depth), inside)
-    assert_array_equal(result.disparity == -1, ~inside)
+    assert_array_equal(np.isfinite(result.outputs[Output.DEPTH]), inside)
+    assert_array_equal(result.outputs[Output.DISPARITY] == -1, ~inside)
 
 
 def occluder_pair(added=0):
@@ -109,7 +110,7 @@ def test_left_right_check_removes_the_shadow_of_an_occluder():
     shadow = np.zeros((48, 64), bool)
     shadow[:, 12:20] = True
     shadow[:, :2] = True  # matches outside the right view
-    assert_array_equal(np.isnan(result.depth), shadow)
+    assert_array_equal(np.isnan(result.outputs[Output.DEPTH]), shadow)
 
 
 def test_the_right_view_is_matched_without_copying_the_images():
@@ -141,9 +142,9 @@ def test_left_right_check_removes_the_shadow_for_verged_cameras_too():
     # In the image itself the disparities are 0 and 8.
     shadow = np.zeros((48, 64), bool)
     shadow[:, 12:20] = True
-    assert_array_equal(result.disparity == -1, shadow)
-    assert_allclose(result.disparity[:, 20:30], 8 + 1.5)
-    assert_allclose(result.disparity[:, 30:], 0 + 1.5)
+    assert_array_equal(result.outputs[Output.DISPARITY] == -1, shadow)
+    assert_allclose(result.outputs[Output.DISPARITY][:, 20:30], 8 + 1.5)
+    assert_allclose(result.outputs[Output.DISPARITY][:, 30:], 0 + 1.5)
 
 
 def test_left_right_check_matches_the_exchanged_mirrored_pair_as_well():
@@ -176,17 +177,17 @@ def test_left_right_tolerance_is_in_px_of_the_output():
     pipeline.settings = replace(pipeline.settings, output_resolution="model")
     at_model = pipeline.process(left, right, camera, set())
 
-    assert not at_input.known.any()
-    assert at_model.known[:, 4:].all()
+    assert not at_input.match.valid.any()
+    assert at_model.match.valid[:, 4:].all()
 
 
 def test_settings_may_change_between_frames():
     camera = make_camera()
     pipeline = StereoPipeline(FixedEngine(camera.disparity(2.0)))
 
-    before = pipeline.process(*images(camera), camera, {Output.DEPTH}).depth
+    before = pipeline.process(*images(camera), camera, {Output.DEPTH}).outputs[Output.DEPTH]
     pipeline.settings = Settings(max_depth=1.5)
-    after = pipeline.process(*images(camera), camera, {Output.DEPTH}).depth
+    after = pipeline.process(*images(camera), camera, {Output.DEPTH}).outputs[Output.DEPTH]
 
     assert_allclose(before, 2.0, atol=1e-3)
     assert np.isposinf(after).all()

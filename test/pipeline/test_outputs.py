@@ -11,7 +11,8 @@ from views import ALL, depths, images, process, seeing
 from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.scenes.planar import render, yard_scene
 from stereo_depth_ros.settings import Settings
@@ -21,22 +22,21 @@ from stereo_depth_ros.settings import Settings
 def test_only_the_wanted_output_is_made(output):
     result = process(FixedEngine(5.0), make_camera(), {output})
 
-    made = [o for o in Output if getattr(result, o.value) is not None]
-    assert made == [output]
+    assert list(result.outputs) == [output]
 
 
 def test_nothing_metric_is_computed_for_disparity_alone():
     result = process(FixedEngine(5.0), make_camera(), {Output.DISPARITY})
 
-    assert set(result.seconds) == {"compare", "fit", "inference", "filters", "disparity"}
+    assert set(result.match.seconds) == {"compare", "fit", "inference", "filters", "disparity"}
 
 
 def test_every_stage_is_timed():
     result = process(FixedEngine(5.0), make_camera(), ALL)
 
     stages = {"compare", "fit", "inference", "filters"} | {o.value for o in Output}
-    assert set(result.seconds) == stages
-    assert all(0 <= s < 5 for s in result.seconds.values())
+    assert set(result.match.seconds) == stages
+    assert all(0 <= s < 5 for s in result.match.seconds.values())
 
 
 def test_images_and_the_answer_of_the_engine_stay_as_they_were():
@@ -58,7 +58,7 @@ def test_image_of_another_size_than_the_camera_is_refused_with_both_sizes(side):
     pair[side] = pair[side][:40, :60]
 
     with pytest.raises(FrameError, match=f"{side} image is 60 x 40 .* 64 x 48"):
-        StereoPipeline(FixedEngine(5.0)).process(**pair, camera=camera, wanted=ALL)
+        StereoPipeline(FixedEngine(5.0)).process(**pair, camera=camera, outputs=ALL)
 
 
 class FailingOnce(FixedEngine):
@@ -77,7 +77,7 @@ def test_frame_after_a_failed_one_is_processed():
         pipeline.process(*images(camera), camera, ALL)
     result = pipeline.process(*images(camera), camera, ALL)
 
-    assert_allclose(result.depth, 2.0, atol=1e-3)
+    assert_allclose(result.outputs[Output.DEPTH], 2.0, atol=1e-3)
 
 
 def test_raw_images_are_rectified_before_the_engine_sees_them():
@@ -95,8 +95,8 @@ def test_raw_images_are_rectified_before_the_engine_sees_them():
     ((seen_left, seen_right),) = engine.pairs
     assert_array_equal(seen_left[:, :-5], left[:, 5:])
     assert_array_equal(seen_right[:-3], right[3:])
-    assert_array_equal(result.image, seen_left)
-    assert result.seconds["rectify"] > 0
+    assert_array_equal(result.match.image, seen_left)
+    assert result.match.seconds["rectify"] > 0
 
 
 def test_yard_matched_from_images_has_true_depth(yard):
@@ -104,8 +104,8 @@ def test_yard_matched_from_images_has_true_depth(yard):
         yard.pair.left, yard.pair.right, yard.camera, {Output.DEPTH}
     )
 
-    measured = np.isfinite(result.depth) & yard.pair.visible & (yard.pair.depth < 6)
-    error = np.abs(result.depth[measured] / yard.pair.depth[measured] - 1)
+    measured = np.isfinite(result.outputs[Output.DEPTH]) & yard.pair.visible & (yard.pair.depth < 6)
+    error = np.abs(result.outputs[Output.DEPTH][measured] / yard.pair.depth[measured] - 1)
     assert measured.mean() > 0.2
     assert np.median(error) < 0.02
 
@@ -119,8 +119,8 @@ def test_scene_truth_survives_a_verged_camera_from_render_to_depth():
     )
 
     in_range = pair.depth <= 50
-    assert_allclose(result.depth[in_range], pair.depth[in_range], rtol=1e-3)
-    assert np.isposinf(result.depth[~in_range]).all()
+    assert_allclose(result.outputs[Output.DEPTH][in_range], pair.depth[in_range], rtol=1e-3)
+    assert np.isposinf(result.outputs[Output.DEPTH][~in_range]).all()
 
 
 def test_size_that_was_divided_by_a_binning_twice_is_told():

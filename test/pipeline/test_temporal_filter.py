@@ -6,14 +6,17 @@ import numpy as np
 from fakes import EncodedEngine, encode, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
 
 
 def process(pipeline, left, camera=None):
     """Process an encoded left image beside a grey right one; returns the disparity."""
     right = np.full_like(left, 50)
-    return pipeline.process(left, right, camera or make_camera(), {Output.DISPARITY}).disparity
+    return pipeline.process(left, right, camera or make_camera(), {Output.DISPARITY}).outputs[
+        Output.DISPARITY
+    ]
 
 
 def frames(settings, *lefts):
@@ -75,7 +78,7 @@ def test_other_image_size_starts_the_temporal_filter_anew():
     pipeline.process(first, first, make_camera(), set())
     result = pipeline.process(second, second, make_camera(32, 24), {Output.DISPARITY})
 
-    assert_array_equal(result.disparity, np.full((24, 32), 4.5))
+    assert_array_equal(result.outputs[Output.DISPARITY], np.full((24, 32), 4.5))
 
 
 def test_temporal_filter_forgets_while_it_is_off():
@@ -89,7 +92,7 @@ def test_temporal_filter_forgets_while_it_is_off():
     pipeline.settings = Settings(temporal_gain=0.5)
     result = pipeline.process(new, new, camera, set())
 
-    assert_array_equal(result.matched, np.full((48, 64), 4.5))
+    assert_array_equal(result.match.disparity, np.full((48, 64), 4.5))
 
 
 def test_guess_is_not_blended_into_what_is_known():

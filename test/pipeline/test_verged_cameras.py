@@ -7,7 +7,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from views import depths, images, process, seeing
 
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.scenes.planar import plane_scene, render
 
 OFFSETS = pytest.mark.parametrize("offset", [-7.3, -8.0, 0.0, 5.6])
@@ -20,8 +21,8 @@ def test_verged_cameras_give_true_depth_and_sky_at_infinity(offset):
 
     result = process(seeing(camera, depth), camera)
 
-    assert_allclose(result.depth[:, :48], depth[:, :48], rtol=1e-3)
-    assert np.isposinf(result.depth[:, 48:]).all()
+    assert_allclose(result.outputs[Output.DEPTH][:, :48], depth[:, :48], rtol=1e-3)
+    assert np.isposinf(result.outputs[Output.DEPTH][:, 48:]).all()
 
 
 @OFFSETS
@@ -31,10 +32,10 @@ def test_focal_times_baseline_over_disparity_is_depth_for_verged_cameras(offset)
 
     result = process(seeing(camera, depth), camera, {Output.DISPARITY})
 
-    finite = result.disparity[:, :48]
+    finite = result.outputs[Output.DISPARITY][:, :48]
     assert_allclose(camera.fx * camera.baseline / finite, depth[:, :48], rtol=1e-3)
-    assert_allclose(result.disparity[:, 48:], 0.0, atol=1e-5)
-    assert result.disparity.min() >= 0
+    assert_allclose(result.outputs[Output.DISPARITY][:, 48:], 0.0, atol=1e-5)
+    assert result.outputs[Output.DISPARITY].min() >= 0
 
 
 def test_disparity_below_that_of_infinity_is_infinitely_far():
@@ -42,8 +43,8 @@ def test_disparity_below_that_of_infinity_is_infinitely_far():
 
     result = process(TrueEngine(np.full((48, 64), 3.0)), camera)
 
-    assert np.isposinf(result.depth).all()
-    assert_array_equal(result.disparity, np.zeros((48, 64)))
+    assert np.isposinf(result.outputs[Output.DEPTH]).all()
+    assert_array_equal(result.outputs[Output.DISPARITY], np.zeros((48, 64)))
 
 
 @pytest.mark.parametrize(("offset", "added"), [(-7.3, 8), (-8.0, 8), (0.0, 0), (5.6, 0)])
@@ -67,4 +68,4 @@ def test_matching_a_rendered_verged_pair_gives_true_depth(offset):
 
     result = StereoPipeline(SgbmEngine()).process(pair.left, pair.right, camera, {Output.DEPTH})
 
-    assert np.nanmedian(result.depth) == pytest.approx(2.0, rel=0.015)
+    assert np.nanmedian(result.outputs[Output.DEPTH]) == pytest.approx(2.0, rel=0.015)

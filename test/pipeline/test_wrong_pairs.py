@@ -7,9 +7,10 @@ from views import ALL
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.sgbm import SgbmEngine
+from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import SAME_VIEW, PairMonitor
-from stereo_depth_ros.pipeline import FrameError, Output, StereoPipeline
+from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.scenes.planar import render, yard_scene
 from stereo_depth_ros.settings import Settings
@@ -37,10 +38,10 @@ def test_right_pair_goes_through_a_monitor_as_without_one(pair):
     result = monitored().process(*views, CAMERA, ALL)
     bare = StereoPipeline(SgbmEngine()).process(*views, CAMERA, ALL)
 
-    np.testing.assert_array_equal(result.depth, bare.depth)
-    assert np.isposinf(bare.depth).any()
-    assert len(bare.free_space) > 0
-    assert result.seconds["pair check"] > 0
+    np.testing.assert_array_equal(result.outputs[Output.DEPTH], bare.outputs[Output.DEPTH])
+    assert np.isposinf(bare.outputs[Output.DEPTH]).any()
+    assert len(bare.outputs[Output.FREE_SPACE]) > 0
+    assert result.match.seconds["pair check"] > 0
 
 
 def test_check_takes_no_time_on_most_frames(pair):
@@ -49,7 +50,7 @@ def test_check_takes_no_time_on_most_frames(pair):
 
     result = pipeline.process(pair.left, pair.right, CAMERA, set())
 
-    assert "pair check" not in result.seconds
+    assert "pair check" not in result.match.seconds
 
 
 @pytest.mark.parametrize(
@@ -92,22 +93,22 @@ def test_one_view_gives_no_free_space_even_without_a_monitor(pair, sigma):
 
     result = StereoPipeline(SgbmEngine()).process(*views, CAMERA, ALL)
 
-    assert not np.isposinf(result.depth).any()
-    assert len(result.free_space) == 0
-    unknown = np.isnan(result.depth)
+    assert not np.isposinf(result.outputs[Output.DEPTH]).any()
+    assert len(result.outputs[Output.FREE_SPACE]) == 0
+    unknown = np.isnan(result.outputs[Output.DEPTH])
     assert unknown.mean() > 0.95
-    assert (result.disparity[unknown] == -1).all()
-    assert np.isnan(result.confidence[unknown]).all()
+    assert (result.outputs[Output.DISPARITY][unknown] == -1).all()
+    assert np.isnan(result.outputs[Output.CONFIDENCE][unknown]).all()
 
 
 def test_one_view_between_two_checks_gives_no_free_space(pair):
     pipeline = monitored()
-    assert len(pipeline.process(pair.left, pair.right, CAMERA, ALL).free_space) > 0
+    assert len(pipeline.process(pair.left, pair.right, CAMERA, ALL).outputs[Output.FREE_SPACE]) > 0
 
     result = pipeline.process(noisy(pair.left, 1), noisy(pair.left, 2), CAMERA, ALL)
 
-    assert not np.isposinf(result.depth).any()
-    assert len(result.free_space) == 0
+    assert not np.isposinf(result.outputs[Output.DEPTH]).any()
+    assert len(result.outputs[Output.FREE_SPACE]) == 0
 
 
 def test_finite_depth_remains_where_the_views_show_no_parallax(pair):
@@ -116,8 +117,8 @@ def test_finite_depth_remains_where_the_views_show_no_parallax(pair):
 
     result = StereoPipeline(engine).process(pair.left, pair.left, CAMERA, ALL)
 
-    np.testing.assert_allclose(result.depth[:, :240], 5.0, rtol=1e-3)
-    assert np.isnan(result.depth[:, 240:]).all()
+    np.testing.assert_allclose(result.outputs[Output.DEPTH][:, :240], 5.0, rtol=1e-3)
+    assert np.isnan(result.outputs[Output.DEPTH][:, 240:]).all()
 
 
 def test_far_landscape_of_two_cameras_is_free_space(pair):
@@ -139,8 +140,8 @@ def test_far_landscape_of_two_cameras_is_free_space(pair):
 
     result = monitored().process(noisy(landscape.left, 1), noisy(landscape.right, 2), CAMERA, ALL)
 
-    assert np.isposinf(result.depth).mean() > 0.5
-    assert len(result.free_space) > 0
+    assert np.isposinf(result.outputs[Output.DEPTH]).mean() > 0.5
+    assert len(result.outputs[Output.FREE_SPACE]) > 0
 
 
 def test_mended_rig_recovers(pair):
@@ -153,7 +154,7 @@ def test_mended_rig_recovers(pair):
 
     now[0] = 1.1
 
-    assert pipeline.process(pair.left, pair.right, CAMERA, ALL).depth is not None
+    assert pipeline.process(pair.left, pair.right, CAMERA, ALL).outputs[Output.DEPTH] is not None
 
 
 def test_other_calibration_is_judged_anew(pair):
@@ -171,7 +172,7 @@ def test_dark_room_is_processed():
     result = monitored().process(noisy(dark, 1), noisy(dark, 2), CAMERA, ALL)
 
     # Not refused, and little is made of noise.
-    assert np.isnan(result.depth).mean() > 0.95
+    assert np.isnan(result.outputs[Output.DEPTH]).mean() > 0.95
 
 
 @pytest.mark.parametrize("resolution", ["input", "model"])
@@ -188,9 +189,9 @@ def test_black_borders_of_both_views_have_no_depth(pair, resolution):
 
     border = np.zeros((360, 480), bool)
     border[:, :40] = border[:, -25:] = border[-30:] = True
-    assert np.isnan(result.depth[border]).all()
-    assert (result.certainty[border] == 0).all()
-    assert np.isfinite(result.depth[~border]).all()
+    assert np.isnan(result.outputs[Output.DEPTH][border]).all()
+    assert (result.match.confidence[border] == 0).all()
+    assert np.isfinite(result.outputs[Output.DEPTH][~border]).all()
 
 
 def test_pair_of_nothing_but_black_has_no_depth():
@@ -198,4 +199,4 @@ def test_pair_of_nothing_but_black_has_no_depth():
 
     result = StereoPipeline(FixedEngine(5.0)).process(black, black, CAMERA, {Output.DEPTH})
 
-    assert np.isnan(result.depth).all()
+    assert np.isnan(result.outputs[Output.DEPTH]).all()

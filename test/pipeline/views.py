@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from fakes import TrueEngine
 
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
 
 ALL = set(Output)

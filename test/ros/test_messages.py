@@ -19,7 +19,8 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.calibration import Calibration
-from stereo_depth_ros.pipeline import Output, StereoPipeline, StereoResult
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.pipeline import StereoPipeline, StereoResult
 from stereo_depth_ros.ros import messages
 from stereo_depth_ros.ros.outputs import _disparity_limits
 from stereo_depth_ros.settings import Settings
@@ -52,8 +53,10 @@ def result() -> StereoResult:
 
 @pytest.fixture(scope="module")
 def disparity(result: StereoResult) -> DisparityImage:
-    limits = _disparity_limits(result)
-    return messages.disparity_message(result.disparity, result.camera, HEADER, *limits)
+    limits = _disparity_limits(result.match)
+    return messages.disparity_message(
+        result.outputs[Output.DISPARITY], result.match.camera, HEADER, *limits
+    )
 
 
 # -- bytes ---------------------------------------------------------------------------------------
@@ -91,12 +94,12 @@ def test_a_large_cloud_is_assigned_in_milliseconds():
 
 
 def test_depth_is_32fc1_with_the_rep_117_values(result):
-    message = messages.map_message(result.depth, HEADER)
+    message = messages.map_message(result.outputs[Output.DEPTH], HEADER)
     assert message.header == HEADER
     assert (message.height, message.width) == (HEIGHT, WIDTH)
     assert (message.encoding, message.is_bigendian, message.step) == ("32FC1", 0, 4 * WIDTH)
     assert len(message.data) == message.step * HEIGHT
-    np.testing.assert_array_equal(floats(message), result.depth)
+    np.testing.assert_array_equal(floats(message), result.outputs[Output.DEPTH])
     found = floats(message)
     assert np.isnan(found[22, 30])
     assert found[2, 30] == found[7, 30] == np.inf
@@ -106,7 +109,7 @@ def test_depth_is_32fc1_with_the_rep_117_values(result):
 
 
 def test_millimetres_are_16uc1_and_never_mono16(result):
-    message = messages.map_message(result.depth_mm, HEADER)
+    message = messages.map_message(result.outputs[Output.DEPTH_MM], HEADER)
     assert message.header == HEADER
     assert (message.encoding, message.is_bigendian, message.step) == ("16UC1", 0, 2 * WIDTH)
     assert len(message.data) == message.step * HEIGHT
@@ -117,7 +120,7 @@ def test_millimetres_are_16uc1_and_never_mono16(result):
 
 
 def test_confidence_is_32fc1(result):
-    message = messages.map_message(result.confidence, HEADER)
+    message = messages.map_message(result.outputs[Output.CONFIDENCE], HEADER)
     assert message.encoding == "32FC1"
     assert np.isnan(floats(message)[22, 30])
     assert floats(message)[30, 30] == 1.0
@@ -130,12 +133,12 @@ def test_a_map_of_another_type_is_refused():
 
 def test_millimetres_survive_a_16_bit_png(result):
     # What compressed_depth_image_transport does to 16UC1.
-    message = messages.map_message(result.depth_mm, HEADER)
+    message = messages.map_message(result.outputs[Output.DEPTH_MM], HEADER)
     sent = np.frombuffer(message.data, "<u2").reshape(HEIGHT, WIDTH)
     received = cv2.imdecode(cv2.imencode(".png", sent)[1], cv2.IMREAD_UNCHANGED)
     assert received.dtype == np.uint16
-    np.testing.assert_array_equal(received, result.depth_mm)
-    assert (received > 0).sum() == np.isfinite(result.depth).sum() > 0
+    np.testing.assert_array_equal(received, result.outputs[Output.DEPTH_MM])
+    assert (received > 0).sum() == np.isfinite(result.outputs[Output.DEPTH]).sum() > 0
 
 
 def test_depth_survives_inverse_quantization(result):
@@ -143,13 +146,13 @@ def test_depth_survives_inverse_quantization(result):
     quantization, farthest = 100.0, 10.0
     a = quantization * (quantization + 1)
     b = 1 - a / farthest
-    sent = floats(messages.map_message(result.depth, HEADER))
+    sent = floats(messages.map_message(result.outputs[Output.DEPTH], HEADER))
     with np.errstate(invalid="ignore"):
         kept = np.isfinite(sent) & (sent > 0) & (sent < farthest)
         inverse = np.where(kept, a / sent + b, 0).astype(np.uint16)
     png = cv2.imdecode(cv2.imencode(".png", inverse)[1], cv2.IMREAD_UNCHANGED)
     received = np.where(png > 0, a / (png.astype(np.float32) - b), np.nan)
-    np.testing.assert_array_equal(np.isfinite(received), np.isfinite(result.depth))
+    np.testing.assert_array_equal(np.isfinite(received), np.isfinite(result.outputs[Output.DEPTH]))
     assert np.isfinite(received).mean() > 0.5
     np.testing.assert_allclose(received[kept], sent[kept], rtol=0.01)
 
@@ -181,8 +184,8 @@ def test_camera_info_keeps_focal_lengths_of_non_square_pixels_apart():
 
 
 def test_depth_and_its_camera_info_share_stamp_frame_and_size(result):
-    info = messages.camera_info_message(result.camera, HEADER)
-    depth = messages.map_message(result.depth, HEADER)
+    info = messages.camera_info_message(result.match.camera, HEADER)
+    depth = messages.map_message(result.outputs[Output.DEPTH], HEADER)
     assert info.header == depth.header == HEADER
     assert (info.width, info.height) == (depth.width, depth.height)
 
@@ -235,12 +238,12 @@ def test_disparity_image_is_32fc1(disparity, result):
     assert (image.height, image.width) == (HEIGHT, WIDTH)
     assert (image.encoding, image.is_bigendian, image.step) == ("32FC1", 0, 4 * WIDTH)
     assert len(image.data) == image.step * HEIGHT
-    np.testing.assert_array_equal(floats(image), result.disparity)
+    np.testing.assert_array_equal(floats(image), result.outputs[Output.DISPARITY])
 
 
 def test_disparity_names_focal_length_and_positive_baseline(disparity, result):
-    assert disparity.f == result.camera.fx > 0
-    assert disparity.t == result.camera.baseline > 0
+    assert disparity.f == result.match.camera.fx > 0
+    assert disparity.t == result.match.camera.baseline > 0
 
 
 def test_disparity_is_valid_over_the_whole_image(disparity):
@@ -255,7 +258,7 @@ def test_disparity_has_a_positive_resolution(disparity):
 
 
 def test_disparity_limits_are_those_of_the_depth_limits(disparity, result):
-    focal_baseline = result.camera.fx * result.camera.baseline
+    focal_baseline = result.match.camera.fx * result.match.camera.baseline
     assert disparity.min_disparity == pytest.approx(focal_baseline / SETTINGS.max_depth)
     # The fake engine names no range, which then is a third of the width.
     expected = min(focal_baseline / SETTINGS.min_depth, WIDTH / 3)
@@ -265,12 +268,12 @@ def test_disparity_limits_are_those_of_the_depth_limits(disparity, result):
 @pytest.mark.parametrize("limits", [(0.1, 50.0), (0.001, 0.002), (100.0, 1e4), (49.9, 50.0)])
 def test_least_disparity_lies_below_the_largest_whatever_the_limits(result, limits):
     settings = Settings(min_depth=limits[0], max_depth=limits[1])
-    low, high = _disparity_limits(replace(result, settings=settings))
+    low, high = _disparity_limits(replace(result.match, settings=settings))
     assert 0 <= low < high
 
 
 def test_depth_follows_from_the_fields_of_disparity(disparity, result):
-    d, depth = floats(disparity.image), result.depth
+    d, depth = floats(disparity.image), result.outputs[Output.DEPTH]
     usable = np.isfinite(depth)
     assert usable.sum() > 1000
     np.testing.assert_allclose(disparity.f * disparity.t / d[usable], depth[usable], rtol=1e-5)
@@ -282,14 +285,16 @@ def test_depth_follows_from_disparity_with_a_principal_point_offset():
     truth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
     engine = TrueEngine(camera.disparity(truth))
     result = StereoPipeline(engine).process(image, image, camera, {Output.DISPARITY})
-    message = messages.disparity_message(result.disparity, camera, HEADER, 0.1, 20.0)
+    message = messages.disparity_message(
+        result.outputs[Output.DISPARITY], camera, HEADER, 0.1, 20.0
+    )
     np.testing.assert_allclose(message.f * message.t / floats(message.image), truth, rtol=1e-5)
 
 
 def test_unknown_pixels_are_below_the_least_disparity(disparity, result):
     found = floats(disparity.image)
     assert found[22, 30] == -1.0 < disparity.min_disparity
-    np.testing.assert_array_equal(found < 0, np.isnan(result.depth))
+    np.testing.assert_array_equal(found < 0, np.isnan(result.outputs[Output.DEPTH]))
     assert np.isfinite(found).all()
 
 
@@ -297,7 +302,7 @@ def test_rtabmap_keeps_exactly_the_pixels_that_have_a_depth(disparity, result):
     # rtabmap_util's disparity_to_depth keeps min_disparity < d < max_disparity.
     found = floats(disparity.image)
     kept = (found > disparity.min_disparity) & (found < disparity.max_disparity)
-    np.testing.assert_array_equal(kept, np.isfinite(result.depth))
+    np.testing.assert_array_equal(kept, np.isfinite(result.outputs[Output.DEPTH]))
     assert 0.5 < kept.mean() < 1
 
 
@@ -315,7 +320,7 @@ def test_disparity_view_can_scale_its_colours(disparity):
 
 @pytest.fixture(scope="module")
 def cloud(result: StereoResult) -> PointCloud2:
-    return messages.coloured_cloud_message(result.points, HEADER)
+    return messages.coloured_cloud_message(result.outputs[Output.POINTS], HEADER)
 
 
 def test_the_cloud_is_organized_like_the_image(cloud):
@@ -340,8 +345,10 @@ def test_the_cloud_has_fields_x_y_z_rgb(cloud):
 def test_rviz_finds_as_many_bytes_as_points(result, stride):
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     settings = Settings(points_stride=stride)
-    pipeline = StereoPipeline(TrueEngine(result.matched), settings)
-    points = pipeline.process(image, image, result.camera, {Output.POINTS}).points
+    pipeline = StereoPipeline(TrueEngine(result.match.disparity), settings)
+    points = pipeline.process(image, image, result.match.camera, {Output.POINTS}).outputs[
+        Output.POINTS
+    ]
     cloud = messages.coloured_cloud_message(points, HEADER)
     assert (cloud.height, cloud.width) == (-(-HEIGHT // stride), -(-WIDTH // stride))
     assert cloud.width * cloud.height * cloud.point_step == len(cloud.data)
@@ -349,7 +356,7 @@ def test_rviz_finds_as_many_bytes_as_points(result, stride):
 
 
 def test_a_point_lies_where_its_pixel_looks(cloud, result):
-    camera, row, column = result.camera, 30, 50
+    camera, row, column = result.match.camera, 30, 50
     at = row * cloud.row_step + column * cloud.point_step
     x, y, z = struct.unpack_from("<3f", cloud.data, at)
     assert z == pytest.approx(2.0, rel=1e-5)
@@ -364,7 +371,7 @@ def test_a_point_has_the_colour_of_its_pixel_as_0x00rrggbb(cloud):
 
 def test_pixels_without_depth_are_nan_in_all_coordinates(cloud, result):
     points = np.frombuffer(cloud.data, np.float32).reshape(HEIGHT, WIDTH, 4)[..., :3]
-    without = ~np.isfinite(result.depth)
+    without = ~np.isfinite(result.outputs[Output.DEPTH])
     assert np.isnan(points[without]).all()
     assert np.isfinite(points[~without]).all()
     assert 0.5 < np.isfinite(points).mean() < 1
@@ -382,15 +389,15 @@ def observed_by_nav2(cloud: PointCloud2, lowest: float, highest: float) -> list[
 
 def test_nav2_marks_every_finite_point_and_nothing_else(cloud, result):
     observed = observed_by_nav2(cloud, -1e6, 1e6)
-    assert len(observed) == np.isfinite(result.depth).sum()
+    assert len(observed) == np.isfinite(result.outputs[Output.DEPTH]).sum()
     assert {round(z, 3) for z in observed} == {2.0, 5.0}
     assert cloud.header.frame_id == HEADER.frame_id
 
 
 def test_nav2_clears_along_the_rays_of_free_space(result):
-    cloud = messages.bare_cloud_message(result.free_space, HEADER)
+    cloud = messages.bare_cloud_message(result.outputs[Output.FREE_SPACE], HEADER)
     observed = observed_by_nav2(cloud, -1e6, 1e6)
-    assert len(observed) == np.isposinf(result.depth).sum() > 0
+    assert len(observed) == np.isposinf(result.outputs[Output.DEPTH]).sum() > 0
     assert set(observed) == {SETTINGS.clearing_range}
 
 
@@ -399,15 +406,15 @@ def test_the_cloud_reads_with_sensor_msgs_py(cloud, result):
         "sensor_msgs_py.point_cloud2", reason="needs ROS 2's sensor_msgs_py"
     )
     found = point_cloud2.read_points(cloud, field_names=("x", "y", "z"), skip_nans=True)
-    assert len(found) == np.isfinite(result.depth).sum()
+    assert len(found) == np.isfinite(result.outputs[Output.DEPTH]).sum()
 
 
 # -- free space ----------------------------------------------------------------------------------
 
 
 def test_free_space_is_a_dense_list_of_points(result):
-    cloud = messages.bare_cloud_message(result.free_space, HEADER)
-    count = len(result.free_space)
+    cloud = messages.bare_cloud_message(result.outputs[Output.FREE_SPACE], HEADER)
+    count = len(result.outputs[Output.FREE_SPACE])
     assert cloud.header == HEADER
     assert (cloud.height, cloud.width) == (1, count)
     assert [(f.name, f.offset, f.datatype, f.count) for f in cloud.fields] == [
@@ -420,7 +427,7 @@ def test_free_space_is_a_dense_list_of_points(result):
     assert cloud.is_bigendian is False
     assert cloud.is_dense is True
     points = np.frombuffer(cloud.data, np.float32).reshape(-1, 3)
-    np.testing.assert_array_equal(points, result.free_space)
+    np.testing.assert_array_equal(points, result.outputs[Output.FREE_SPACE])
     assert np.isfinite(points).all()
 
 
@@ -438,10 +445,10 @@ def test_free_space_may_be_empty():
 
 def test_every_message_survives_the_wire(result, disparity, cloud):
     for message in (
-        messages.camera_info_message(result.camera, HEADER),
-        messages.map_message(result.depth, HEADER),
-        messages.map_message(result.depth_mm, HEADER),
-        messages.bare_cloud_message(result.free_space, HEADER),
+        messages.camera_info_message(result.match.camera, HEADER),
+        messages.map_message(result.outputs[Output.DEPTH], HEADER),
+        messages.map_message(result.outputs[Output.DEPTH_MM], HEADER),
+        messages.bare_cloud_message(result.outputs[Output.FREE_SPACE], HEADER),
         cloud,
     ):
         assert deserialize_message(serialize_message(message), type(message)) == message

@@ -15,8 +15,9 @@ from rig import info
 from sensor_msgs.msg import CompressedImage
 
 from stereo_depth_ros.decoding import compressed
+from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_monitor import PairMonitor
-from stereo_depth_ros.pipeline import Output, StereoPipeline
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.ros import geometry
 from stereo_depth_ros.ros.geometry import PairGeometry
@@ -120,7 +121,7 @@ def test_an_image_of_the_size_of_camera_info_is_processed(rig):
     rig.processor(frame(png(HEIGHT, WIDTH)))
     assert rig.log.errors == []
     # focal * baseline is 50 px m
-    np.testing.assert_allclose(rig.outputs.published[0].depth[5:-5, 5:-5], 10.0)
+    np.testing.assert_allclose(rig.outputs.published[0].outputs[Output.DEPTH][5:-5, 5:-5], 10.0)
 
 
 def test_the_share_of_valid_pixels_is_that_of_the_newest_frame(rig):
@@ -192,4 +193,4 @@ def test_a_pair_is_rectified_once_and_its_check_is_a_stage(rig, yard, monkeypatc
 
     # Beside the two images only the mask of what the left one shows.
     assert sorted(calls) == [2, 3, 3]
-    assert "pair check" in rig.outputs.published[0].seconds
+    assert "pair check" in rig.outputs.published[0].match.seconds
