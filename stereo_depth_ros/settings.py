@@ -2,88 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from math import isfinite
+from typing import Any
 
 
 @dataclass(frozen=True)
-class Quantity:
-    """What parameters and options say of a number: its meaning and its inclusive ``limits``."""
+class Meaning:
+    """What parameters and options say of a setting.
+
+    ``limits`` are inclusive; ``parameter`` is the node's name for it, empty where it is the same.
+    """
 
     description: str
-    limits: tuple[float, float]
+    limits: tuple[float, float] | None = None
+    choices: tuple[str, ...] = ()
+    parameter: str = ""
 
 
-QUANTITIES = {
-    "max_disparity": Quantity(
-        "Search range in px, for models that can change it; 0: chosen by the model", (0, 2048)
-    ),
-    "min_depth": Quantity("Nearer is -Inf (REP 117), in m", (0.001, 1e4)),
-    "max_depth": Quantity("Farther is +Inf (REP 117), in m", (0.001, 1e4)),
-    "confidence_threshold": Quantity(
-        "Pixels of at most this confidence become unknown", (0.0, 1.0)
-    ),
-    "lr_tolerance": Quantity("Tolerance of lr_check in px", (0.0, 100.0)),
-    "edge_filter": Quantity(
-        "Remove flying pixels: largest disparity step in px on one surface; 0: off", (0.0, 100.0)
-    ),
-    "speckle_size": Quantity("Remove regions of at most so many pixels; 0: off", (0, 1000000)),
-    "speckle_step": Quantity("Disparity step in px that separates regions", (0.0625, 100.0)),
-    "temporal_gain": Quantity(
-        "Weight of the newest frame where nothing moves; 1: off. Lags by 1 / gain - 1 frames",
-        (0.01, 1.0),
-    ),
-    "points_stride": Quantity("Every n-th row and column becomes a point of the clouds", (1, 64)),
-    "clearing_range": Quantity(
-        "Depth in m at which points/free_space puts what is out of range", (0.1, 1e4)
-    ),
-}
-"""Of the numbers in `Settings`, and of max_disparity; stated once for node and command line."""
+MAX_DISPARITY = Meaning(
+    "Search range in px, for models that can change it; 0: chosen by the model", (0, 2048)
+)
 
-LR_CHECK = "Left-right check; doubles the inference time"
+
+def _setting(default: Any, *meaning: Any, **more: Any) -> Any:
+    return field(default=default, metadata={"meaning": Meaning(*meaning, **more)})
 
 
 @dataclass(frozen=True)
 class Settings:
     """Limits and filters; by default only the depth limits act.
 
-    Attributes
-    ----------
-    min_depth, max_depth
-        Limits along Z in metres; nearer becomes -Inf, farther +Inf.
-    confidence_threshold
-        Pixels of at most this confidence become unknown, 0..1.
-    lr_check, lr_tolerance
-        Left-right check, at the price of a second inference, and its tolerance in px.
-    edge_filter
-        Largest disparity step in px on a surface, for removing flying pixels; 0 is off.
-    speckle_size, speckle_step
-        Largest region in px that is removed, 0 is off, and the step in px that separates regions.
-    roi
-        Polygon x0 y0 x1 y1 … in px of the output image; what lies outside becomes unknown.
-    temporal_gain
-        Weight of the newest frame where nothing moves, 1 is off; the lag is 1 / gain - 1 frames.
-    points_stride
-        Every n-th row and column makes a point.
-    clearing_range
-        Depth in metres at which free-space points are put where nothing is in range.
-    output_resolution
-        "input" for outputs at the size of the images, "model" for the size the engine saw them at.
+    Each is stated here alone: parameters and options take default and meaning from it.
+
+    Raises
+    ------
+    ValueError
+        When they contradict each other; the text says which and how.
     """
 
-    min_depth: float = 0.1
-    max_depth: float = 50.0
-    confidence_threshold: float = 0.0
-    lr_check: bool = False
-    lr_tolerance: float = 1.0
-    edge_filter: float = 0.0
-    speckle_size: int = 0
-    speckle_step: float = 1.0
-    roi: tuple[float, ...] = ()
-    temporal_gain: float = 1.0
-    points_stride: int = 1
-    clearing_range: float = 5.0
-    output_resolution: str = "input"
+    output_resolution: str = _setting(
+        "input",
+        "Size of the outputs: that of the images, or that at which the model saw them",
+        choices=("input", "model"),
+    )
+    min_depth: float = _setting(0.1, "Nearer is -Inf (REP 117), in m", (0.001, 1e4))
+    max_depth: float = _setting(50.0, "Farther is +Inf (REP 117), in m", (0.001, 1e4))
+    confidence_threshold: float = _setting(
+        0.0, "Pixels of at most this confidence become unknown", (0.0, 1.0)
+    )
+    lr_check: bool = _setting(False, "Left-right check; doubles the inference time")
+    lr_tolerance: float = _setting(1.0, "Tolerance of lr_check in px", (0.0, 100.0))
+    edge_filter: float = _setting(
+        0.0,
+        "Remove flying pixels: largest disparity step in px on one surface; 0: off",
+        (0.0, 100.0),
+    )
+    speckle_size: int = _setting(
+        0,
+        "Remove regions of at most so many pixels; 0: off",
+        (0, 1000000),
+        parameter="speckle.size",
+    )
+    speckle_step: float = _setting(
+        1.0,
+        "Disparity step in px that separates regions",
+        (0.0625, 100.0),
+        parameter="speckle.step",
+    )
+    roi: tuple[float, ...] = _setting(
+        (),
+        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]' of up to 100 corners; "
+        "outside is unknown",
+    )
+    temporal_gain: float = _setting(
+        1.0,
+        "Weight of the newest frame where nothing moves; 1: off. Lags by 1 / gain - 1 frames",
+        (0.01, 1.0),
+    )
+    points_stride: int = _setting(
+        1,
+        "Every n-th row and column becomes a point of the clouds",
+        (1, 64),
+        parameter="points.stride",
+    )
+    clearing_range: float = _setting(
+        5.0, "Depth in m at which points/free_space puts what is out of range", (0.1, 1e4)
+    )
 
     def __post_init__(self) -> None:
         numbers = [self.confidence_threshold, self.lr_tolerance, self.edge_filter]
@@ -98,9 +103,11 @@ class Settings:
                 f"min_depth ({self.min_depth:g}) must be above 0 and below max_depth "
                 f"({self.max_depth:g})"
             )
-        if self.output_resolution not in ("input", "model"):
+        choices = MEANINGS["output_resolution"].choices
+        if self.output_resolution not in choices:
             raise ValueError(
-                f"output_resolution is '{self.output_resolution}'; it must be input or model"
+                f"output_resolution is '{self.output_resolution}'; it must be "
+                f"{' or '.join(choices)}"
             )
         if not all(map(isfinite, self.roi)):
             raise ValueError("roi holds a number that is not finite or beyond all images")
@@ -109,3 +116,7 @@ class Settings:
                 f"roi has {len(self.roi)} numbers; a polygon is x0, y0, x1, y1, … of at least "
                 "three corners"
             )
+
+
+MEANINGS: dict[str, Meaning] = {f.name: f.metadata["meaning"] for f in fields(Settings)}
+"""What is said of each field of `Settings`."""

@@ -16,7 +16,7 @@ from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.excerpt import excerpt
-from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
+from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Meaning, Settings
 
 MAX_SIDE = 16384
 """Longest side in px of images that a size option may name."""
@@ -31,7 +31,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         f"which is {NETWORK}, or {MATCHER} where that does not run)",
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
-    _add_quantity(parser, "--max-disparity", "max_disparity", 0, "PX")
+    _add_number(parser, "--max-disparity", "max_disparity", MAX_DISPARITY, 0, "PX")
 
 
 _SETTINGS = (
@@ -46,8 +46,9 @@ _SETTINGS = (
 def add_settings_options(parser: argparse.ArgumentParser) -> None:
     """Declare the depth limits and filters, with the meanings that the node's parameters have."""
     for option, setting, metavar in _SETTINGS:
-        _add_quantity(parser, option, setting, getattr(Settings, setting), metavar)
-    parser.add_argument("--lr-check", action="store_true", help=LR_CHECK)
+        default = getattr(Settings, setting)
+        _add_number(parser, option, setting, MEANINGS[setting], default, metavar)
+    parser.add_argument("--lr-check", action="store_true", help=MEANINGS["lr_check"].description)
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -62,18 +63,23 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     return Settings(**values, lr_check=arguments.lr_check)
 
 
-def _add_quantity(
-    parser: argparse.ArgumentParser, option: str, name: str, default: float, metavar: str
+def _add_number(
+    parser: argparse.ArgumentParser,
+    option: str,
+    name: str,
+    meaning: Meaning,
+    default: float,
+    metavar: str,
 ) -> None:
-    quantity = QUANTITIES[name]
-    low, high = quantity.limits
+    assert meaning.limits is not None
+    low, high = meaning.limits
     parser.add_argument(
         option,
         dest=name,
         type=number(type(default), low, high),
         default=default,
         metavar=metavar,
-        help=f"{quantity.description} ({low:g} to {high:g}, default: %(default)s)",
+        help=f"{meaning.description} ({low:g} to {high:g}, default: %(default)s)",
     )
 
 

@@ -16,7 +16,7 @@ from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.ros.roi import parse_roi
-from stereo_depth_ros.settings import LR_CHECK, QUANTITIES, Settings
+from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Settings
 
 MAX_TEXT = 4096
 """Longest text that a parameter takes, in characters."""
@@ -65,14 +65,20 @@ class Parameter:
         return descriptor
 
 
-_D = Settings()
+_PARSERS = {"roi": parse_roi}
+"""Of the settings whose parameter is a text."""
 
 
-def _quantity(setting: str, name: str = "") -> Parameter:
-    """Return the row of a number in `Settings`, which acts live."""
-    quantity = QUANTITIES[setting]
-    default = getattr(_D, setting)
-    return Parameter(name or setting, default, quantity.description, quantity.limits, live=True)
+def _setting_row(setting: str) -> Parameter:
+    meaning = MEANINGS[setting]
+    return Parameter(
+        meaning.parameter or setting,
+        "" if setting in _PARSERS else getattr(Settings, setting),
+        meaning.description,
+        meaning.limits,
+        meaning.choices,
+        live=True,
+    )
 
 
 PARAMETERS = (
@@ -142,9 +148,9 @@ PARAMETERS = (
     Parameter(
         "max_disparity",
         0,
-        QUANTITIES["max_disparity"].description
+        MAX_DISPARITY.description
         + ". Of converging cameras it counts from the disparity of infinity",
-        QUANTITIES["max_disparity"].limits,
+        MAX_DISPARITY.limits,
     ),
     Parameter(
         "image_transport", "raw", "How images arrive on the network", choices=("raw", "compressed")
@@ -185,31 +191,7 @@ PARAMETERS = (
         (0.0, 1000.0),
         live=True,
     ),
-    Parameter(
-        "output_resolution",
-        _D.output_resolution,
-        "Size of the outputs: that of the images, or that at which the model saw them",
-        choices=("input", "model"),
-        live=True,
-    ),
-    _quantity("min_depth"),
-    _quantity("max_depth"),
-    _quantity("confidence_threshold"),
-    Parameter("lr_check", _D.lr_check, LR_CHECK, live=True),
-    _quantity("lr_tolerance"),
-    _quantity("edge_filter"),
-    _quantity("speckle_size", "speckle.size"),
-    _quantity("speckle_step", "speckle.step"),
-    Parameter(
-        "roi",
-        "",
-        "Polygon in px of the output image, as '[[x, y], [x, y], [x, y]]' of up to 100 corners; "
-        "outside is unknown",
-        live=True,
-    ),
-    _quantity("temporal_gain"),
-    _quantity("points_stride", "points.stride"),
-    _quantity("clearing_range"),
+    *map(_setting_row, MEANINGS),
 )
 
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
@@ -332,18 +314,8 @@ def settings_from(values: dict[str, Any]) -> Settings:
     ValueError
         When values contradict each other; the text says which and how.
     """
-    return Settings(
-        min_depth=values["min_depth"],
-        max_depth=values["max_depth"],
-        confidence_threshold=values["confidence_threshold"],
-        lr_check=values["lr_check"],
-        lr_tolerance=values["lr_tolerance"],
-        edge_filter=values["edge_filter"],
-        speckle_size=values["speckle.size"],
-        speckle_step=values["speckle.step"],
-        roi=parse_roi(values["roi"]),
-        temporal_gain=values["temporal_gain"],
-        points_stride=values["points.stride"],
-        clearing_range=values["clearing_range"],
-        output_resolution=values["output_resolution"],
-    )
+    settings = {}
+    for setting, meaning in MEANINGS.items():
+        value = values[meaning.parameter or setting]
+        settings[setting] = _PARSERS[setting](value) if setting in _PARSERS else value
+    return Settings(**settings)

@@ -16,7 +16,7 @@ from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.scenes.planar import plane_scene, render
-from stereo_depth_ros.settings import QUANTITIES, Settings
+from stereo_depth_ros.settings import Settings
 
 MATCHES = {"disparity.npy", "disparity.png", "confidence.npy", "confidence.png"}
 METRIC = {"depth.npy", "depth.png", "points.ply"}
@@ -546,16 +546,6 @@ def test_number_beyond_the_limits_of_the_node_is_refused(files, out, option, val
     assert exit_.value.code == 2
     assert re.search(rf"{option}: '{value}' is not a .*number from", capsys.readouterr().err)
     assert not out.exists()
-
-
-def test_limits_of_the_options_are_those_of_the_parameters():
-    parameters = pytest.importorskip("stereo_depth_ros.ros.parameters")
-    names = {"speckle_size": "speckle.size"}
-    table = {p.name: p for p in parameters.PARAMETERS}
-    for setting in ("max_disparity", "min_depth", "confidence_threshold", "speckle_size"):
-        row, quantity = table[names.get(setting, setting)], QUANTITIES[setting]
-        assert row.limits == quantity.limits
-        assert row.description.startswith(quantity.description)
 
 
 def test_search_range_beyond_the_width_is_one_line(files, out, capsys):
