@@ -14,11 +14,11 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_depth_ros.ros import qos
+from stereo_depth_ros.ros.diagnosing.statistics import Rate
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
 from stereo_depth_ros.ros.stamps import LEFT, RIGHT, stamp_ns
-from stereo_depth_ros.ros.statistics import Rate
 from stereo_depth_ros.ros.synchronizer import PairSynchronizer
-from stereo_depth_ros.ros.watchdog import TopicState
 
 Synchronizer = PairSynchronizer | MessageFiltersSynchronizer
 

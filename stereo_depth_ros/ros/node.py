@@ -16,23 +16,23 @@ from stereo_depth_ros.excerpt import excerpt, shorten
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import overrides, parameters
-from stereo_depth_ros.ros.core_log import CoreLog
+from stereo_depth_ros.ros.diagnosing.core_log import CoreLog
+from stereo_depth_ros.ros.diagnosing.frame_id import frame_id_problem
+from stereo_depth_ros.ros.diagnosing.name_watch import NameWatch
+from stereo_depth_ros.ros.diagnosing.reporter import Reporter
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.engine_choice import engine_choice
-from stereo_depth_ros.ros.frame_id import frame_id_problem
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.inputs import Frame, StereoInputs, Synchronizer
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
-from stereo_depth_ros.ros.name_watch import NameWatch
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.rate_limit import RateLimit
-from stereo_depth_ros.ros.reporter import Reporter
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.state_requests import StateRequests
-from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.ros.synchronizer import PairSynchronizer
 from stereo_depth_ros.ros.tf_baseline import TfBaseline
-from stereo_depth_ros.ros.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.worker import LatestWorker
 
 _LOOK_S = 0.1

@@ -15,13 +15,13 @@ from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair, image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.stamps import stamp_ns
-from stereo_depth_ros.ros.statistics import Statistics
-from stereo_depth_ros.ros.throttled_log import ThrottledLog
 
 
 class FrameProcessor:

@@ -10,11 +10,11 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
 
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.pair_monitor import PairState
-from stereo_depth_ros.ros import reporter as module
-from stereo_depth_ros.ros.diagnostics import OK, WARN
-from stereo_depth_ros.ros.reporter import Reporter
+from stereo_depth_ros.ros.diagnosing import reporter as module
+from stereo_depth_ros.ros.diagnosing.diagnostics import OK, WARN
+from stereo_depth_ros.ros.diagnosing.reporter import Reporter
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
 from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
-from stereo_depth_ros.ros.watchdog import TopicState
 
 TOPICS = tuple(
     TopicState(name, "type", publishers=1, hz=30.0, received=150)

@@ -13,11 +13,11 @@ from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.pair_check import PairCheck
 from stereo_depth_ros.pair_monitor import PairState
-from stereo_depth_ros.ros import health
-from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN
-from stereo_depth_ros.ros.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing import health
+from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
 from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
-from stereo_depth_ros.ros.watchdog import TopicState
 from stereo_depth_ros.same_view import Views
 
 MS = 1_000_000

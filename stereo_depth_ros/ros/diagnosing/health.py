@@ -8,10 +8,10 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.pair_monitor import PairState
-from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN, Report
+from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN, Report
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
 from stereo_depth_ros.ros.inputs import Synchronizer
-from stereo_depth_ros.ros.statistics import Statistics
-from stereo_depth_ros.ros.watchdog import TopicState
 
 _ERROR_STAYS_S = 10.0
 

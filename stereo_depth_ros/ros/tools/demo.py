@@ -19,14 +19,14 @@ from stereo_msgs.msg import DisparityImage
 from stereo_depth_ros import pictures
 from stereo_depth_ros.evaluation.metrics import accuracy
 from stereo_depth_ros.ros.images import decode_pair
-from stereo_depth_ros.ros.processes import (
+from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     interrupt_when_ended,
     running,
     unique_namespace,
 )
-from stereo_depth_ros.ros.recorder import Recorder
+from stereo_depth_ros.ros.tools.recorder import Recorder
 from stereo_depth_ros.ros.transport import transport_environment
 
 _OUTPUTS = {

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from stereo_depth_ros.ros.processes import (
+from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     interrupt_when_ended,
@@ -27,7 +27,7 @@ from stereo_depth_ros.ros.processes import (
     running,
     unique_namespace,
 )
-from stereo_depth_ros.ros.recorder import Recorder
+from stereo_depth_ros.ros.tools.recorder import Recorder
 from stereo_depth_ros.ros.transport import CHOICES, profile_environment
 
 _NAMESPACE = unique_namespace("stereo_depth_bench")

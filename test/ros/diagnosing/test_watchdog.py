@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
-from stereo_depth_ros.ros.watchdog import (
+from stereo_depth_ros.ros.diagnosing.watchdog import (
     SILENCE_S,
     Observation,
     TopicState,
     cause_of_silence,
     transport_loss,
 )
+from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 
 MS = 1_000_000
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"

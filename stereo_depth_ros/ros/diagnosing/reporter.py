@@ -7,13 +7,13 @@ import time
 from rclpy.lifecycle import LifecycleNode
 
 from stereo_depth_ros.engines.loader import EngineLoader
-from stereo_depth_ros.ros import health, watchdog
-from stereo_depth_ros.ros.diagnostics import DiagnosticsPublisher
+from stereo_depth_ros.ros.diagnosing import health, watchdog
+from stereo_depth_ros.ros.diagnosing.diagnostics import DiagnosticsPublisher
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.inputs import StereoInputs
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
-from stereo_depth_ros.ros.statistics import Statistics
-from stereo_depth_ros.ros.throttled_log import ThrottledLog
 
 
 class Reporter:
