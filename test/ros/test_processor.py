@@ -31,12 +31,12 @@ WIDTH, HEIGHT = 64, 48
 
 
 class Outputs:
-    """Everybody wants depth; what is published is kept."""
+    """Depth has a subscriber; what is published is kept."""
 
     def __init__(self) -> None:
         self.published = []
 
-    def wanted(self):
+    def subscribed(self):
         return {Output.DEPTH}
 
     def publish(self, result, header) -> None:

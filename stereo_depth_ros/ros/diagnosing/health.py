@@ -11,7 +11,7 @@ from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN, Report
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.inputs import Synchronizer
+from stereo_depth_ros.ros.synchronizer import Synchronizer
 
 _ERROR_STAYS_S = 10.0
 
@@ -58,11 +58,11 @@ def inference_report(statistics: Statistics) -> Report:
 
 
 def output_report(
-    statistics: Statistics, silence: str | None, by_choice: bool, topics: list[str]
+    statistics: Statistics, silence: str | None, is_chosen: bool, topics: list[str]
 ) -> Report:
     """Report rate and latency of what is published, or why nothing is or nothing is in it.
 
-    ``by_choice`` says that the silence is what the user chose.
+    ``is_chosen`` says that the silence is what the user chose.
     """
     p50, p95 = statistics.percentiles_ms().get("latency", (float("nan"), float("nan")))
     last = statistics.last_published
@@ -75,7 +75,7 @@ def output_report(
         "valid (%)": 100 * statistics.valid,
     }
     if silence is not None:
-        return Report("outputs", OK if by_choice else WARN, silence, values)
+        return Report("outputs", OK if is_chosen else WARN, silence, values)
     if statistics.valid == 0:
         text = (
             "every pixel of the newest frame is unknown: see confidence_threshold, roi and the "

@@ -161,9 +161,9 @@ def test_outputs_that_never_were_say_so():
     assert values["stamp to publish p50 / p95 (ms)"] == "nan / nan"
 
 
-@pytest.mark.parametrize(("by_choice", "level"), [(False, WARN), (True, OK)])
-def test_silence_is_a_warning_unless_it_is_chosen(by_choice, level):
-    report = health.output_report(Statistics(), "the cause", by_choice, [])
+@pytest.mark.parametrize(("is_chosen", "level"), [(False, WARN), (True, OK)])
+def test_silence_is_a_warning_unless_it_is_chosen(is_chosen, level):
+    report = health.output_report(Statistics(), "the cause", is_chosen, [])
     assert (report.level, report.message) == (level, "the cause")
 
 
