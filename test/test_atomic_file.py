@@ -315,7 +315,7 @@ IN_PLACE = (
     "checkpoints/container.py",
     "checkpoints/hub.py",
     "engines/tensorrt/",
-    "ros/processes.py",
+    "ros/tools/processes.py",
 )
 
 

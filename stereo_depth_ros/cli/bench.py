@@ -124,7 +124,7 @@ def _node(
         raise ValueError("--soak compares the end with the first minute; give 2 minutes or more")
     if len(models) > 1 or len(backends) > 1:
         raise ValueError("--node measures one model; give --model and --backend once")
-    bench = ros_layer("bench")
+    bench = ros_layer("tools.bench")
     node = {"model": models[0], "backend": backends[0]}
     found = bench.bench_node(node, arguments.seconds, arguments.soak)
     return bench.as_text(found), found.as_dict()

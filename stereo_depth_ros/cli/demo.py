@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         "max_disparity": arguments.max_disparity,
         "baseline": arguments.baseline,
     }
-    print(ros_layer("demo").run_demo(node, camera, arguments.output))
+    print(ros_layer("tools.demo").run_demo(node, camera, arguments.output))
     return 0
 
 

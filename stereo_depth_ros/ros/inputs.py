@@ -1,4 +1,4 @@
-"""The node's subscriptions: two images, heard only while wanted, and two camera_infos."""
+"""The node's subscriptions: two camera_infos, and two images while they are needed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_depth_ros.ros import qos
-from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
+from stereo_depth_ros.ros.diagnosing.statistics import Rate
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
 from stereo_depth_ros.ros.stamps import LEFT, RIGHT, stamp_ns
-from stereo_depth_ros.ros.statistics import Rate
-from stereo_depth_ros.ros.synchronizer import PairSynchronizer
-from stereo_depth_ros.ros.watchdog import TopicState
-
-Synchronizer = PairSynchronizer | MessageFiltersSynchronizer
+from stereo_depth_ros.ros.synchronizer import Synchronizer
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class _Input:
 
 
 class StereoInputs:
-    """Subscribes to the images only between `open` and `close`; camera_info is heard throughout.
+    """Subscribes to camera_info throughout, to the images from `subscribe` to `unsubscribe`.
 
     ``on_frame`` is called in the executor's thread with every pair.
     """
@@ -82,18 +79,18 @@ class StereoInputs:
         return any({"rect", "rectified"}.isdisjoint(re.split("[/_]", name)) for name in names)
 
     @property
-    def is_open(self) -> bool:
+    def is_subscribed(self) -> bool:
         """Whether the images are subscribed to."""
         return bool(self._images[0].subscriptions)
 
-    def open(self) -> None:
+    def subscribe(self) -> None:
         """Subscribe to the images."""
         for side, image in zip((LEFT, RIGHT), self._images, strict=True):
             if not image.subscriptions:
                 image.rate = Rate()
                 self._subscribe(image, qos.INPUT, self._image_callback(side, image))
 
-    def close(self) -> None:
+    def unsubscribe(self) -> None:
         """Drop the image subscriptions and the images that wait."""
         for image in self._images:
             self._drop(image)
@@ -104,7 +101,7 @@ class StereoInputs:
         for source in (*self._images, *self._infos):
             self._drop(source)
 
-    def hear_latched(self) -> None:
+    def subscribe_latched(self) -> None:
         """Subscribe anew to a camera_info that its driver sends once and latched, if none came yet.
 
         Only to such a one: to any other driver the request would be a misfit, logged as a warning.
@@ -118,34 +115,34 @@ class StereoInputs:
                 self._subscribe(info, qos.LATCHED_INPUT, self._info_callback(side, info, False))
 
     def states(self) -> list[TopicState]:
-        """Return what is known of each input: its publishers and what came of them."""
+        """Return the state of each input: left image, right image, left info, right info."""
         images = [self._state(image, streams=True) for image in self._images]
         return images + [self._state(info, streams=False) for info in self._infos]
 
     def _state(self, source: _Input, streams: bool) -> TopicState:
         # By the name before remapping, since this look-up remaps as well.
         publishers = self._node.get_publishers_info_by_topic(source.name)
-        wanted = source.type.__module__.split(".")[0] + "/msg/" + source.type.__name__
-        of_type = [p for p in publishers if p.topic_type == wanted]
+        type_name = source.type.__module__.split(".")[0] + "/msg/" + source.type.__name__
+        of_type = [p for p in publishers if p.topic_type == type_name]
         requested = source.subscriptions[0].qos_profile if source.subscriptions else qos.INPUT
         reasons = [qos.mismatch(p.qos_profile, requested) for p in of_type]
         name = self._node.resolve_topic_name(source.name)
         return TopicState(
             name=name,
-            type=wanted,
+            type=type_name,
             publishers=len(of_type),
-            other_types=tuple(sorted({p.topic_type for p in publishers} - {wanted})),
+            other_types=tuple(sorted({p.topic_type for p in publishers} - {type_name})),
             incompatible=tuple(r for r in reasons if r),
             hz=source.rate.hz,
             silence=source.rate.silence if streams else 0.0,
             received=source.received,
-            alternatives=() if of_type else self._similar(name, wanted),
+            alternatives=() if of_type else self._similar(name, type_name),
         )
 
-    def _similar(self, missing: str, wanted: str) -> tuple[str, ...]:
-        """Return other nodes' topics of type ``wanted`` whose names resemble ``missing``."""
+    def _similar(self, missing: str, type_name: str) -> tuple[str, ...]:
+        """Return other nodes' topics of type ``type_name`` whose names resemble ``missing``."""
         topics = self._node.get_topic_names_and_types()
-        candidates = [name for name, types in topics if wanted in types and name != missing]
+        candidates = [name for name, types in topics if type_name in types and name != missing]
         close = get_close_matches(missing, candidates, 12, 0.3)
         return tuple(name for name in close if not self._is_ours(name))[:4]
 

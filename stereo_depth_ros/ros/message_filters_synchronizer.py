@@ -1,4 +1,4 @@
-"""message_filters' pairing behind the interface of `PairSynchronizer`, its faults contained."""
+"""The pairing of message_filters as a `Synchronizer`, its faults contained."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class MessageFiltersSynchronizer:
 
     message_filters holds its lock while it calls back, so the callback here only stores the pair;
     and since its queues never recover from a clock that went back, they are made anew then. The
-    counters are those of `PairSynchronizer`; ``stale`` stays 0, as nobody tells.
+    counters are those of `Synchronizer`; ``stale`` counts negative stamps alone.
 
     Raises
     ------
@@ -31,7 +31,7 @@ class MessageFiltersSynchronizer:
             ) from error
         self._package = message_filters
         self.slop_ns = slop_ns
-        self.stated_slop_ns = 0
+        self.adaptive_slop_ns = 0
         self._queue_size = queue_size
         self.paired = 0
         self.stale = 0
@@ -39,7 +39,7 @@ class MessageFiltersSynchronizer:
         self._received = [0, 0]
         self._record = StampRecord()
         self._restarts = RestartDetector()
-        self._found: list[tuple[Any, Any]] = []
+        self._pairs: list[tuple[Any, Any]] = []
         self.clear()
 
     def clear(self) -> None:
@@ -52,7 +52,7 @@ class MessageFiltersSynchronizer:
             )
         else:
             self._pairing = self._package.TimeSynchronizer(self._filters, self._queue_size)
-        self._pairing.registerCallback(lambda left, right: self._found.append((left, right)))
+        self._pairing.registerCallback(lambda left, right: self._pairs.append((left, right)))
 
     @property
     def unpaired(self) -> list[int]:
@@ -71,11 +71,11 @@ class MessageFiltersSynchronizer:
         self._received[side] += 1
         self._record.add(side, stamp)
         self._filters[side].signalMessage(message)
-        if not self._found:
+        if not self._pairs:
             return None
-        left, right = self._found[-1]
-        self.paired += len(self._found)
-        self._found.clear()
+        left, right = self._pairs[-1]
+        self.paired += len(self._pairs)
+        self._pairs.clear()
         return Pair(left, right, stamp_ns(right) - stamp_ns(left))
 
     def typical_skew_ns(self) -> int | None:

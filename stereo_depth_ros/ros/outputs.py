@@ -1,4 +1,4 @@
-"""The node's publishers, and which of them anybody listens to."""
+"""The node's publishers, and which of them have subscribers."""
 
 from __future__ import annotations
 
@@ -69,16 +69,16 @@ class StereoOutputs:
         create = self._node.create_lifecycle_publisher
         return qos.create_publisher(self._node, create, kind, topic, qos.OUTPUT)
 
-    def wanted(self) -> set[Output]:
+    def subscribed(self) -> set[Output]:
         """Return the outputs that have subscribers."""
         return {o for o, p in self._publishers.items() if p.get_subscription_count() > 0}
 
-    def anybody(self) -> bool:
+    def has_subscribers(self) -> bool:
         """Whether anything published would be received, be it only the camera_info."""
-        return bool(self.wanted()) or self._info.get_subscription_count() > 0
+        return bool(self.subscribed()) or self._info.get_subscription_count() > 0
 
     def publish_info(self, camera: StereoCamera, header: Header) -> None:
-        """Publish the camera_info of the depth image, if anybody listens."""
+        """Publish the camera_info of the depth image, if it has subscribers."""
         if self._info.get_subscription_count() > 0:
             self._info.publish(messages.camera_info_message(camera, header))
 

@@ -14,13 +14,13 @@ from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.engines import EngineLostError
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair, image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.stamps import stamp_ns
-from stereo_depth_ros.ros.statistics import Statistics
-from stereo_depth_ros.ros.throttled_log import ThrottledLog
 
 
 class FrameProcessor:
@@ -70,7 +70,7 @@ class FrameProcessor:
 
     def __call__(self, frame: Frame) -> None:
         """Process one frame; what goes wrong is counted and logged."""
-        self._statistics.busy_since = time.monotonic()
+        self._statistics.begin_frame()
         try:
             self._process(frame)
         except CalibrationError as error:
@@ -84,20 +84,20 @@ class FrameProcessor:
         except Exception as error:
             self._failed(f"{type(error).__name__}: {error}")
         finally:
-            self._statistics.busy_since = None
+            self._statistics.end_frame()
 
     def _process(self, frame: Frame) -> None:
         camera, maps = self._geometry_of(frame)
         pipeline, outputs = self.pipeline, self._outputs
-        header, wanted = frame.left.header, outputs.wanted()
-        if not wanted:
+        header, subscribed = frame.left.header, outputs.subscribed()
+        if not subscribed:
             outputs.publish_info(pipeline.output_camera(camera, pipeline.settings), header)
-            self._statistics.last_error = None
+            self._statistics.clear_error()
             return
         began = time.perf_counter()
         left, right = decode_pair(frame.left, frame.right, self._levels)
         decoded = time.perf_counter()
-        result = pipeline.process(left, right, camera, wanted, maps)
+        result = pipeline.process(left, right, camera, subscribed, maps)
         processed = time.perf_counter()
         outputs.publish(result, header)
         seconds = {

@@ -13,7 +13,7 @@ from importlib import import_module
 
 _MODULES = {
     "stereo_depth_node": "stereo_depth_ros.ros.node",
-    "scene_camera": "stereo_depth_ros.ros.scene_camera",
+    "scene_camera": "stereo_depth_ros.ros.tools.scene_camera",
 }
 
 

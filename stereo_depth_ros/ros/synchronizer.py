@@ -7,8 +7,9 @@ survived, and what is dropped is counted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from stereo_depth_ros.ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
 
@@ -27,6 +28,43 @@ class Pair(Generic[T]):
     skew_ns: int
 
 
+class Synchronizer(Protocol):
+    """Pairs messages of two streams by their stamps in ns, and counts from the start."""
+
+    @property
+    def slop_ns(self) -> int:
+        """Largest difference of stamps that is paired at present; 0 pairs equal stamps only."""
+
+    @property
+    def adaptive_slop_ns(self) -> int:
+        """Largest difference that it may take up where stamps are never equal, 0 for none."""
+
+    @property
+    def paired(self) -> int:
+        """Number of pairs."""
+
+    @property
+    def unpaired(self) -> Sequence[int]:
+        """Messages (left, right) that found no partner."""
+
+    @property
+    def stale(self) -> int:
+        """Messages that were not newer than what was paired already."""
+
+    @property
+    def jumps(self) -> int:
+        """Jumps of the clock."""
+
+    def clear(self) -> None:
+        """Forget every message and stamp, but not the counters."""
+
+    def add(self, side: int, stamp: int, message: Any) -> Pair[Any] | None:
+        """Take one message of ``side`` stamped ``stamp`` ns; return the pair it completes."""
+
+    def typical_skew_ns(self) -> int | None:
+        """Return how far right stamps lie behind left ones; see `StampRecord.typical_skew_ns`."""
+
+
 class PairSynchronizer(Generic[T]):
     """Pairs two streams; all times are stamps in ns.
 
@@ -34,8 +72,7 @@ class PairSynchronizer(Generic[T]):
     forbidding it; an image waits for its partner until ``queue_size`` newer ones of its side have
     come or its stamp is ``max_age_ns`` behind the newest.
 
-    Counters since the start: ``paired``, ``unpaired`` (left, right), ``stale`` (not newer than
-    what was paired already) and ``jumps`` of the clock.
+    The counters are those of `Synchronizer`.
     """
 
     def __init__(
@@ -44,11 +81,10 @@ class PairSynchronizer(Generic[T]):
         queue_size: int = 10,
         max_age_ns: int = 1_000_000_000,
     ) -> None:
-        self.stated_slop_ns = slop_ns
+        self.adaptive_slop_ns = slop_ns
         self._queue_size = queue_size
         self._max_age = max_age_ns
         self.slop_ns = 0
-        """Largest difference of stamps that is paired at present; 0 pairs equal stamps only."""
         self.paired = 0
         self.unpaired = [0, 0]
         self.stale = 0
@@ -133,10 +169,10 @@ class PairSynchronizer(Generic[T]):
         self._since_pair = [0, 0]
         skew = self.typical_skew_ns()
         # Equal stamps on both sides mean that partners exist and were lost on the way.
-        if skew is None or abs(skew) > self.stated_slop_ns or self._record.have_equals:
+        if skew is None or abs(skew) > self.adaptive_slop_ns or self._record.have_equals:
             return
         # Beyond half a period an image's neighbour in time would pass for its partner.
-        self.slop_ns = min(self.stated_slop_ns, self._record.period_ns // 2)
+        self.slop_ns = min(self.adaptive_slop_ns, self._record.period_ns // 2)
 
     def typical_skew_ns(self) -> int | None:
         """Return how far right stamps lie behind left ones; see `StampRecord.typical_skew_ns`."""

@@ -23,7 +23,7 @@ def dds():
 @pytest.fixture(scope="module")
 def processes(dds):
     """Start node processes that end with the module: processes(NODE, parameters, namespace)."""
-    from stereo_depth_ros.ros.processes import running
+    from stereo_depth_ros.ros.tools.processes import running
 
     with ExitStack() as stack:
         yield lambda *args, **kwargs: stack.enter_context(running(*args, **kwargs))

@@ -20,7 +20,7 @@ from lifecycle_msgs.msg import Transition
 from rig import floats
 from stand_ins import engines_in, save
 
-from stereo_depth_ros.ros.processes import running, stop
+from stereo_depth_ros.ros.tools.processes import running, stop
 
 pytestmark = pytest.mark.ros
 

@@ -14,10 +14,10 @@ from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import rectification_map
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.messages import calibration_from
 from stereo_depth_ros.ros.processor import FrameProcessor
-from stereo_depth_ros.ros.statistics import Statistics
 
 TOPICS = ("/cam/left/camera_info", "/cam/right/camera_info")
 WIDTH, HEIGHT, FOCAL, CX, CY = 64, 48, 50.0, 31.0, 24.5
@@ -212,7 +212,7 @@ class Log:
 @pytest.mark.parametrize(("d", "lines"), [(DISTORTION, 1), ((0.0,) * 5, 0)])
 def test_processor_logs_once_that_it_rectifies(d, lines):
     log = Log()
-    outputs = SimpleNamespace(wanted=set, publish_info=lambda camera, header: None)
+    outputs = SimpleNamespace(subscribed=set, publish_info=lambda camera, header: None)
     pipeline = StereoPipeline(FixedEngine(5.0))
     processor = FrameProcessor(
         SimpleNamespace(), pipeline, outputs, geometry(raw=True), Statistics(), log

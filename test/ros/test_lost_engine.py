@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from fakes import encode
 from rig import floats
 
-from stereo_depth_ros.ros.processes import running
+from stereo_depth_ros.ros.tools.processes import running
 
 pytestmark = pytest.mark.ros
 

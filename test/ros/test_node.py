@@ -16,7 +16,7 @@ from rig import FRAME, OUTPUTS, RELIABLE, Rig, floats, info
 
 from stereo_depth_ros.ros.images import ENCODINGS
 from stereo_depth_ros.ros.images import encode as image_message
-from stereo_depth_ros.ros.processes import NODE
+from stereo_depth_ros.ros.tools.processes import NODE
 
 pytestmark = pytest.mark.ros
 

@@ -37,7 +37,7 @@ def change(node: StereoDepthNode, **values) -> SetParametersResult:
 
 
 def settings(node: StereoDepthNode):
-    return node._processor.pipeline.settings
+    return node._channel.processor.pipeline.settings
 
 
 def refuse_after(node: StereoDepthNode) -> None:
@@ -51,14 +51,14 @@ def refuse_after(node: StereoDepthNode) -> None:
 def test_a_change_acts_at_once(node):
     assert change(node, max_depth=5.0, max_rate=2.0).successful
     assert settings(node).max_depth == 5.0
-    assert node._rate_limit.rate == 2.0
+    assert node._channel.max_rate == 2.0
 
 
 def test_a_change_that_another_callback_refuses_does_not_act(node):
     refuse_after(node)
     assert not change(node, max_depth=5.0, max_rate=2.0).successful
     assert node.get_parameter("max_depth").value == settings(node).max_depth == 50.0
-    assert node.get_parameter("max_rate").value == node._rate_limit.rate == 0.0
+    assert node.get_parameter("max_rate").value == node._channel.max_rate == 0.0
 
 
 def test_a_change_acts_where_rclpy_calls_nobody_afterwards(dds, monkeypatch):
@@ -109,13 +109,13 @@ def test_the_node_takes_its_own_values_back_while_it_is_configured(node):
 def test_wrong_values_at_the_start_are_named_and_curable(dds, values, cause):
     node = make(**values)
     try:
-        assert node._processor is None
+        assert node._channel is None
         assert node._configure_error is not None
 
         assert re.match(f"cannot configure: {cause}", node._configure_error)
         defaults = {"min_depth": 0.1, "roi": "", "model": "sgbm"}
         assert change(node, **{name: defaults[name] for name in values}).successful
         node.start()
-        assert node._processor is not None
+        assert node._channel is not None
     finally:
         node.destroy_node()

@@ -22,7 +22,7 @@ from rig import TRUTH, floats, info
 from sensor_msgs.msg import CameraInfo
 
 from stereo_depth_ros.ros.images import encode as image_message
-from stereo_depth_ros.ros.processes import (
+from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     resident_bytes,

@@ -4,7 +4,6 @@ import time
 from dataclasses import fields
 
 import pytest
-import yaml
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
@@ -12,7 +11,7 @@ from rclpy.exceptions import ParameterException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from stereo_depth_ros.ros import parameter_docs, parameters
+from stereo_depth_ros.ros import parameters
 from stereo_depth_ros.ros.parameters import PARAMETERS, Parameter
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.share import share_directory
@@ -137,53 +136,6 @@ def test_all_that_acts_on_the_outputs_is_live():
     outputs = {f.name.replace("speckle_", "speckle.") for f in fields(Settings)}
     outputs = {name.replace("points_", "points.") for name in outputs}
     assert set(LIVE) == outputs | {"max_rate"}
-
-
-# -- files ---------------------------------------------------------------------------------------
-
-
-def test_the_yaml_file_is_the_tables():
-    assert YAML.read_text() == parameter_docs.as_yaml()
-
-
-def test_the_yaml_file_holds_every_default_with_its_type():
-    values = yaml.safe_load(YAML.read_text())["/**"]["ros__parameters"]
-    assert values == DEFAULTS
-    assert {name: type(value) for name, value in values.items()} == {
-        name: type(value) for name, value in DEFAULTS.items()
-    }
-
-
-def test_the_yaml_file_explains_every_parameter():
-    text = " ".join(parameter_docs.as_yaml().replace("#", "").split())
-    for parameter in PARAMETERS:
-        assert " ".join(parameter.description.split()) in text
-        assert parameter.constraint in text
-
-
-def test_the_yaml_lines_are_not_too_long():
-    assert max(map(len, parameter_docs.as_yaml().splitlines())) <= 100
-
-
-def test_the_readme_holds_the_table():
-    readme = (share_directory() / "README.md").read_text()
-    assert parameter_docs.as_markdown() in readme
-
-
-def test_the_markdown_table_has_five_cells_in_every_row():
-    rows = parameter_docs.as_markdown().splitlines()
-    assert len(rows) == len(PARAMETERS) + 2
-    assert {row.count("|") for row in rows} == {6}
-
-
-@every_parameter
-def test_the_markdown_table_tells_default_limits_and_life(parameter):
-    row = next(r for r in parameter_docs.as_markdown().splitlines() if f"`{parameter.name}`" in r)
-    cells = [cell.strip() for cell in row.strip("|").split("|")]
-    assert yaml.safe_load(cells[1].strip("`")) == parameter.default
-    assert cells[2] == parameter.constraint
-    assert cells[3] == ("yes" if parameter.live else "")
-    assert cells[4] == parameter.description
 
 
 # -- values that are not allowed -----------------------------------------------------------------

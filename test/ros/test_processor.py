@@ -20,24 +20,24 @@ from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.ros import geometry
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.images import encode
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.messages import as_bytes, image_message
 from stereo_depth_ros.ros.processor import FrameProcessor
-from stereo_depth_ros.ros.statistics import Statistics
 from stereo_depth_ros.settings import Settings
 
 WIDTH, HEIGHT = 64, 48
 
 
 class Outputs:
-    """Everybody wants depth; what is published is kept."""
+    """Depth has a subscriber; what is published is kept."""
 
     def __init__(self) -> None:
         self.published = []
 
-    def wanted(self):
+    def subscribed(self):
         return {Output.DEPTH}
 
     def publish(self, result, header) -> None:

@@ -11,7 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rig import Rig, info
 
 from stereo_depth_ros.ros.images import encode
-from stereo_depth_ros.ros.processes import NODE
+from stereo_depth_ros.ros.tools.processes import NODE
 
 pytestmark = pytest.mark.ros
 

@@ -14,7 +14,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from stereo_depth_ros.ros.processes import NODE, SCENE_CAMERA
+from stereo_depth_ros.ros.tools.processes import NODE, SCENE_CAMERA
 
 pytestmark = pytest.mark.ros
 

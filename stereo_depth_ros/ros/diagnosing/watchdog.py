@@ -37,61 +37,61 @@ class TopicState:
 class Observation:
     """What the node knows of itself at one moment.
 
-    ``paired`` counts the pairs of the last second, ``slop_ns`` is the stated slop of sync latest;
-    ``busy`` is the seconds for which one frame has been worked on, ``max_rate`` the parameter.
+    ``paired`` counts the pairs of the last second, ``adaptive_slop_ns`` is that of the
+    synchronizer, ``busy_s`` the seconds for which one frame has been worked on.
     """
 
     topics: tuple[TopicState, ...]
-    subscribers: bool = True
+    has_subscribers: bool = True
     paired: int = 0
     skew_ns: int | None = None
-    slop_ns: int = 0
+    adaptive_slop_ns: int = 0
     calibration_error: str | None = None
     frame_error: str | None = None
-    busy: float = 0.0
-    zero_stamps: bool = False
+    busy_s: float = 0.0
+    has_zero_stamps: bool = False
     max_rate: float = 0.0
 
 
-def cause_of_silence(seen: Observation) -> str | None:
+def cause_of_silence(observed: Observation) -> str | None:
     """Return cause and cure of the node's silence, None where a pair may come at any moment.
 
-    ``seen.topics`` are left image, right image, left info, right info.
+    ``observed.topics`` are left image, right image, left info, right info.
     """
-    if not seen.subscribers:
-        return choice_of_silence(seen)
-    for topic, argument in zip(seen.topics, _ARGUMENTS, strict=True):
+    if not observed.has_subscribers:
+        return choice_of_silence(observed)
+    for topic, argument in zip(observed.topics, _ARGUMENTS, strict=True):
         cause = _topic_cause(topic, argument)
         if cause:
             return cause
-    if seen.calibration_error:
-        return seen.calibration_error
-    if seen.frame_error:
-        return f"every frame fails: {seen.frame_error}"
-    if seen.busy > SILENCE_S:
+    if observed.calibration_error:
+        return observed.calibration_error
+    if observed.frame_error:
+        return f"every frame fails: {observed.frame_error}"
+    if observed.busy_s > SILENCE_S:
         return (
-            f"one inference has been running for {seen.busy:.0f} s; choose a smaller model or a "
-            "faster backend"
+            f"one inference has been running for {observed.busy_s:.0f} s; choose a smaller model "
+            "or a faster backend"
         )
-    if seen.zero_stamps:
+    if observed.has_zero_stamps:
         return (
             "the stamps of the images do not advance; the camera driver must set header.stamp to "
             "the time of exposure, and a bag that is played in a loop needs three pairs or more"
         )
-    loss = transport_loss(seen)
-    if loss is None and seen.paired == 0:
-        return _unpaired_cause(seen)
-    return loss or choice_of_silence(seen)
+    loss = transport_loss(observed)
+    if loss is None and observed.paired == 0:
+        return _unpaired_cause(observed)
+    return loss or choice_of_silence(observed)
 
 
-def choice_of_silence(seen: Observation) -> str | None:
+def choice_of_silence(observed: Observation) -> str | None:
     """Return what the user chose that keeps the node silent for long, None where nothing does."""
-    if not seen.subscribers:
+    if not observed.has_subscribers:
         return "nobody subscribes to any output, so nothing is computed; subscribe to one"
-    if 0 < seen.max_rate < 1 / SILENCE_S:
+    if 0 < observed.max_rate < 1 / SILENCE_S:
         return (
-            f"max_rate is {seen.max_rate:g} Hz, which is one pair in {1 / seen.max_rate:.0f} s; "
-            "raise it for more, 0 is no limit"
+            f"max_rate is {observed.max_rate:g} Hz, which is one pair in "
+            f"{1 / observed.max_rate:.0f} s; raise it for more, 0 is no limit"
         )
     return None
 
@@ -127,19 +127,19 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
     return None
 
 
-def _unpaired_cause(seen: Observation) -> str:
-    if seen.skew_ns is None:
+def _unpaired_cause(observed: Observation) -> str:
+    if observed.skew_ns is None:
         return (
             "left and right stamps never come close: the cameras are not synchronized, or one "
             "runs on another clock; synchronize them"
         )
-    if seen.skew_ns == 0:
+    if observed.skew_ns == 0:
         return (
             "left and right stamps are equal, but one side arrives so late that its partners are "
             "gone; raise queue_size, or find what delays that camera"
         )
-    skew = abs(seen.skew_ns) / 1e6
-    if abs(seen.skew_ns) <= seen.slop_ns:
+    skew = abs(observed.skew_ns) / 1e6
+    if abs(observed.skew_ns) <= observed.adaptive_slop_ns:
         return (
             f"left and right stamps differ by {skew:.1f} ms; they will be paired once ten images "
             "of each side have shown that they are never equal"
@@ -151,9 +151,9 @@ def _unpaired_cause(seen: Observation) -> str:
     )
 
 
-def transport_loss(seen: Observation) -> str | None:
+def transport_loss(observed: Observation) -> str | None:
     """Return a warning where images arrive at a fraction of the rate of their camera_info."""
-    for image, info in zip(seen.topics[:2], seen.topics[2:], strict=True):
+    for image, info in zip(observed.topics[:2], observed.topics[2:], strict=True):
         if info.hz > 1.0 and 0 < image.hz < _LOSS * info.hz:
             return (
                 f"{image.name} arrives at {image.hz:.1f} Hz but its camera_info at "

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.pictures import read_image, write_image
 from stereo_depth_ros.rectification import rectification_map
-from stereo_depth_ros.ros.scene_camera import SceneCamera
+from stereo_depth_ros.ros.tools.scene_camera import SceneCamera
 
 SMALL = {"scene": "plane", "width": 32, "height": 24}
 NAMESPACE = "/scene_camera_parts"

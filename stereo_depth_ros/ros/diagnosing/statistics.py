@@ -41,7 +41,8 @@ class Statistics:
 
     Counters: ``pairs`` offered to the worker, ``replaced`` before they were begun, ``limited`` by
     max_rate, ``published`` and ``failed``. ``confidence_mean`` and ``valid``, the share of pixels
-    that are not unknown, are of the newest frame and NaN before the first.
+    that are not unknown, are of the newest frame and NaN before the first. ``last_published`` and
+    ``expecting_since`` are monotonic times in s, ``last_error`` such a time and a text.
     """
 
     def __init__(self) -> None:
@@ -50,14 +51,39 @@ class Statistics:
         self.published = Rate()
         self.last_published: float | None = None
         self.last_error: tuple[float, str] | None = None
-        self.busy_since: float | None = None
+        self._busy_since: float | None = None
         self.confidence_mean = self.valid = float("nan")
         self._timings: dict[str, deque[float]] = defaultdict(lambda: deque(maxlen=_RECENT))
 
-    def count(self, what: str) -> None:
+        self.expect()
+
+    def expect(self) -> None:
+        """Count the silence from now, as output cannot be expected earlier."""
+        self.expecting_since = time.monotonic()
+
+    def count(self, counter: str) -> None:
         """Add one to a counter."""
         with self._lock:
-            self.counts[what] += 1
+            self.counts[counter] += 1
+
+    def begin_frame(self) -> None:
+        """Record that work on a frame begins."""
+        self._busy_since = time.monotonic()
+
+    def end_frame(self) -> None:
+        """Record that work on the frame has ended, however it did."""
+        self._busy_since = None
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds for which the frame of the moment has been worked on, 0 without one."""
+        since = self._busy_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since a frame was published, or since one could be expected."""
+        return time.monotonic() - max(self.expecting_since, self.last_published or 0.0)
 
     def record_published(
         self, seconds: dict[str, float], latency: float, confidence: float, valid: float
@@ -88,6 +114,10 @@ class Statistics:
         """Record a frame that failed."""
         self.count("failed")
         self.last_error = (time.monotonic(), text)
+
+    def clear_error(self) -> None:
+        """Record a frame that succeeded without anything to publish."""
+        self.last_error = None
 
     def percentiles_ms(self) -> dict[str, tuple[float, float]]:
         """Return (p50, p95) in ms of every stage, and of ``own``, ``overhead`` and ``latency``."""

@@ -14,10 +14,15 @@ from stereo_depth_ros.ros import qos
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
 
+_SEPARATOR = " / "
+
 
 @dataclass
 class Report:
-    """One subject: how it is, in a word or a sentence, and its numbers."""
+    """One subject: how it is, in a word or a sentence, and its values.
+
+    A value is text, a number, a tuple of numbers, or None where it is unknown.
+    """
 
     subject: str
     level: bytes = OK
@@ -46,12 +51,21 @@ class DiagnosticsPublisher:
                 name=f"{name}: {report.subject}",
                 message=shorten(report.message),
                 hardware_id=shorten(hardware_id),
-                values=[KeyValue(key=k, value=_text(v)) for k, v in report.values.items()],
+                values=[KeyValue(key=k, value=_format(v)) for k, v in report.values.items()],
             )
             for report in reports
         ]
         self._publisher.publish(message)
 
 
-def _text(value: Any) -> str:
+def _format(value: Any) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, tuple):
+        return _SEPARATOR.join(map(_format, value))
     return f"{value:.4g}" if isinstance(value, float) else shorten(str(value))
+
+
+def parse_numbers(text: str) -> tuple[float, ...]:
+    """Return the numbers of a value that `DiagnosticsPublisher` published."""
+    return tuple(map(float, text.split(_SEPARATOR)))

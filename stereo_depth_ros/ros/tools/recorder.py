@@ -1,10 +1,11 @@
-"""A subscriber that keeps what it hears, for the demo and the benchmark."""
+"""A subscriber that records what it receives, for the demo and the benchmark."""
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
 
+from stereo_depth_ros.ros.diagnosing.diagnostics import parse_numbers
+
 
 class Recorder(Node):
-    """Hears ``topics`` (name → message type), and the diagnostics of the namespace's nodes.
+    """Subscribes to ``topics`` (name → message type) and to the diagnostics of a namespace.
 
     ``latest`` holds the newest message of each topic, ``latencies`` seconds from stamp to arrival,
     ``arrivals`` monotonic times, ``diagnostics`` the newest status by subject.
@@ -30,17 +33,17 @@ class Recorder(Node):
         self.arrivals: dict[str, list[float]] = defaultdict(list)
         self.diagnostics: dict[str, DiagnosticStatus] = {}
         for topic, kind in topics.items():
-            self.create_subscription(kind, topic, self._keeper(topic), qos_profile_sensor_data)
+            self.create_subscription(kind, topic, self._record(topic), qos_profile_sensor_data)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
-    def _keeper(self, topic: str) -> Callable[[Any], None]:
-        def keep(message: Any) -> None:
+    def _record(self, topic: str) -> Callable[[Any], None]:
+        def record(message: Any) -> None:
             age = self.get_clock().now() - Time.from_msg(message.header.stamp)
             self.latest[topic] = message
             self.latencies[topic].append(age.nanoseconds * 1e-9)
             self.arrivals[topic].append(time.monotonic())
 
-        return keep
+        return record
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
@@ -48,11 +51,11 @@ class Recorder(Node):
                 self.diagnostics[status.name.split(": ", 1)[1]] = status
 
     def spin_for(self, seconds: float) -> None:
-        """Hear for ``seconds``."""
+        """Record for ``seconds``."""
         self.spin_until(lambda: False, seconds)
 
     def spin_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Hear until ``condition`` holds; returns whether it did within ``seconds``."""
+        """Record until ``condition`` holds; returns whether it did within ``seconds``."""
         deadline = time.monotonic() + seconds
         while not condition():
             left = deadline - time.monotonic()
@@ -76,10 +79,14 @@ class Recorder(Node):
         values = self.latencies[topic]
         return float(np.percentile(values, percentile) * 1e3) if values else float("nan")
 
-    def values(self, subject: str) -> dict[str, str]:
-        """Return the key-value pairs of a diagnostic subject, empty where it was not heard."""
+    def numbers(self, subject: str) -> dict[str, tuple[float, ...]]:
+        """Return the newest values of a diagnostic subject that are numbers, by key."""
+        numbers = {}
         status = self.diagnostics.get(subject)
-        return {v.key: v.value for v in status.values} if status else {}
+        for value in status.values if status else ():
+            with suppress(ValueError):
+                numbers[value.key] = parse_numbers(value.value)
+        return numbers
 
     def is_error(self, subject: str) -> bool:
         """Whether the newest status of a diagnostic subject is an error."""

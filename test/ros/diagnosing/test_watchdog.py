@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
-from stereo_depth_ros.ros.watchdog import (
+from stereo_depth_ros.ros.diagnosing.watchdog import (
     SILENCE_S,
     Observation,
     TopicState,
     cause_of_silence,
     transport_loss,
 )
+from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 
 MS = 1_000_000
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"
@@ -46,7 +46,7 @@ def test_health_has_no_cause():
 
 
 def test_without_subscribers_nothing_is_computed():
-    cause = cause_of_silence(replace(HEALTHY, subscribers=False))
+    cause = cause_of_silence(replace(HEALTHY, has_subscribers=False))
     assert "nobody subscribes" in cause and "subscribe to one" in cause
 
 
@@ -140,16 +140,16 @@ def test_a_frame_error_is_repeated():
 
 
 def test_an_endless_inference_is_timed():
-    cause = cause_of_silence(replace(HEALTHY, busy=12.3))
+    cause = cause_of_silence(replace(HEALTHY, busy_s=12.3))
     assert "12 s" in cause and "smaller model" in cause
 
 
 def test_an_inference_of_less_than_the_silence_is_no_cause():
-    assert cause_of_silence(replace(HEALTHY, busy=SILENCE_S)) is None
+    assert cause_of_silence(replace(HEALTHY, busy_s=SILENCE_S)) is None
 
 
 def test_stamps_that_do_not_advance_are_the_drivers():
-    cause = cause_of_silence(replace(HEALTHY, zero_stamps=True, paired=0))
+    cause = cause_of_silence(replace(HEALTHY, has_zero_stamps=True, paired=0))
     assert "header.stamp" in cause and "do not advance" in cause
 
 
@@ -221,16 +221,16 @@ def test_causes_come_in_the_order_of_their_cures():
             replace(topic, silence=silence, **absent)
             for topic, silence in zip(HEALTHY.topics, silences, strict=True)
         ),
-        subscribers=False,
+        has_subscribers=False,
         paired=0,
         skew_ns=4 * MS,
         calibration_error="the calibration",
         frame_error="the frame",
-        busy=60.0,
-        zero_stamps=True,
+        busy_s=60.0,
+        has_zero_stamps=True,
     )
     seen = everything
-    steps = [("nobody subscribes", lambda s: replace(s, subscribers=True))]
+    steps = [("nobody subscribes", lambda s: replace(s, has_subscribers=True))]
     for i, name in enumerate(NAMES):
         steps += [
             (f"{name} has no publisher", lambda s, i=i: with_topic(s, i, other_types=("T",))),
@@ -247,8 +247,8 @@ def test_causes_come_in_the_order_of_their_cures():
     steps += [
         ("the calibration", lambda s: replace(s, calibration_error=None)),
         ("every frame fails: the frame", lambda s: replace(s, frame_error=None)),
-        ("one inference", lambda s: replace(s, busy=0.0)),
-        ("the stamps of the images", lambda s: replace(s, zero_stamps=False)),
+        ("one inference", lambda s: replace(s, busy_s=0.0)),
+        ("the stamps of the images", lambda s: replace(s, has_zero_stamps=False)),
         (f"{NAMES[0]} arrives at", lambda s: with_topic(s, 0, hz=30.0)),
         (f"{NAMES[1]} arrives at", lambda s: with_topic(s, 1, hz=30.0)),
         ("left and right stamps", lambda s: replace(s, paired=10)),

@@ -8,10 +8,10 @@ from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.pair_monitor import PairState
-from stereo_depth_ros.ros.diagnostics import ERROR, OK, WARN, Report
-from stereo_depth_ros.ros.inputs import Synchronizer
-from stereo_depth_ros.ros.statistics import Statistics
-from stereo_depth_ros.ros.watchdog import TopicState
+from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN, Report
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
+from stereo_depth_ros.ros.synchronizer import Synchronizer
 
 _ERROR_STAYS_S = 10.0
 
@@ -28,7 +28,7 @@ def input_report(
         "unpaired right": synchronizer.unpaired[1],
         "stale or duplicate": synchronizer.stale,
         "clock jumps": synchronizer.jumps,
-        "skew (ms)": "unknown" if skew is None else skew / 1e6,
+        "skew (ms)": None if skew is None else skew / 1e6,
         "pairing": "equal stamps"
         if not synchronizer.slop_ns
         else f"within {synchronizer.slop_ns / 1e6:g} ms",
@@ -39,8 +39,8 @@ def input_report(
 def inference_report(statistics: Statistics) -> Report:
     """Report stage times, replaced frames and failures."""
     values: dict[str, object] = {
-        f"{stage} p50 / p95 (ms)": f"{p50:.2f} / {p95:.2f}"
-        for stage, (p50, p95) in statistics.percentiles_ms().items()
+        f"{stage} p50 / p95 (ms)": percentiles
+        for stage, percentiles in statistics.percentiles_ms().items()
         if stage != "latency"
     }
     counts = statistics.counts
@@ -58,24 +58,24 @@ def inference_report(statistics: Statistics) -> Report:
 
 
 def output_report(
-    statistics: Statistics, silence: str | None, by_choice: bool, topics: list[str]
+    statistics: Statistics, silence: str | None, is_chosen: bool, topics: list[str]
 ) -> Report:
     """Report rate and latency of what is published, or why nothing is or nothing is in it.
 
-    ``by_choice`` says that the silence is what the user chose.
+    ``is_chosen`` says that the silence is what the user chose.
     """
-    p50, p95 = statistics.percentiles_ms().get("latency", (float("nan"), float("nan")))
+    latency = statistics.percentiles_ms().get("latency", (float("nan"), float("nan")))
     last = statistics.last_published
     values = {
         "published": statistics.counts["published"],
         "rate (Hz)": statistics.published.hz,
-        "stamp to publish p50 / p95 (ms)": f"{p50:.1f} / {p95:.1f}",
+        "stamp to publish p50 / p95 (ms)": latency,
         "seconds since the last": "never" if last is None else time.monotonic() - last,
         "subscribed": ", ".join(topics) or "nothing",
         "valid (%)": 100 * statistics.valid,
     }
     if silence is not None:
-        return Report("outputs", OK if by_choice else WARN, silence, values)
+        return Report("outputs", OK if is_chosen else WARN, silence, values)
     if statistics.valid == 0:
         text = (
             "every pixel of the newest frame is unknown: see confidence_threshold, roi and the "
@@ -100,7 +100,7 @@ def engine_report(
         }
     if build is not None:
         values |= {
-            "build (%)": "unknown" if build.percent is None else build.percent,
+            "build (%)": build.percent,
             "build step": build.step,
             "build time (s)": build.seconds,
         }

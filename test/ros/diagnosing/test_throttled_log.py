@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stereo_depth_ros.ros import throttled_log
-from stereo_depth_ros.ros.throttled_log import ThrottledLog
+from stereo_depth_ros.ros.diagnosing import throttled_log
+from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 
 
 class Logger:

@@ -19,14 +19,14 @@ from stereo_msgs.msg import DisparityImage
 from stereo_depth_ros import pictures
 from stereo_depth_ros.evaluation.metrics import accuracy
 from stereo_depth_ros.ros.images import decode_pair
-from stereo_depth_ros.ros.processes import (
+from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     interrupt_when_ended,
     running,
     unique_namespace,
 )
-from stereo_depth_ros.ros.recorder import Recorder
+from stereo_depth_ros.ros.tools.recorder import Recorder
 from stereo_depth_ros.ros.transport import transport_environment
 
 _OUTPUTS = {
@@ -90,7 +90,6 @@ def _run_demo(
             _wait_for(expected, recorder, processes, folder)
             recorder.forget()
             recorder.spin_for(_MEASURE_S)
-            recorder.spin_until(lambda: "baseline (m)" in recorder.values("calibration"), 3.0)
     finally:
         recorder.destroy_node()
         rclpy.try_shutdown()
@@ -123,17 +122,17 @@ def _floats(message: Image) -> np.ndarray:
 
 
 def _write_pictures(recorder: Recorder, folder: Path) -> None:
-    heard = recorder.latest
-    left, _ = decode_pair(heard["left/image_rect"], heard["left/image_rect"])
-    disparity = _floats(heard["disparity"].image)
-    cloud = heard["points"]
+    latest = recorder.latest
+    left, _ = decode_pair(latest["left/image_rect"], latest["left/image_rect"])
+    disparity = _floats(latest["disparity"].image)
+    cloud = latest["points"]
     points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)
     colours = points.view(np.uint8).reshape(cloud.height, cloud.width, 16)[..., 14:11:-1]
     shown = {
         "left": left,
         "disparity": pictures.colour_disparity(disparity, disparity >= 0),
-        "depth": pictures.colour_depth(_floats(heard["depth/image_rect"])),
-        "confidence": pictures.colour_confidence(_floats(heard["confidence/image"])),
+        "depth": pictures.colour_depth(_floats(latest["depth/image_rect"])),
+        "confidence": pictures.colour_confidence(_floats(latest["confidence/image"])),
     }
     for name, picture in shown.items():
         pictures.write_image(folder / f"{name}.png", picture)
@@ -143,23 +142,36 @@ def _write_pictures(recorder: Recorder, folder: Path) -> None:
     pictures.write_ply(folder / "points.ply", points[..., :3], colours)
 
 
-def _judged(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> list[str]:
-    """Return the lines that compare depth with truth, (H, W) m; ``focal_baseline`` in px * m."""
+def _compare_with_truth(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> list[str]:
+    """Return the lines that compare ``depth`` with ``truth``.
+
+    Parameters
+    ----------
+    depth, truth : np.ndarray
+        (H, W) float32 in m, not finite where there is none.
+    focal_baseline : float
+        Focal length times baseline in px * m.
+
+    Raises
+    ------
+    DemoError
+        When they disagree.
+    """
     real = np.isfinite(truth)
     both = real & np.isfinite(depth)
     error = np.abs(depth[both] - truth[both])
     with np.errstate(divide="ignore"):
-        found = accuracy(
+        measured = accuracy(
             np.where(np.isfinite(depth), focal_baseline / depth, np.nan),
             np.where(real, focal_baseline / truth, np.nan),
         )
-    wrong = found.bad[2.0] - (100 - found.density)
-    if wrong > _MAX_BAD2 or found.density < _MIN_DENSITY:
-        raise DemoError(f"depth disagrees with the truth: {found}")
+    wrong = measured.bad[2.0] - (100 - measured.density)
+    if wrong > _MAX_BAD2 or measured.density < _MIN_DENSITY:
+        raise DemoError(f"depth disagrees with the truth: {measured}")
     return [
-        f"error against truth   median {1e3 * np.median(error):.1f} mm, EPE {found.epe:.2f} px, "
+        f"error against truth   median {1e3 * np.median(error):.1f} mm, EPE {measured.epe:.2f} px, "
         f"more than 2 px off {wrong:.1f} %",
-        f"density               {found.density:.1f} % of the pixels that have a depth",
+        f"density               {measured.density:.1f} % of the pixels that have a depth",
     ]
 
 
@@ -173,9 +185,9 @@ def _report(recorder: Recorder, folder: Path) -> str:
     lines.append("-" * 53)
     depth = _floats(recorder.latest["depth/image_rect"])
     if _TRUTH in recorder.latest:
-        values = recorder.values("calibration")
-        focal_baseline = float(values["baseline (m)"]) * float(values["focal length (px)"])
-        lines += _judged(depth, _floats(recorder.latest[_TRUTH]), focal_baseline)
+        disparity = recorder.latest["disparity"]
+        truth = _floats(recorder.latest[_TRUTH])
+        lines += _compare_with_truth(depth, truth, disparity.f * disparity.t)
     else:
         density = 100 * np.isfinite(depth).mean()
         lines.append(f"density               {density:.1f} % of the pixels; no truth known")

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stereo_depth_ros.ros.processes import interrupt_when_ended, running, unique_namespace
+from stereo_depth_ros.ros.tools.processes import interrupt_when_ended, running, unique_namespace
 
 PARENT = """
 import time
 from contextlib import suppress
-from stereo_depth_ros.ros.processes import interrupt_when_ended, running
+from stereo_depth_ros.ros.tools.processes import interrupt_when_ended, running
 try:
     with interrupt_when_ended(), running("sleeper") as child:
         print(child.pid, flush=True)

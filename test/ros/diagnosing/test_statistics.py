@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from stereo_depth_ros.ros.statistics import Rate, Statistics
+from stereo_depth_ros.ros.diagnosing.statistics import Rate, Statistics
 
 
 def test_a_rate_is_zero_before_two_events():

@@ -19,7 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from stereo_depth_ros.ros.processes import (
+from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     interrupt_when_ended,
@@ -27,7 +27,7 @@ from stereo_depth_ros.ros.processes import (
     running,
     unique_namespace,
 )
-from stereo_depth_ros.ros.recorder import Recorder
+from stereo_depth_ros.ros.tools.recorder import Recorder
 from stereo_depth_ros.ros.transport import CHOICES, profile_environment
 
 _NAMESPACE = unique_namespace("stereo_depth_bench")
@@ -45,6 +45,7 @@ _ALL: dict[str, type] = {
 # Slower than any engine here, so that no frame waits for its predecessor.
 _RATE_HZ = 4.0
 _PEAK_S = 10.0
+_PERCENTILES = " p50 / p95 (ms)"
 
 
 class BenchError(ValueError):
@@ -132,24 +133,24 @@ def bench_node(
 def _bench_node(
     node_parameters: Mapping[str, Any], seconds: float, soak_minutes: float
 ) -> NodeBenchmark:
-    found = NodeBenchmark()
+    measured = NodeBenchmark()
     for width, height in SIZES:
         for label, topics in (("depth", _DEPTH_ONLY), ("all", _ALL)):
-            with _recording(topics, profile_environment()) as recorder:
-                found.runs.append(
-                    _run(recorder, node_parameters, (width, height), label, topics, seconds)
+            with _open_recorder(topics, profile_environment()) as recorder:
+                measured.runs.append(
+                    _measure_run(recorder, node_parameters, (width, height), label, topics, seconds)
                 )
-                found.engine = recorder.diagnostics["engine"].message
+                measured.engine = recorder.diagnostics["engine"].message
         for name, variables in (("default", {}), ("shipped", profile_environment())):
-            found.deliveries += _deliveries((width, height), name, variables)
+            measured.deliveries += _measure_deliveries((width, height), name, variables)
     if soak_minutes:
-        with _recording(_ALL, profile_environment()) as recorder:
-            found.soak = _soak(recorder, node_parameters, soak_minutes)
-    return found
+        with _open_recorder(_ALL, profile_environment()) as recorder:
+            measured.soak = _measure_soak(recorder, node_parameters, soak_minutes)
+    return measured
 
 
 @contextmanager
-def _recording(topics: Mapping[str, type], variables: Mapping[str, str]) -> Iterator[Recorder]:
+def _open_recorder(topics: Mapping[str, type], variables: Mapping[str, str]) -> Iterator[Recorder]:
     """Give a recorder whose process uses the transport that ``variables`` select."""
     before = {name: os.environ.pop(name, None) for name in CHOICES}
     os.environ.update(variables)
@@ -167,7 +168,7 @@ def _recording(topics: Mapping[str, type], variables: Mapping[str, str]) -> Iter
 
 
 @contextmanager
-def _processes(node: Mapping[str, Any] | None, camera: Mapping[str, Any]) -> Iterator[list[Any]]:
+def _start(node: Mapping[str, Any] | None, camera: Mapping[str, Any]) -> Iterator[list[Any]]:
     with ExitStack() as stack, TemporaryDirectory() as logs:
         modules = ([(NODE, node)] if node is not None else []) + [(SCENE_CAMERA, camera)]
         yield [
@@ -178,7 +179,7 @@ def _processes(node: Mapping[str, Any] | None, camera: Mapping[str, Any]) -> Ite
         ]
 
 
-def _run(
+def _measure_run(
     recorder: Recorder,
     node: Mapping[str, Any],
     size: tuple[int, int],
@@ -187,16 +188,17 @@ def _run(
     seconds: float,
 ) -> Run:
     camera = {"width": size[0], "height": size[1], "rate": _RATE_HZ}
-    with _processes(node, camera):
+    with _start(node, camera):
         if not recorder.spin_until(lambda: all(t in recorder.latest for t in topics), 30.0):
             raise BenchError("; ".join(recorder.complaints()) or "the node published nothing")
         recorder.spin_for(seconds)
-        memcpy, megabytes = _memcpy_ms(recorder, size)
+        memcpy, megabytes = _time_memcpy(recorder, size)
     stages = {
-        key.removesuffix(" p50 / p95 (ms)"): _two(value)
-        for key, value in recorder.values("inference").items()
-        if key.endswith("(ms)")
+        key.removesuffix(_PERCENTILES): (numbers[0], numbers[1])
+        for key, numbers in recorder.numbers("inference").items()
+        if key.endswith(_PERCENTILES)
     }
+    p50, p95 = recorder.numbers("outputs")["stamp to publish" + _PERCENTILES]
     return Run(
         size=f"{size[0]}x{size[1]}",
         outputs=label,
@@ -204,18 +206,13 @@ def _run(
         own=stages.pop("own"),
         overhead=stages.pop("overhead"),
         stages=stages,
-        stamp_to_publish=_two(recorder.values("outputs")["stamp to publish p50 / p95 (ms)"]),
+        stamp_to_publish=(p50, p95),
         memcpy=memcpy,
         megabytes=megabytes,
     )
 
 
-def _two(text: str) -> tuple[float, float]:
-    first, second = text.split(" / ")
-    return float(first), float(second)
-
-
-def _memcpy_ms(recorder: Recorder, size: tuple[int, int]) -> tuple[float, float]:
+def _time_memcpy(recorder: Recorder, size: tuple[int, int]) -> tuple[float, float]:
     """Copy as many bytes as one frame brings in and sends out; return median ms and their MB."""
     sizes = [3 * size[0] * size[1]] * 2
     for message in recorder.latest.values():
@@ -232,19 +229,19 @@ def _memcpy_ms(recorder: Recorder, size: tuple[int, int]) -> tuple[float, float]
     return float(np.median(times) * 1e3), sum(sizes) / 1e6
 
 
-def _deliveries(
+def _measure_deliveries(
     size: tuple[int, int], name: str, variables: Mapping[str, str], seconds: float = 3.0
 ) -> list[Delivery]:
     """Count what arrives of one camera's images at 30 Hz, without the node."""
-    found = []
+    deliveries = []
     topic, rate = "left/image_rect", 30.0
     for reliability in ("best_effort", "reliable"):
         camera = {"width": size[0], "height": size[1], "rate": rate, "reliability": reliability}
-        with _recording({topic: Image}, variables) as recorder, _processes(None, camera):
+        with _open_recorder({topic: Image}, variables) as recorder, _start(None, camera):
             recorder.spin_until(partial(recorder.latest.__contains__, topic), 15.0)
             recorder.forget()
             recorder.spin_for(seconds)
-            found.append(
+            deliveries.append(
                 Delivery(
                     size=f"{size[0]}x{size[1]}",
                     topic=f"rgb8, sent {reliability}",
@@ -255,22 +252,22 @@ def _deliveries(
                     p99=recorder.latency_ms(topic, 99),
                 )
             )
-    return found
+    return deliveries
 
 
-def _soak(recorder: Recorder, node: Mapping[str, Any], minutes: float) -> Soak:
-    with _processes(node, {"width": 640, "height": 480, "rate": 30.0}) as processes:
+def _measure_soak(recorder: Recorder, node: Mapping[str, Any], minutes: float) -> Soak:
+    with _start(node, {"width": 640, "height": 480, "rate": 30.0}) as processes:
         if not recorder.spin_until(lambda: "depth/image_rect" in recorder.latest, 30.0):
             raise BenchError("; ".join(recorder.complaints()) or "the node published nothing")
         recorder.spin_for(60.0 - _PEAK_S)
-        early = _peak_bytes(recorder, processes[0])
+        early = _measure_peak(recorder, processes[0])
         recorder.spin_for(60.0 * (minutes - 1) - _PEAK_S)
-        late = _peak_bytes(recorder, processes[0])
-        published = int(recorder.values("outputs")["published"])
+        late = _measure_peak(recorder, processes[0])
+        published = int(recorder.numbers("outputs")["published"][0])
     return Soak(minutes, published, early / 2**20, late / 2**20)
 
 
-def _peak_bytes(recorder: Recorder, process: Popen) -> int:
+def _measure_peak(recorder: Recorder, process: Popen) -> int:
     """Return the largest resident memory over some seconds; an inference holds it for a part."""
     deadline = time.monotonic() + _PEAK_S
     peak = 0
@@ -280,33 +277,33 @@ def _peak_bytes(recorder: Recorder, process: Popen) -> int:
     return peak
 
 
-def as_text(found: NodeBenchmark) -> str:
+def as_text(measured: NodeBenchmark) -> str:
     """Return the tables for people, in Markdown."""
     lines = [
-        f"engine: {found.engine}",
+        f"engine: {measured.engine}",
         "",
         "| size | outputs | stamp to publish | inference | overhead | of it the node's own "
         "| memcpy of the same bytes |",
         "| --- " * 7 + "|",
     ]
-    for run in found.runs:
+    for run in measured.runs:
         columns = (run.stamp_to_publish, run.stages["inference"], run.overhead, run.own)
         times = " | ".join(f"{p50:.1f} / {p95:.1f}" for p50, p95 in columns)
         lines.append(
             f"| {run.size} | {run.outputs} | {times} | {run.memcpy:.2f} ({run.megabytes:.1f} MB) |"
         )
     lines += ["", "All in ms, p50 / p95. Stages:", ""]
-    for run in found.runs:
+    for run in measured.runs:
         stages = ", ".join(f"{s} {a:.2f} / {b:.2f}" for s, (a, b) in run.stages.items())
         lines.append(f"- {run.size} {run.outputs} ({run.frames} frames): {stages}")
     lines += ["", "| size | image | transport | received | p50 | p99 |", "| --- " * 6 + "|"]
-    for d in found.deliveries:
+    for d in measured.deliveries:
         lines.append(
             f"| {d.size} | {d.topic} | {d.transport} | {d.received} of {d.sent} "
             f"| {d.p50:.1f} ms | {d.p99:.1f} ms |"
         )
-    if found.soak:
-        s = found.soak
+    if measured.soak:
+        s = measured.soak
         lines += [
             "",
             f"Memory of the node at 30 Hz in, {s.published} frames out: {s.after_one_minute:.1f} "

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from stereo_depth_ros.ros.core_log import CoreLog
+from stereo_depth_ros.ros.diagnosing.core_log import CoreLog
 
 CORE = logging.getLogger("stereo_depth_ros.engines.open")
 

@@ -10,11 +10,13 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
 
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.pair_monitor import PairState
-from stereo_depth_ros.ros import reporter as module
-from stereo_depth_ros.ros.diagnostics import OK, WARN
-from stereo_depth_ros.ros.reporter import Reporter
+from stereo_depth_ros.ros.diagnosing import reporter as module
+from stereo_depth_ros.ros.diagnosing import statistics
+from stereo_depth_ros.ros.diagnosing.diagnostics import OK, WARN
+from stereo_depth_ros.ros.diagnosing.reporter import Reporter
+from stereo_depth_ros.ros.diagnosing.statistics import Statistics
+from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
 from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
-from stereo_depth_ros.ros.watchdog import TopicState
 
 TOPICS = tuple(
     TopicState(name, "type", publishers=1, hz=30.0, received=150)
@@ -30,39 +32,41 @@ class Rig:
         self.is_subscribed, self.max_rate, self.pairs = True, 0.0, 0
         publisher = SimpleNamespace(publish=lambda reports, _: self.reports.append(reports))
         monkeypatch.setattr(module, "DiagnosticsPublisher", lambda node: publisher)
-        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        monkeypatch.setattr(statistics.time, "monotonic", lambda: self.now)
         log = SimpleNamespace(
             info=lambda text: self.lines.append(("info", text)),
             warning=lambda text: self.lines.append(("warning", text)),
         )
         self.synchronizer = PairSynchronizer()
+        self.statistics = Statistics()
         self.reporter = Reporter(None, log)
 
     def run(self, seconds: int) -> None:
         """Let time pass, in which pairs arrive, none is published and each second is reported."""
-        spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
-        engine = SimpleNamespace(is_ready=True, spec=spec)
+        engine_spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
+        engine = SimpleNamespace(is_ready=True, spec=engine_spec)
         for _ in range(seconds):
             self.now += 1.0
             self.pairs += 1
             for side in (LEFT, RIGHT):
                 self.synchronizer.add(side, self.pairs * 33_000_000, "image")
-            self.reporter.report(
-                True,
-                SimpleNamespace(
-                    synchronizer=self.synchronizer, states=lambda: TOPICS, is_open=True
+            channel = SimpleNamespace(
+                inputs=SimpleNamespace(
+                    synchronizer=self.synchronizer, states=lambda: TOPICS, is_subscribed=True
                 ),
-                SimpleNamespace(anybody=lambda: self.is_subscribed, wanted=set),
-                SimpleNamespace(
+                outputs=SimpleNamespace(has_subscribers=lambda: self.is_subscribed, subscribed=set),
+                processor=SimpleNamespace(
                     camera_frame=None,
                     camera=None,
                     calibration_error=None,
                     pair=PairState(),
                     rectification="none",
                 ),
-                SimpleNamespace(engine=engine, error=None, progress=None),
-                self.max_rate,
+                statistics=self.statistics,
+                max_rate=self.max_rate,
             )
+            loader = SimpleNamespace(engine=engine, error=None, progress=None)
+            self.reporter.report(True, channel, loader)
 
     @property
     def outputs(self):
@@ -105,7 +109,7 @@ def test_a_low_max_rate_is_logged_once_and_reported_without_alarm(rig):
 
 
 def test_a_fault_is_logged_again_and_again(rig, monkeypatch):
-    rig.reporter._statistics.record_error("no such thing")
+    rig.statistics.record_error("no such thing")
     rig.run(20)
     assert rig.outputs.level == WARN
     assert len(rig.lines) > 10

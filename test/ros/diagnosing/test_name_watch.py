@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stereo_depth_ros.ros.name_watch import NameWatch
+from stereo_depth_ros.ros.diagnosing.name_watch import NameWatch
 
 OURS = ("stereo_depth_node", "/front")
 OTHER = ("stereo_depth_node", "/rear")

@@ -1,0 +1,1 @@
+"""What the node reports of itself: diagnostics, warnings in the log, and what they go by."""

@@ -1,0 +1,1 @@
+"""What is run beside the node: a simulated camera, the demo, the benchmark, tables for docs."""
