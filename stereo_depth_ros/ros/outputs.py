@@ -54,6 +54,11 @@ TOPICS = {
 }
 """Every output that is published."""
 
+_INFO = "depth/camera_info"
+
+TYPES: dict[str, type] = {t.name: t.type for t in TOPICS.values()} | {_INFO: CameraInfo}
+"""The type of every topic that is published, by its relative name."""
+
 
 class StereoOutputs:
     """Publishes results; a message is made only for a topic that has subscribers."""
@@ -63,7 +68,7 @@ class StereoOutputs:
         self._publishers = {
             output: self._create(topic.name, topic.type) for output, topic in TOPICS.items()
         }
-        self._info = self._create("depth/camera_info", CameraInfo)
+        self._info = self._create(_INFO, CameraInfo)
 
     def _create(self, topic: str, kind: type) -> Any:
         create = self._node.create_lifecycle_publisher

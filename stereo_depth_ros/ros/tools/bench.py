@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import rclpy
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
-from stereo_msgs.msg import DisparityImage
+from sensor_msgs.msg import Image
 
+from stereo_depth_ros.outputs import Output
+from stereo_depth_ros.ros.outputs import TOPICS, TYPES
 from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
@@ -32,16 +33,8 @@ from stereo_depth_ros.ros.transport import CHOICES, profile_environment
 
 _NAMESPACE = unique_namespace("stereo_depth_bench")
 SIZES = ((640, 480), (1280, 720))
-_DEPTH_ONLY: dict[str, type] = {"depth/image_rect": Image}
-_ALL: dict[str, type] = {
-    **_DEPTH_ONLY,
-    "depth/image_rect_mm": Image,
-    "depth/camera_info": CameraInfo,
-    "disparity": DisparityImage,
-    "confidence/image": Image,
-    "points": PointCloud2,
-    "points/free_space": PointCloud2,
-}
+_DEPTH = TOPICS[Output.DEPTH].name
+_DEPTH_ONLY = {_DEPTH: TYPES[_DEPTH]}
 # Slower than any engine here, so that no frame waits for its predecessor.
 _RATE_HZ = 4.0
 _PEAK_S = 10.0
@@ -135,7 +128,7 @@ def _bench_node(
 ) -> NodeBenchmark:
     measured = NodeBenchmark()
     for width, height in SIZES:
-        for label, topics in (("depth", _DEPTH_ONLY), ("all", _ALL)):
+        for label, topics in (("depth", _DEPTH_ONLY), ("all", TYPES)):
             with _open_recorder(topics, profile_environment()) as recorder:
                 measured.runs.append(
                     _measure_run(recorder, node_parameters, (width, height), label, topics, seconds)
@@ -144,7 +137,7 @@ def _bench_node(
         for name, variables in (("default", {}), ("shipped", profile_environment())):
             measured.deliveries += _measure_deliveries((width, height), name, variables)
     if soak_minutes:
-        with _open_recorder(_ALL, profile_environment()) as recorder:
+        with _open_recorder(TYPES, profile_environment()) as recorder:
             measured.soak = _measure_soak(recorder, node_parameters, soak_minutes)
     return measured
 
@@ -202,7 +195,7 @@ def _measure_run(
     return Run(
         size=f"{size[0]}x{size[1]}",
         outputs=label,
-        frames=len(recorder.arrivals["depth/image_rect"]),
+        frames=len(recorder.arrivals[_DEPTH]),
         own=stages.pop("own"),
         overhead=stages.pop("overhead"),
         stages=stages,
@@ -257,7 +250,7 @@ def _measure_deliveries(
 
 def _measure_soak(recorder: Recorder, node: Mapping[str, Any], minutes: float) -> Soak:
     with _start(node, {"width": 640, "height": 480, "rate": 30.0}) as processes:
-        if not recorder.spin_until(lambda: "depth/image_rect" in recorder.latest, 30.0):
+        if not recorder.spin_until(lambda: _DEPTH in recorder.latest, 30.0):
             raise BenchError("; ".join(recorder.complaints()) or "the node published nothing")
         recorder.spin_for(60.0 - _PEAK_S)
         early = _measure_peak(recorder, processes[0])
