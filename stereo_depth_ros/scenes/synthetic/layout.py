@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from stereo_depth_ros.scenes.synthetic.mix import SceneMix
 from stereo_depth_ros.scenes.synthetic.surfaces import Surfaces
 
 PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 8, 11, 1
-LARGEST_DISPARITY = 0.3  # of the image width: 192 px at 640
 
 
 @dataclass
@@ -117,28 +117,32 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     )
 
 
-def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scenes:
+def draw(
+    dice: Dice, batch: int, height: int, width: int, textures: int, mix: SceneMix | None = None
+) -> Scenes:
     """Draw ``batch`` scenes for images of ``height`` x ``width`` px and a bank of ``textures``."""
-    focal = width * dice.uniform(0.6, 1.4, batch)
+    mix = mix or SceneMix()
+    focal = width * dice.uniform(*mix.focal, batch)
     nearest = width * torch.where(
-        dice.chance(0.25, batch),
-        dice.log_uniform(0.12, LARGEST_DISPARITY, batch),
-        dice.log_uniform(0.03, 0.12, batch),
+        dice.chance(mix.near_share, batch),
+        dice.log_uniform(*mix.nearest_if_near, batch),
+        dice.log_uniform(*mix.nearest, batch),
     )
-    farthest = (width * dice.log_uniform(0.002, 0.08, batch)).minimum(nearest / 2.5)
-    tilt = rotation(torch.zeros(batch), dice.uniform(-0.3, 0.3, batch), 0.08 * dice.normal(batch))
-    outdoors = dice.chance(0.35, batch)
+    farthest = (width * dice.log_uniform(*mix.farthest, batch)).minimum(nearest / 2.5)
+    pitch, roll = dice.uniform(*mix.pitch, batch), mix.roll * dice.normal(batch)
+    tilt = rotation(torch.zeros(batch), pitch, roll)
+    outdoors = dice.chance(mix.outdoors_share, batch)
     planes, plane_disparity = _draw_planes(
-        dice, focal, nearest, farthest, tilt, outdoors, height, width
+        dice, mix, focal, nearest, farthest, tilt, outdoors, height, width
     )
-    busy = dice.uniform(0.1, 1.0, batch, 1)
+    busy = dice.uniform(*mix.busyness, batch, 1)
 
     def placed(count: int) -> tuple[Tensor, Tensor, Tensor]:
         ratio = (nearest / farthest)[:, None]
         disparity = farthest[:, None] * ratio ** dice.uniform(0.0, 1.0, batch, count)
         depth = focal[:, None] / disparity
-        x = width * dice.uniform(-0.6, 0.6, batch, count) / disparity
-        y = height * dice.uniform(-0.55, 0.6, batch, count) / disparity
+        x = width * dice.uniform(*mix.column, batch, count) / disparity
+        y = height * dice.uniform(*mix.row, batch, count) / disparity
         present = torch.rand(batch, count, generator=dice.generator) < busy
         return disparity, torch.stack([x, y, depth], dim=2), present
 
@@ -172,28 +176,27 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
     def sizes(count: int) -> Tensor:
         return (
             width
-            * dice.log_uniform(0.02, 0.28, batch, count, 1)
-            * dice.log_uniform(0.45, 2.2, batch, count, 3)
+            * dice.log_uniform(*mix.size, batch, count, 1)
+            * dice.log_uniform(*mix.aspect, batch, count, 3)
         )
 
-    boxes, box_disparity = surfaces(BOXES, 0.6, sizes(BOXES))
-    rounds, round_disparity = surfaces(ROUNDS, 0.6, sizes(ROUNDS))
-    rounds.cylinder = dice.chance(0.5, batch, ROUNDS)
-    thin = dice.log_uniform(0.6, 6.0, batch, RODS, 1).expand(-1, -1, 3).clone()
-    thin[:, :, 1] = width * dice.log_uniform(0.08, 0.8, batch, RODS)
-    rods, rod_disparity = surfaces(RODS, 0.7, thin)
+    boxes, box_disparity = surfaces(BOXES, mix.upright_share, sizes(BOXES))
+    rounds, round_disparity = surfaces(ROUNDS, mix.upright_share, sizes(ROUNDS))
+    rounds.cylinder = dice.chance(mix.cylinder_share, batch, ROUNDS)
+    thin = dice.log_uniform(*mix.rod_thickness_px, batch, RODS, 1).expand(-1, -1, 3).clone()
+    thin[:, :, 1] = width * dice.log_uniform(*mix.rod_length, batch, RODS)
+    rods, rod_disparity = surfaces(RODS, mix.rod_upright_share, thin)
     rods.cylinder = torch.ones(batch, RODS, dtype=torch.bool)
     # The length of a rod must not thin it.
     rods.radius[:, :, ::2] = (thin[:, :, ::2] / rod_disparity[:, :, None]).clamp(min=1e-3)
-    cards, card_disparity = surfaces(CARDS, 0.3, 1.6 * sizes(CARDS))
-    facing = rotation(*(dice.normal(3, batch, CARDS) * 0.5).unbind(0))
+    cards, card_disparity = surfaces(CARDS, 0.3, mix.card_scale * sizes(CARDS))
+    facing = rotation(*(dice.normal(3, batch, CARDS) * mix.card_turn).unbind(0))
     cards.rotation = facing * torch.tensor([1.0, -1.0, -1.0])
     cards.pattern = dice.integers(5, batch, CARDS)
-    panes, pane_disparity = surfaces(PANES, 0.0, 2.5 * sizes(PANES))
-    panes.rotation = rotation(*(dice.normal(3, batch, PANES) * 0.3).unbind(0)) * torch.tensor(
-        [1.0, -1.0, -1.0]
-    )
-    panes.present = dice.chance(0.12, batch, PANES)
+    panes, pane_disparity = surfaces(PANES, 0.0, mix.pane_scale * sizes(PANES))
+    facing = rotation(*(dice.normal(3, batch, PANES) * mix.pane_turn).unbind(0))
+    panes.rotation = facing * torch.tensor([1.0, -1.0, -1.0])
+    panes.present = dice.chance(mix.pane_share, batch, PANES)
 
     disparity = torch.cat(
         [
@@ -213,8 +216,9 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
         )
     )
     light = dice.normal(batch, 3) + torch.tensor([0.0, -1.0, -1.0])
-    sky = dice.uniform(0.3, 1.0, batch, 2, 1) + dice.uniform(-0.15, 0.15, batch, 2, 3)
-    burnt = torch.where(dice.chance(0.4, batch), dice.log_uniform(1.3, 4.0, batch), 1.0)
+    sky = dice.uniform(*mix.sky_brightness, batch, 2, 1) + dice.uniform(*mix.sky_tint, batch, 2, 3)
+    is_burnt = dice.chance(mix.burnt_sky_share, batch)
+    burnt = torch.where(is_burnt, dice.log_uniform(*mix.burnt_sky, batch), 1.0)
     return Scenes(
         focal=focal,
         planes=planes,
@@ -222,22 +226,23 @@ def draw(dice: Dice, batch: int, height: int, width: int, textures: int) -> Scen
         rounds=rounds,
         cards=cards,
         panes=panes,
-        materials=_draw_materials(dice, disparity, textures),
-        opacity=dice.uniform(0.35, 0.8, batch),
+        materials=_draw_materials(dice, mix, disparity, textures),
+        opacity=dice.uniform(*mix.pane_opacity, batch),
         light=light / light.norm(dim=1, keepdim=True),
-        ambient=dice.uniform(0.3, 0.8, batch),
-        shade=dice.uniform(0.0, 0.6, batch),
-        softness=dice.log_uniform(2.0, 30.0, batch),
-        blotches=farthest.sqrt() * nearest.sqrt() * dice.log_uniform(0.01, 0.06, batch),
+        ambient=dice.uniform(*mix.ambient, batch),
+        shade=dice.uniform(*mix.shade, batch),
+        softness=dice.log_uniform(*mix.shade_steepness, batch),
+        blotches=farthest.sqrt() * nearest.sqrt() * dice.log_uniform(*mix.shade_waves, batch),
         sky=sky.clamp(0, 1) * burnt[:, None, None],
-        clouds=dice.uniform(0.0, 0.5, batch) * dice.chance(0.4, batch),
+        clouds=dice.uniform(*mix.clouds, batch) * dice.chance(mix.clouds_share, batch),
         cloud_texture=dice.integers(textures, batch),
-        dots=dice.uniform(0.2, 0.6, batch) * dice.chance(0.06, batch),
+        dots=dice.uniform(*mix.dots, batch) * dice.chance(mix.dots_share, batch),
     )
 
 
 def _draw_planes(
     dice: Dice,
+    mix: SceneMix,
     focal: Tensor,
     nearest: Tensor,
     farthest: Tensor,
@@ -248,20 +253,28 @@ def _draw_planes(
 ) -> tuple[Surfaces, Tensor]:
     """Floor, far wall, side walls, ceiling, each there by chance: a room, a street, or nothing."""
     batch = focal.shape[0]
-    floor_disparity = nearest * dice.uniform(0.15, 0.9, batch)
+    floor_disparity = nearest * dice.uniform(*mix.floor, batch)
     eye = height / 2 / floor_disparity
     zero = torch.zeros(batch)
-    wall_yaw = 0.45 * dice.normal(batch)
+    wall_yaw = mix.far_wall_turn * dice.normal(batch)
     side = math.pi / 2
     # (turn of the plane's normal from -Z, how far off in baselines, how often there)
     far = focal / farthest
+    floor_share = torch.where(outdoors, mix.floor_share_outdoors, mix.floor_share_indoors)
+
+    def side_wall() -> Tensor:
+        return eye * dice.log_uniform(*mix.side_wall_distance, batch)
+
+    def ceiling() -> Tensor:
+        return eye * dice.log_uniform(*mix.ceiling_distance, batch)
+
     # Local z looks back at the camera: a turn by pi about X first.
     turns: list[tuple[Tensor, Tensor, Tensor, Tensor | float]] = [
-        (zero, zero - side, eye, torch.where(outdoors, 0.95, 0.75)),
-        (wall_yaw, 0.15 * dice.normal(batch), far, 0.9 * ~outdoors),
-        (wall_yaw - side, zero, eye * dice.log_uniform(0.7, 6.0, batch) + 1, 0.3),
-        (wall_yaw + side, zero, eye * dice.log_uniform(0.7, 6.0, batch) + 2, 0.3),
-        (zero, zero + side, eye * dice.log_uniform(0.6, 4.0, batch), 0.3 * ~outdoors),
+        (zero, zero - side, eye, floor_share),
+        (wall_yaw, mix.far_wall_lean * dice.normal(batch), far, mix.far_wall_share * ~outdoors),
+        (wall_yaw - side, zero, side_wall() + 1, mix.side_wall_share),
+        (wall_yaw + side, zero, side_wall() + 2, mix.side_wall_share),
+        (zero, zero + side, ceiling(), mix.ceiling_share * ~outdoors),
     ]
     rotations, centres, present, disparities = [], [], [], []
     for yaw, pitch, distance, often in turns:
@@ -293,25 +306,28 @@ def _draw_planes(
     )
 
 
-def _draw_materials(dice: Dice, disparity: Tensor, textures: int) -> Materials:
+def _draw_materials(dice: Dice, mix: SceneMix, disparity: Tensor, textures: int) -> Materials:
     shape = tuple(disparity.shape)
     tile_px = torch.where(
-        dice.chance(0.05, *shape),
-        dice.log_uniform(12.0, 50.0, *shape),  # repetitive
-        dice.log_uniform(100.0, 500.0, *shape),
+        dice.chance(mix.repetitive_share, *shape),
+        dice.log_uniform(*mix.repetitive_tile_px, *shape),
+        dice.log_uniform(*mix.tile_px, *shape),
     )
     kind = dice.uniform(0.0, 1.0, *shape)
-    contrast = dice.uniform(0.7, 1.5, *shape)
-    contrast = torch.where(kind < 0.2, dice.uniform(0.05, 0.5, *shape), contrast)
-    contrast = torch.where(kind < 0.08, dice.uniform(0.0, 0.02, *shape), contrast)  # bare
-    grey = dice.uniform(0.12, 0.85, *shape, 1)
-    grey = torch.where((kind < 0.05)[..., None], dice.uniform(0.6, 0.95, *shape, 1), grey)  # white
+    is_white, is_bare, is_faint = (
+        kind < share for share in (mix.white_share, mix.bare_share, mix.faint_share)
+    )
+    contrast = dice.uniform(*mix.contrast, *shape)
+    contrast = torch.where(is_faint, dice.uniform(*mix.faint_contrast, *shape), contrast)
+    contrast = torch.where(is_bare, dice.uniform(*mix.bare_contrast, *shape), contrast)
+    grey = dice.uniform(*mix.grey, *shape, 1)
+    grey = torch.where(is_white[..., None], dice.uniform(*mix.white, *shape, 1), grey)
     return Materials(
         texture=dice.integers(textures, *shape),
         tiles=disparity / tile_px,
         shift=dice.uniform(0.0, 1.0, *shape, 2),
-        tint=(grey + dice.uniform(-0.18, 0.18, *shape, 3)).clamp(0.05, 1.0),
+        tint=(grey + dice.uniform(*mix.tint, *shape, 3)).clamp(0.05, 1.0),
         contrast=contrast,
-        gloss=dice.uniform(0.1, 0.6, *shape) * dice.chance(0.3, *shape),
-        mirror=dice.uniform(0.15, 0.6, *shape) * dice.chance(0.04, *shape),
+        gloss=dice.uniform(*mix.gloss, *shape) * dice.chance(mix.gloss_share, *shape),
+        mirror=dice.uniform(*mix.mirror, *shape) * dice.chance(mix.mirror_share, *shape),
     )

@@ -6,10 +6,12 @@ import torch
 from handmade import one_of
 
 from stereo_depth_ros.scenes.synthetic import render
-from stereo_depth_ros.scenes.synthetic.layout import LARGEST_DISPARITY, Dice, draw, rotation
+from stereo_depth_ros.scenes.synthetic.layout import RODS, Dice, draw, rotation
+from stereo_depth_ros.scenes.synthetic.mix import SceneMix
 from stereo_depth_ros.scenes.synthetic.textures import draw_bank
 
 HEIGHT, WIDTH = 48, 80
+MAX_DISPARITY = SceneMix().nearest_if_near[1]
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +53,10 @@ def test_disparities_stay_within_the_range_that_is_trained_for(many):
 
     assert disparity.min() >= 0
     # A body's near side may stick out of the range that its centre keeps to by a tenth.
-    assert disparity.max() <= LARGEST_DISPARITY * WIDTH / 0.9
+    assert disparity.max() <= MAX_DISPARITY * WIDTH / 0.9
     nearest = disparity.amax((1, 2, 3)) / WIDTH
-    assert nearest.max() > 0.7 * LARGEST_DISPARITY
-    assert nearest.min() < 0.3 * LARGEST_DISPARITY
+    assert nearest.max() > 0.7 * MAX_DISPARITY
+    assert nearest.min() < 0.3 * MAX_DISPARITY
 
 
 def test_large_disparities_are_not_rare(many):
@@ -117,6 +119,21 @@ def test_size_changes_the_scale_and_not_the_scene(bank):
     # Pixel centres of the small image are those of every third pixel of the large one.
     difference = (large.disparity[:, :, 1::3, 1::3] - 3 * small.disparity).abs()
     assert np.median(difference.numpy()) < 1e-3
+
+
+def test_mix_says_what_is_there_and_how_large():
+    mix = SceneMix(outdoors_share=1.0, side_wall_share=0.0, pane_share=1.0, rod_thickness_px=(4, 4))
+
+    scenes = draw(Dice(2), 16, HEIGHT, WIDTH, 4, mix)
+
+    floor, *walls = scenes.planes.present.T
+    assert floor.float().mean() > 0.7
+    assert not any(wall.any() for wall in walls)
+    assert scenes.panes.present.all()
+    rods = slice(-RODS, None)
+    disparity = scenes.focal[:, None] / scenes.rounds.centre[:, rods, 2]
+    thickness = scenes.rounds.radius[:, rods, 0] * disparity
+    assert torch.allclose(thickness, torch.tensor(4.0), rtol=1e-3)
 
 
 def test_rotation_turns_about_y_then_x_then_z():
