@@ -21,9 +21,9 @@ from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSync
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.rate_limit import RateLimit
-from stereo_depth_ros.ros.synchronizer import PairSynchronizer, Synchronizer
 from stereo_depth_ros.ros.tf_baseline import TfBaseline
 from stereo_depth_ros.ros.worker import LatestWorker
+from stereo_depth_ros.synchronizer import PairSynchronizer, Synchronizer
 
 
 class Channel:

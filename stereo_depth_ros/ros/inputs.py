@@ -16,8 +16,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stereo_depth_ros.ros import qos
 from stereo_depth_ros.ros.diagnosing.statistics import Rate
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.stamps import LEFT, RIGHT, stamp_ns
-from stereo_depth_ros.ros.synchronizer import Synchronizer
+from stereo_depth_ros.ros.stamp import stamp_ns
+from stereo_depth_ros.stamps import LEFT, RIGHT
+from stereo_depth_ros.synchronizer import Synchronizer
 
 
 @dataclass(frozen=True)

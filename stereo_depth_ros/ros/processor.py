@@ -21,7 +21,7 @@ from stereo_depth_ros.ros.geometry import Maps, PairGeometry
 from stereo_depth_ros.ros.images import decode_pair, image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
-from stereo_depth_ros.ros.stamps import stamp_ns
+from stereo_depth_ros.ros.stamp import stamp_ns
 
 
 class FrameProcessor:
@@ -119,7 +119,7 @@ class FrameProcessor:
     def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
         before = self._geometry.camera
         sizes = image_size(frame.left, "left"), image_size(frame.right, "right")
-        camera, maps = self._geometry.of(frame.left_info, frame.right_info, sizes)
+        camera, maps = self._geometry.get(frame.left_info, frame.right_info, sizes)
         self.calibration_error = None
         if camera is not before:
             self.camera_frame = frame.left.header.frame_id

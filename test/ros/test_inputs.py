@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_depth_ros.ros.images import encode
 from stereo_depth_ros.ros.inputs import StereoInputs
-from stereo_depth_ros.ros.synchronizer import PairSynchronizer
+from stereo_depth_ros.synchronizer import PairSynchronizer
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NAMESPACE = "/inputs"

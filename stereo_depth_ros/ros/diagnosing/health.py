@@ -11,7 +11,7 @@ from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN, Report
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.synchronizer import Synchronizer
+from stereo_depth_ros.synchronizer import Synchronizer
 
 _ERROR_STAYS_S = 10.0
 

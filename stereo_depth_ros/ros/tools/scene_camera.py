@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ _PARAMETERS = (
     ("calibration_file", "", "Calibration of the two files"),
 )
 
-_WORDS = {
+_CHOICES = {
     "scene": ("yard", "plane"),
     "encoding": ENCODINGS,
     "image_transport": ("raw", "compressed"),
@@ -72,7 +73,7 @@ class _Shot:
 class SceneCamera(Node):
     """Publishes one still scene at a steady rate with fresh noise; see the parameter table."""
 
-    def __init__(self, **node_options: object) -> None:
+    def __init__(self, **node_options: Any) -> None:
         super().__init__("scene_camera", **node_options)
         for name, default, description in _PARAMETERS:
             descriptor = ParameterDescriptor(description=description)
@@ -94,9 +95,10 @@ class SceneCamera(Node):
         )
 
     def _check(self) -> None:
-        for name, known in _WORDS.items():
-            if self._value(name) not in known:
-                raise ValueError(f"{name} is '{self._value(name)}'; known are {', '.join(known)}")
+        for name, choices in _CHOICES.items():
+            if self._value(name) not in choices:
+                allowed = ", ".join(choices)
+                raise ValueError(f"{name} is '{self._value(name)}'; it must be one of {allowed}")
         if self._value("rate") <= 0:
             raise ValueError(f"rate is {self._value('rate'):g} Hz; it must be above 0")
         files = ("left_file", "right_file", "calibration_file")
@@ -104,7 +106,7 @@ class SceneCamera(Node):
         if 0 < len(missing) < len(files):
             raise ValueError(f"a pair of files needs {', '.join(missing)} too")
 
-    def _value(self, name: str):
+    def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
     def _from_scene(self) -> _Shot:

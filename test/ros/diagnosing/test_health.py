@@ -17,8 +17,8 @@ from stereo_depth_ros.ros.diagnosing import health
 from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 from stereo_depth_ros.same_view import Views
+from stereo_depth_ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 
 MS = 1_000_000
 TOPICS = (

@@ -12,7 +12,7 @@ from stereo_depth_ros.ros.diagnosing.watchdog import (
     cause_of_silence,
     transport_loss,
 )
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
+from stereo_depth_ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 
 MS = 1_000_000
 IMAGE, INFO = "sensor_msgs/msg/Image", "sensor_msgs/msg/CameraInfo"

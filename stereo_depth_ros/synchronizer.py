@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from stereo_depth_ros.ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
+from stereo_depth_ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
 
 T = TypeVar("T")
 

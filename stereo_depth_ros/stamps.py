@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections import deque
 from itertools import pairwise
 from statistics import median_low
-from typing import Any
 
 LEFT, RIGHT = 0, 1
 
 JUMP_NS = 1_000_000_000
 """A stamp so far behind its predecessor means another clock, not another order of arrival."""
 
-
 _REPEATS = 3
 """So many stamps in a row that came before, each newer than the one before it, are a new round."""
-
-
-def stamp_ns(message: Any) -> int:
-    """Return the header stamp of ``message`` in ns."""
-    stamp = message.header.stamp
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 class StampRecord:
