@@ -43,11 +43,11 @@ def test_period_is_the_smallest_step():
 
 def test_equal_stamps_are_noticed_until_they_are_forgotten():
     record = record_of(0)
-    assert record.have_equals
-    assert not record_of(1).have_equals
+    assert record.has_equals
+    assert not record_of(1).has_equals
 
     record.clear()
-    assert not record.have_equals
+    assert not record.has_equals
     assert record.typical_skew_ns() is None
 
 

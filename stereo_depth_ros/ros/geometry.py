@@ -74,7 +74,7 @@ class PairGeometry:
                 f"images arrive but {topic} does not; publish it with the images, or once and "
                 "latched"
             )
-        key = (_numbers(left), _numbers(right))
+        key = (_extract_numbers(left), _extract_numbers(right))
         if self._value is None or key != self._key:
             self._value = None
             self._value = self._compute(left, right, sizes)
@@ -114,7 +114,7 @@ def _check_sizes(sizes: Sizes | None, camera: StereoCamera) -> None:
         check_size("right", sizes[1], camera)
 
 
-def _numbers(info: CameraInfo) -> tuple[object, ...]:
+def _extract_numbers(info: CameraInfo) -> tuple[object, ...]:
     roi = info.roi
     return (
         info.width,

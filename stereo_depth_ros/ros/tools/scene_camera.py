@@ -79,12 +79,12 @@ class SceneCamera(Node):
             descriptor = ParameterDescriptor(description=description)
             self.declare_parameter(name, default, descriptor)
         self._check()
-        shot = self._from_files() if self._value("left_file") else self._from_scene()
+        shot = self._shoot_files() if self._value("left_file") else self._shoot_scene()
         self._depth = shot.depth
         self._images = [
-            self._exposures(view, seed) for seed, view in enumerate((shot.left, shot.right))
+            self._expose(view, seed) for seed, view in enumerate((shot.left, shot.right))
         ]
-        self._infos = [_info(calibration) for calibration in shot.calibrations]
+        self._infos = [_make_info(calibration) for calibration in shot.calibrations]
         self._random = random.Random(0)
         self._frame = 0
         self._create_publishers()
@@ -109,7 +109,7 @@ class SceneCamera(Node):
     def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
-    def _from_scene(self) -> _Shot:
+    def _shoot_scene(self) -> _Shot:
         width, height = self._value("width"), self._value("height")
         focal = self._value("focal") or 0.72 * width
         cx, cy = (width - 1) / 2, (height - 1) / 2
@@ -129,7 +129,7 @@ class SceneCamera(Node):
         pair = render(scene, StereoCamera.from_calibrations(*calibrations))
         return _Shot(pair.left, pair.right, calibrations, pair.depth)
 
-    def _from_files(self) -> _Shot:
+    def _shoot_files(self) -> _Shot:
         left, right = read_pair(self._value("left_file"), self._value("right_file"))
         if left.shape != right.shape:
             raise ValueError("left_file and right_file differ in size; a rectified pair does not")
@@ -139,7 +139,7 @@ class SceneCamera(Node):
             left, right = rectification_map(pair[0])(left), rectification_map(pair[1])(right)
         return _Shot(left, right, pair, None)
 
-    def _exposures(self, view: np.ndarray, seed: int) -> list[Image | CompressedImage]:
+    def _expose(self, view: np.ndarray, seed: int) -> list[Image | CompressedImage]:
         """Encode a few noisy versions beforehand, so that sending costs no more than a driver's."""
         noise = np.random.default_rng(seed)
         messages = []
@@ -186,7 +186,7 @@ class SceneCamera(Node):
             self._truth_publisher.publish(map_message(self._depth, header))
 
 
-def _info(calibration: Calibration) -> CameraInfo:
+def _make_info(calibration: Calibration) -> CameraInfo:
     message = CameraInfo(width=calibration.width, height=calibration.height)
     message.distortion_model = calibration.distortion_model
     message.d = list(calibration.d)

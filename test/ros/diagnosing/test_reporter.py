@@ -52,7 +52,7 @@ class Rig:
                 self.synchronizer.add(side, self.pairs * 33_000_000, "image")
             channel = SimpleNamespace(
                 inputs=SimpleNamespace(
-                    synchronizer=self.synchronizer, states=lambda: TOPICS, is_subscribed=True
+                    synchronizer=self.synchronizer, read_states=lambda: TOPICS, is_subscribed=True
                 ),
                 outputs=SimpleNamespace(has_subscribers=lambda: self.is_subscribed, subscribed=set),
                 processor=SimpleNamespace(
