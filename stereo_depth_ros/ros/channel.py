@@ -12,7 +12,7 @@ from stereo_depth_ros.engines import Engine
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import parameters
-from stereo_depth_ros.ros.diagnosing.frame_id import frame_id_problem
+from stereo_depth_ros.ros.diagnosing.frame_id import check_frame_id
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.geometry import PairGeometry
@@ -21,9 +21,9 @@ from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSync
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.processor import FrameProcessor
 from stereo_depth_ros.ros.rate_limit import RateLimit
-from stereo_depth_ros.ros.synchronizer import PairSynchronizer, Synchronizer
 from stereo_depth_ros.ros.tf_baseline import TfBaseline
 from stereo_depth_ros.ros.worker import LatestWorker
+from stereo_depth_ros.synchronizer import PairSynchronizer, Synchronizer
 
 
 class Channel:
@@ -81,7 +81,7 @@ class Channel:
             self.inputs.info_topics,
             values["baseline"],
             values["rectify"],
-            self.inputs.are_raw,
+            self.inputs.is_raw,
             tf_baseline,
         )
         self.processor = FrameProcessor(
@@ -131,7 +131,7 @@ class Channel:
     def _on_frame(self, frame: Frame) -> None:
         self.statistics.count("pairs")
         self._check_frame_id(frame.left.header.frame_id)
-        if not self._rate_limit.admits(time.monotonic()):
+        if not self._rate_limit.admit(time.monotonic()):
             self.statistics.count("limited")
             return
         if self._worker.submit(frame):
@@ -140,7 +140,7 @@ class Channel:
     def _check_frame_id(self, frame_id: str) -> None:
         if frame_id != self._frame_id:
             self._frame_id = frame_id
-            problem = frame_id_problem(frame_id)
+            problem = check_frame_id(frame_id)
             if problem:
                 self._log.warning(problem)
 

@@ -1,4 +1,4 @@
-"""From parameters to engines: the one that is wanted, and the one until that is built."""
+"""From parameters to engines: the chosen one, and the one that serves until that is built."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from stereo_depth_ros.model_card import load_model_card
 _LOG = logging.getLogger(__name__)
 
 
-def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
-    """Return what opens the engine of parameter ``values``, and what does so meanwhile, if any.
+def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
+    """Return what opens the engine of parameter ``values``, and what opens a fallback, if any.
 
     Raises
     ------
@@ -36,7 +36,7 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     open_one = partial(
         open_engine,
         backend=values["backend"],
-        providers=_listed(values["providers"]),
+        providers=_split(values["providers"]),
         threads=values["threads"],
         max_disparity=values["max_disparity"],
         build=BuildOptions(
@@ -44,7 +44,7 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
         ),
         cuda_backend=values["cuda_backend"],
     )
-    budget_ms, models = values["latency_budget_ms"], _listed(values["models"])
+    budget_ms, models = values["latency_budget_ms"], _split(values["models"])
     if models and not budget_ms:
         raise ValueError(
             "models is for latency_budget_ms, which is 0; set that too, or one model as model"
@@ -56,7 +56,7 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     else:
         models = by_accuracy(models)
 
-    def wanted(caller: Caller) -> Engine:
+    def open_chosen(caller: Caller) -> Engine:
         if not budget_ms:
             return open_one(models[0], caller=caller)
 
@@ -66,9 +66,11 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
                 raise BuildCancelled("cancelled")
             return open_one(model, caller=caller)
 
-        return open_within(budget_ms, models, open_next, caller.run, partial(_alone, caller))
+        return open_within(
+            budget_ms, models, open_next, caller.run, partial(_exclude_others, caller)
+        )
 
-    def meanwhile(caller: Caller) -> Engine:
+    def open_fallback(caller: Caller) -> Engine:
         if _shares_memory():
             _LOG.info(
                 "sgbm serves until the engine is built, as a graph on the CPU would take memory "
@@ -81,11 +83,11 @@ def engine_choice(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
         graphs = [model for model in named if load_model_card(model).engine == "onnx"]
         return open_one(graphs[-1], backend=ONNXRUNTIME, caller=caller)
 
-    return wanted, meanwhile if values["build_fallback"] else None
+    return open_chosen, open_fallback if values["build_fallback"] else None
 
 
 @contextmanager
-def _alone(caller: Caller, engine: Engine) -> Iterator[None]:
+def _exclude_others(caller: Caller, engine: Engine) -> Iterator[None]:
     """Keep builds, and what other nodes measure, off the GPU while ``engine`` is measured there."""
     waiting = BuildProgress(None, 0.0, "waiting for another build before the engine is timed")
     with ExitStack() as held:
@@ -109,5 +111,5 @@ def _shares_memory() -> bool:
         return False
 
 
-def _listed(text: str) -> list[str]:
+def _split(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]

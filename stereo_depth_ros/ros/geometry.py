@@ -53,7 +53,7 @@ class PairGeometry:
             "camera_info asks for it; if the images are rectified already, set rectify:=never"
         )
 
-    def of(
+    def get(
         self, left: CameraInfo | None, right: CameraInfo | None, sizes: Sizes | None = None
     ) -> tuple[StereoCamera, Maps | None]:
         """Return the geometry, and the maps where images must be rectified.
@@ -74,10 +74,10 @@ class PairGeometry:
                 f"images arrive but {topic} does not; publish it with the images, or once and "
                 "latched"
             )
-        key = (_numbers(left), _numbers(right))
+        key = (_extract_numbers(left), _extract_numbers(right))
         if self._value is None or key != self._key:
             self._value = None
-            self._value = self._computed(left, right, sizes)
+            self._value = self._compute(left, right, sizes)
             self._key = key
         _check_sizes(sizes, self._value[0])
         return self._value
@@ -87,13 +87,10 @@ class PairGeometry:
         """The geometry last computed."""
         return self._value[0] if self._value else None
 
-    def _computed(
+    def _compute(
         self, left: CameraInfo, right: CameraInfo, sizes: Sizes | None
     ) -> tuple[StereoCamera, Maps | None]:
-        pair = [
-            calibration_from(message, topic)
-            for message, topic in zip((left, right), self._topics, strict=True)
-        ]
+        pair = calibration_from(left, self._topics[0]), calibration_from(right, self._topics[1])
         camera = StereoCamera.from_calibrations(
             *pair,
             baseline=self._baseline,
@@ -105,7 +102,7 @@ class PairGeometry:
             maps = (rectification_map(pair[0]), rectification_map(pair[1]))
         return camera, maps
 
-    def _must_rectify(self, pair: list[Calibration]) -> bool:
+    def _must_rectify(self, pair: tuple[Calibration, Calibration]) -> bool:
         if self._rectify == "auto":
             return self._raw and not all(calibration.is_rectified for calibration in pair)
         return self._rectify == "always"
@@ -117,7 +114,7 @@ def _check_sizes(sizes: Sizes | None, camera: StereoCamera) -> None:
         check_size("right", sizes[1], camera)
 
 
-def _numbers(info: CameraInfo) -> tuple[object, ...]:
+def _extract_numbers(info: CameraInfo) -> tuple[object, ...]:
     roi = info.roi
     return (
         info.width,

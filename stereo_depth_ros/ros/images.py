@@ -12,18 +12,18 @@ from stereo_depth_ros.decoding.samples import ImageError, Samples
 from stereo_depth_ros.pipeline import FrameError
 from stereo_depth_ros.ros.messages import image_message
 
-__all__ = ["ENCODINGS", "decode_pair", "encode", "image_size"]
+__all__ = ["ENCODINGS", "decode_pair", "encode", "read_image_size"]
 
 _ENCODING_MAX = 60
 
 
-def image_size(message: Image | CompressedImage, side: str) -> tuple[int, int]:
+def read_image_size(message: Image | CompressedImage, side: str) -> tuple[int, int]:
     """Return (width, height) of an image that is not decoded yet; ``side`` is for error texts.
 
     Raises
     ------
     FrameError
-        For a compressed image that does not tell its size.
+        For a compressed image that does not state its size.
     """
     if isinstance(message, Image):
         return message.width, message.height
@@ -48,16 +48,18 @@ def decode_pair(
     FrameError
         For an unknown encoding, a truncated message or one that does not decompress.
     """
-    left_rgb, right_rgb = to_rgb([_samples(left, "left"), _samples(right, "right")], levels)
+    left_rgb, right_rgb = to_rgb(
+        [_read_samples(left, "left"), _read_samples(right, "right")], levels
+    )
     return left_rgb, right_rgb
 
 
-def _samples(message: Image | CompressedImage, side: str) -> Samples:
+def _read_samples(message: Image | CompressedImage, side: str) -> Samples:
     try:
         if isinstance(message, CompressedImage):
             return decompress(bytes(message.data), message.format)
         if message.encoding not in ENCODINGS:
-            return Samples(_with_cv_bridge(message), None)
+            return Samples(_convert_with_cv_bridge(message), None)
         return unpack(
             message.data,
             message.height,
@@ -70,14 +72,14 @@ def _samples(message: Image | CompressedImage, side: str) -> Samples:
         raise FrameError(f"{side} image: {error}") from error
 
 
-def _with_cv_bridge(message: Image) -> np.ndarray:
+def _convert_with_cv_bridge(message: Image) -> np.ndarray:
     encoding = message.encoding[:_ENCODING_MAX]
     try:
         from cv_bridge import CvBridge, CvBridgeError
     except ImportError as missing:
         raise ImageError(
-            f"encoding '{encoding}' is not known; known are {', '.join(ENCODINGS)}, and with "
-            "cv_bridge installed all that it converts"
+            f"encoding '{encoding}' is not supported; supported are {', '.join(ENCODINGS)}, and "
+            "with cv_bridge installed all that it converts"
         ) from missing
     try:
         return CvBridge().imgmsg_to_cv2(message, "rgb8")

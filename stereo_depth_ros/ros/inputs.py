@@ -16,8 +16,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from stereo_depth_ros.ros import qos
 from stereo_depth_ros.ros.diagnosing.statistics import Rate
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.stamps import LEFT, RIGHT, stamp_ns
-from stereo_depth_ros.ros.synchronizer import Synchronizer
+from stereo_depth_ros.ros.stamp import stamp_ns
+from stereo_depth_ros.stamps import LEFT, RIGHT
+from stereo_depth_ros.synchronizer import Synchronizer
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class StereoInputs:
         self._infos = [_Input(f"{side}/camera_info", CameraInfo) for side in sides]
         self._recent_infos: tuple[deque[CameraInfo], ...] = (deque(maxlen=10), deque(maxlen=10))
         for side, info in zip((LEFT, RIGHT), self._infos, strict=True):
-            self._subscribe(info, qos.INPUT, self._info_callback(side, info))
+            self._subscribe(info, qos.INPUT, self._make_info_callback(side, info))
 
     @property
     def info_topics(self) -> tuple[str, str]:
@@ -73,7 +74,7 @@ class StereoInputs:
         return left, right
 
     @property
-    def are_raw(self) -> bool:
+    def is_raw(self) -> bool:
         """Whether the image topics' names say that the images are not rectified."""
         names = [self._node.resolve_topic_name(image.name) for image in self._images]
         return any({"rect", "rectified"}.isdisjoint(re.split("[/_]", name)) for name in names)
@@ -88,7 +89,7 @@ class StereoInputs:
         for side, image in zip((LEFT, RIGHT), self._images, strict=True):
             if not image.subscriptions:
                 image.rate = Rate()
-                self._subscribe(image, qos.INPUT, self._image_callback(side, image))
+                self._subscribe(image, qos.INPUT, self._make_image_callback(side, image))
 
     def unsubscribe(self) -> None:
         """Drop the image subscriptions and the images that wait."""
@@ -104,7 +105,7 @@ class StereoInputs:
     def subscribe_latched(self) -> None:
         """Subscribe anew to a camera_info that its driver sends once and latched, if none came yet.
 
-        Only to such a one: to any other driver the request would be a misfit, logged as a warning.
+        Only to such a one: any other driver would not fit, and log that as a warning.
         """
         for side, info in zip((LEFT, RIGHT), self._infos, strict=True):
             if info.received:
@@ -112,20 +113,22 @@ class StereoInputs:
             publishers = self._node.get_publishers_info_by_topic(info.name)
             latched = any(qos.is_latched(p.qos_profile) for p in publishers)
             if latched and len(info.subscriptions) == 1:
-                self._subscribe(info, qos.LATCHED_INPUT, self._info_callback(side, info, False))
+                self._subscribe(
+                    info, qos.LATCHED_INPUT, self._make_info_callback(side, info, False)
+                )
 
-    def states(self) -> list[TopicState]:
+    def read_states(self) -> list[TopicState]:
         """Return the state of each input: left image, right image, left info, right info."""
-        images = [self._state(image, streams=True) for image in self._images]
-        return images + [self._state(info, streams=False) for info in self._infos]
+        images = [self._read_state(image, streams=True) for image in self._images]
+        return images + [self._read_state(info, streams=False) for info in self._infos]
 
-    def _state(self, source: _Input, streams: bool) -> TopicState:
+    def _read_state(self, source: _Input, streams: bool) -> TopicState:
         # By the name before remapping, since this look-up remaps as well.
         publishers = self._node.get_publishers_info_by_topic(source.name)
         type_name = source.type.__module__.split(".")[0] + "/msg/" + source.type.__name__
         of_type = [p for p in publishers if p.topic_type == type_name]
         requested = source.subscriptions[0].qos_profile if source.subscriptions else qos.INPUT
-        reasons = [qos.mismatch(p.qos_profile, requested) for p in of_type]
+        reasons = [qos.find_mismatch(p.qos_profile, requested) for p in of_type]
         name = self._node.resolve_topic_name(source.name)
         return TopicState(
             name=name,
@@ -136,10 +139,10 @@ class StereoInputs:
             hz=source.rate.hz,
             silence=source.rate.silence if streams else 0.0,
             received=source.received,
-            alternatives=() if of_type else self._similar(name, type_name),
+            alternatives=() if of_type else self._find_similar(name, type_name),
         )
 
-    def _similar(self, missing: str, type_name: str) -> tuple[str, ...]:
+    def _find_similar(self, missing: str, type_name: str) -> tuple[str, ...]:
         """Return other nodes' topics of type ``type_name`` whose names resemble ``missing``."""
         topics = self._node.get_topic_names_and_types()
         candidates = [name for name, types in topics if type_name in types and name != missing]
@@ -153,7 +156,7 @@ class StereoInputs:
             for p in self._node.get_publishers_info_by_topic(topic)
         )
 
-    def _image_callback(
+    def _make_image_callback(
         self, side: int, image: _Input
     ) -> Callable[[Image | CompressedImage], None]:
         def received(message: Image | CompressedImage) -> None:
@@ -161,12 +164,12 @@ class StereoInputs:
             image.received += 1
             pair = self.synchronizer.add(side, stamp_ns(message), message)
             if pair is not None:
-                infos = (self._info_of(LEFT, pair.left), self._info_of(RIGHT, pair.right))
+                infos = (self._find_info(LEFT, pair.left), self._find_info(RIGHT, pair.right))
                 self._on_frame(Frame(pair.left, pair.right, *infos))
 
         return received
 
-    def _info_callback(
+    def _make_info_callback(
         self, side: int, info: _Input, is_first: bool = True
     ) -> Callable[[CameraInfo], None]:
         def received(message: CameraInfo) -> None:
@@ -177,7 +180,7 @@ class StereoInputs:
 
         return received
 
-    def _info_of(self, side: int, image: Image | CompressedImage) -> CameraInfo | None:
+    def _find_info(self, side: int, image: Image | CompressedImage) -> CameraInfo | None:
         """Return the camera_info stamped as the image, else the newest."""
         recent = self._recent_infos[side]
         for info in reversed(recent):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from stereo_depth_ros.ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord, stamp_ns
-from stereo_depth_ros.ros.synchronizer import Pair
+from stereo_depth_ros.ros.stamp import stamp_ns
+from stereo_depth_ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
+from stereo_depth_ros.synchronizer import Pair
 
 
 class MessageFiltersSynchronizer:

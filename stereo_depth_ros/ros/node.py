@@ -19,7 +19,7 @@ from stereo_depth_ros.ros.diagnosing.core_log import CoreLog
 from stereo_depth_ros.ros.diagnosing.name_watch import NameWatch
 from stereo_depth_ros.ros.diagnosing.reporter import Reporter
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
-from stereo_depth_ros.ros.engine_choice import engine_choice
+from stereo_depth_ros.ros.engine_choice import choose_engine
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.ros.state_requests import StateRequests
@@ -29,7 +29,7 @@ _UPDATE_S = 0.1
 """How often the node looks which of its outputs have subscribers."""
 
 _STOP_S = 3.0
-"""A build ends within two seconds of being told to."""
+"""A build ends within two seconds of a cancellation."""
 
 
 class StereoDepthNode(LifecycleNode):
@@ -38,9 +38,9 @@ class StereoDepthNode(LifecycleNode):
     def __init__(self, **node_options: Any) -> None:
         super().__init__("stereo_depth_node", **node_options)
         name = self.get_fully_qualified_name()
-        wrong = overrides.type_problem(sys.argv, name, parameters.type_problem)
-        if wrong:
-            raise ValueError(wrong)
+        problem = overrides.find_type_problem(sys.argv, name, parameters.type_problem)
+        if problem:
+            raise ValueError(problem)
         parameters.declare(self)
         self._log = ThrottledLog(self.get_logger())
         StateRequests(self)
@@ -85,9 +85,9 @@ class StereoDepthNode(LifecycleNode):
 
     def _configure(self, values: dict[str, Any]) -> None:
         self._reporter.begin()
-        # First, as it is quick and finds most mistakes.
+        # First, as it is quick and most mistakes show here.
         self._channel = Channel(self, values, self._loader.engine, self._worker, self._log)
-        self._loader.start(*engine_choice(values))
+        self._loader.start(*choose_engine(values))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Begin to publish."""
@@ -153,9 +153,9 @@ class StereoDepthNode(LifecycleNode):
     def _warn_of_overrides(self) -> None:
         given = self._parameter_overrides
         known = [name for name in (*parameters.NAMES, *given) if self.has_parameter(name)]
-        lines, others = overrides.unknown_names(given, known)
+        lines, others = overrides.sort_unknown_names(given, known)
         name = self.get_fully_qualified_name()
-        for line in (*overrides.unused_files(sys.argv, name), *lines):
+        for line in (*overrides.find_unused_files(sys.argv, name), *lines):
             self.get_logger().warning(line)
         if others:
             text = excerpt(", ".join(others))

@@ -22,7 +22,7 @@ _NUMBER = re.compile(
 )
 
 
-def unused_files(arguments: Sequence[str], node_name: str) -> list[str]:
+def find_unused_files(arguments: Sequence[str], node_name: str) -> list[str]:
     """Return one line for each --params-file in ``arguments`` that has no key for ``node_name``.
 
     ``node_name`` is the full one.
@@ -38,7 +38,7 @@ def unused_files(arguments: Sequence[str], node_name: str) -> list[str]:
     return lines
 
 
-def unknown_names(given: Iterable[str], known: Collection[str]) -> tuple[list[str], list[str]]:
+def sort_unknown_names(given: Iterable[str], known: Collection[str]) -> tuple[list[str], list[str]]:
     """Sort out the parameter names ``given`` to a node that are not among its ``known`` ones.
 
     Returns one line for each that resembles a known name, and the others: a file under '/**:'
@@ -59,7 +59,7 @@ def unknown_names(given: Iterable[str], known: Collection[str]) -> tuple[list[st
     return lines, others
 
 
-def type_problem(
+def find_type_problem(
     arguments: Sequence[str], node_name: str, problem: Callable[[str, Any], str | None]
 ) -> str | None:
     """Return the first ``problem`` of a parameter that ``arguments`` give to ``node_name``.
@@ -67,14 +67,14 @@ def type_problem(
     Each value counts, as rcl keeps one per type of a parameter and rclpy takes one of those:
     a value of the wrong type may otherwise lose, unseen, against one in another file.
     """
-    for origin, name, value in _given(arguments, node_name):
+    for origin, name, value in _read_given(arguments, node_name):
         reason = problem(name, value)
         if reason:
             return f"{origin}: {reason}"
     return None
 
 
-def _given(arguments: Sequence[str], node_name: str) -> Iterator[tuple[str, str, Any]]:
+def _read_given(arguments: Sequence[str], node_name: str) -> Iterator[tuple[str, str, Any]]:
     """Yield origin, name and value of each parameter for ``node_name``."""
     for file in _files(arguments):
         for key, section in _sections(file):

@@ -17,10 +17,10 @@ from stereo_depth_ros.pipeline import FrameError, StereoPipeline
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry
-from stereo_depth_ros.ros.images import decode_pair, image_size
+from stereo_depth_ros.ros.images import decode_pair, read_image_size
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
-from stereo_depth_ros.ros.stamps import stamp_ns
+from stereo_depth_ros.ros.stamp import stamp_ns
 
 
 class FrameProcessor:
@@ -75,19 +75,19 @@ class FrameProcessor:
             self._process(frame)
         except CalibrationError as error:
             self.calibration_error = str(error)
-            self._failed(str(error))
+            self._record_failure(str(error))
         except FrameError as error:
-            self._failed(str(error))
+            self._record_failure(str(error))
         except EngineLostError as error:
             self.engine_lost = error
-            self._failed(str(error))
+            self._record_failure(str(error))
         except Exception as error:
-            self._failed(f"{type(error).__name__}: {error}")
+            self._record_failure(f"{type(error).__name__}: {error}")
         finally:
             self._statistics.end_frame()
 
     def _process(self, frame: Frame) -> None:
-        camera, maps = self._geometry_of(frame)
+        camera, maps = self._get_geometry(frame)
         pipeline, outputs = self.pipeline, self._outputs
         header, subscribed = frame.left.header, outputs.subscribed()
         if not subscribed:
@@ -115,10 +115,10 @@ class FrameProcessor:
         )
         self._log_findings()
 
-    def _geometry_of(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
+    def _get_geometry(self, frame: Frame) -> tuple[StereoCamera, Maps | None]:
         before = self._geometry.camera
-        sizes = image_size(frame.left, "left"), image_size(frame.right, "right")
-        camera, maps = self._geometry.of(frame.left_info, frame.right_info, sizes)
+        sizes = read_image_size(frame.left, "left"), read_image_size(frame.right, "right")
+        camera, maps = self._geometry.get(frame.left_info, frame.right_info, sizes)
         self.calibration_error = None
         if camera is not before:
             self.camera_frame = frame.left.header.frame_id
@@ -138,7 +138,7 @@ class FrameProcessor:
                 self._logged.add(kind)
                 self._log.warning(finding)
 
-    def _failed(self, text: str) -> None:
+    def _record_failure(self, text: str) -> None:
         if not rclpy.ok(context=self._node.context):
             # The process is ending, and every publisher fails.
             return

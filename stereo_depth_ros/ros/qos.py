@@ -1,4 +1,4 @@
-"""Quality of service: what the node asks for, what it offers, and why partners do not fit."""
+"""Quality of service: what the node asks for, what it offers, and which policies do not fit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ INPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=2,
 )
-"""Best effort hears both kinds of camera; a deep queue would only hold frames that are too old."""
+"""Best effort receives from both kinds of camera; a deep queue would hold outdated frames."""
 
 LATCHED_INPUT = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
@@ -51,10 +51,10 @@ OUTPUT = QoSProfile(
     history=HistoryPolicy.KEEP_LAST,
     depth=2,
 )
-"""Reliable is heard by RViz (reliable) and nav2 (best effort) alike."""
+"""Reliable reaches RViz (reliable) and nav2 (best effort) alike."""
 
 
-def mismatch(offered: QoSProfile, requested: QoSProfile) -> str | None:
+def find_mismatch(offered: QoSProfile, requested: QoSProfile) -> str | None:
     """Return which policy keeps a publisher from reaching a subscription, None if none does."""
     verdict, reason = qos_check_compatible(offered, requested)
     return reason.removeprefix("ERROR: ").strip("; ") if verdict == QoSCompatibility.ERROR else None
@@ -66,12 +66,12 @@ def is_latched(offered: QoSProfile) -> bool:
 
 
 def create_subscription(
-    node: Node, kind: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
+    node: Node, message_type: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile
 ) -> Any:
     """Subscribe with overridable QoS; partners that do not fit are named in the log."""
     name = node.resolve_topic_name(topic)
 
-    def misfit(event: Any) -> None:
+    def log_mismatch(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         node.get_logger().error(
             f"{name}: a publisher offers a QoS that this subscription cannot take (policy "
@@ -80,11 +80,11 @@ def create_subscription(
 
     # A second subscription to a topic would read the overrides of the first.
     overrides = None if is_latched(profile) else QoSOverridingOptions.with_default_policies()
-    events = SubscriptionEventCallbacks(incompatible_qos=misfit)
+    events = SubscriptionEventCallbacks(incompatible_qos=log_mismatch)
     return _with_events(
         node.create_subscription,
         events,
-        kind,
+        message_type,
         topic,
         callback,
         profile,
@@ -93,26 +93,28 @@ def create_subscription(
 
 
 def create_publisher(
-    node: Node, create: Callable[..., Any], kind: type, topic: str, profile: QoSProfile
+    node: Node, create: Callable[..., Any], message_type: type, topic: str, profile: QoSProfile
 ) -> Any:
-    """Publish, by the node's method ``create``, with overridable QoS; misfits go into the log."""
+    """Publish, by the node's method ``create``, with overridable QoS; mismatches are logged."""
     name = node.resolve_topic_name(topic)
 
-    def misfit(event: Any) -> None:
+    def log_mismatch(event: Any) -> None:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         node.get_logger().error(
             f"{name}: a subscriber asks for a QoS that this publisher does not offer (policy "
             f"{policy}); change it there or with qos_overrides.{name}.publisher.*"
         )
 
-    events = PublisherEventCallbacks(incompatible_qos=misfit)
+    events = PublisherEventCallbacks(incompatible_qos=log_mismatch)
     overrides = QoSOverridingOptions.with_default_policies()
-    return _with_events(create, events, kind, topic, profile, qos_overriding_options=overrides)
+    return _with_events(
+        create, events, message_type, topic, profile, qos_overriding_options=overrides
+    )
 
 
 def _with_events(create: Callable[..., Any], events: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return create(*args, event_callbacks=events, **kwargs)
     except UnsupportedEventTypeError:
-        # Not every middleware reports misfits; the watchdog finds them too.
+        # Not every middleware reports mismatches; the watchdog finds them too.
         return create(*args, **kwargs)

@@ -25,7 +25,7 @@ class RateLimit:
         """Admit the next frame whatever came before."""
         self._next_due: float | None = None
 
-    def admits(self, now: float) -> bool:
+    def admit(self, now: float) -> bool:
         """Return whether a frame at time ``now`` is due, and count it as processed if so."""
         if not self._rate:
             return True

@@ -1,6 +1,6 @@
 """The nodes as executables: `python -m stereo_depth_ros.ros.start EXECUTABLE --ros-args …`.
 
-Imports nothing that takes time, so that a signal is heard from the first moment.
+Imports nothing that takes time, so that a signal acts from the first moment.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def scene_camera() -> None:
 
 def start(executable: str) -> None:
     """Run ``executable`` and end the process with its status."""
-    # While modules load there is nothing to clean up, and nobody to whom a traceback tells a thing.
+    # While modules load there is nothing to clean up, and a traceback helps nobody.
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     status = import_module(_MODULES[executable]).main()
     # The node is part of reference cycles, and its participant holds 70 MB of shared memory.

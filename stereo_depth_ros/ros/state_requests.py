@@ -1,4 +1,4 @@
-"""Requests of a lifecycle manager, answered whatever state the node is in."""
+"""Requests of a lifecycle manager, served whatever state the node is in."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _IDS = {
     "cleanup": Transition.TRANSITION_CLEANUP,
 }
 
-_Answer = Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response]
+_Callback = Callable[[ChangeState.Request, ChangeState.Response], ChangeState.Response]
 
 
 class StateRequests:
-    """Answers the service change_state of ``node``, which holds it, in place of rclpy.
+    """Serves change_state of ``node``, which holds it, in place of rclpy.
 
     rclpy raises out of the spinning for a transition by id that the state does not allow. Here the
-    answer is success=False and a line in the log, unless the node is where the request leads. So
+    response is success=False and a line in the log, unless the node is where the request leads. So
     that nav2's manager gets on with a node that started by itself, which it expects to be inactive
     after configure, that request deactivates an active node.
     """
@@ -39,10 +39,10 @@ class StateRequests:
         self._node = node
         for service in node.services:
             if service.srv_type is ChangeState:
-                self._change: _Answer = service.callback
-                service.callback = self._answer
+                self._change: _Callback = service.callback
+                service.callback = self._respond
 
-    def _answer(
+    def _respond(
         self, request: ChangeState.Request, response: ChangeState.Response
     ) -> ChangeState.Response:
         asked, log = request.transition, self._node.get_logger()

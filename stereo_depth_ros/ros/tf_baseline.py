@@ -10,9 +10,9 @@ from rclpy.time import Time
 
 
 class TfBaseline:
-    """Looks up the distance between two camera frames; listens to TF only once it is asked.
+    """Looks up the distance between two camera frames; subscribes to TF with the first call.
 
-    Without tf2_ros installed, or before both frames are known, the answer is None.
+    Without tf2_ros installed, or before both frames are known, it is None.
     """
 
     def __init__(self, node: Node) -> None:
@@ -24,22 +24,23 @@ class TfBaseline:
     def __call__(self, left_frame: str, right_frame: str) -> float | None:
         """Return the metres between the origins of the two frames, None where unknown."""
         # RealSense names the left frame in both infos on purpose; then TF has nothing to say.
-        if left_frame == right_frame or not self._listening():
+        if left_frame == right_frame or not self._listen():
             return None
         try:
-            found = self._buffer.lookup_transform(left_frame, right_frame, Time())
+            transform = self._buffer.lookup_transform(left_frame, right_frame, Time())
         except self._failures:
             return None
-        t = found.transform.translation
+        t = transform.transform.translation
         return math.sqrt(t.x * t.x + t.y * t.y + t.z * t.z)
 
     def close(self) -> None:
-        """Stop listening."""
+        """Unsubscribe from TF."""
         if self._listener is not None:
             self._listener.unregister()
         self._buffer = self._listener = None
 
-    def _listening(self) -> bool:
+    def _listen(self) -> bool:
+        """Subscribe to TF; return whether that is possible."""
         if self._buffer is None:
             try:
                 import tf2_ros

@@ -25,7 +25,7 @@ class LatestWorker(Generic[T]):
         self._condition = threading.Condition()
         self._item: T | None = None
         self._jobs: list[tuple[Callable[[], Any], Future]] = []
-        self._closing = False
+        self._is_closing = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -46,7 +46,7 @@ class LatestWorker(Generic[T]):
         """Run ``job`` in the thread, wait, and return its result or raise its exception."""
         future: Future = Future()
         with self._condition:
-            if self._closing:
+            if self._is_closing:
                 raise RuntimeError("the worker has ended")
             self._jobs.append((job, future))
             self._condition.notify()
@@ -58,9 +58,9 @@ class LatestWorker(Generic[T]):
         ``last`` is the last thing that the thread does.
         """
         with self._condition:
-            if last is not None and not self._closing:
+            if last is not None and not self._is_closing:
                 self._jobs.append((last, Future()))
-            self._closing = True
+            self._is_closing = True
             self._item = None
             self._condition.notify()
         self._thread.join(timeout)
@@ -72,11 +72,11 @@ class LatestWorker(Generic[T]):
             item = job = None
             with self._condition:
                 self._condition.wait_for(
-                    lambda: self._jobs or self._item is not None or self._closing
+                    lambda: self._jobs or self._item is not None or self._is_closing
                 )
                 job = self._jobs.pop(0) if self._jobs else None
                 if job is None:
-                    if self._closing:
+                    if self._is_closing:
                         return
                     item, self._item = self._item, None
             if job is not None:

@@ -23,10 +23,10 @@ def dds():
 @pytest.fixture(scope="module")
 def processes(dds):
     """Start node processes that end with the module: processes(NODE, parameters, namespace)."""
-    from stereo_depth_ros.ros.tools.processes import running
+    from stereo_depth_ros.ros.tools.processes import run_process
 
     with ExitStack() as stack:
-        yield lambda *args, **kwargs: stack.enter_context(running(*args, **kwargs))
+        yield lambda *args, **kwargs: stack.enter_context(run_process(*args, **kwargs))
 
 
 @pytest.fixture(scope="module")

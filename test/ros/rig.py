@@ -1,4 +1,4 @@
-"""The test's own camera and listener, facing a node process over DDS."""
+"""The test's own camera and subscriber, facing a node process over DDS."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def floats(message: Image) -> np.ndarray:
 
 
 class Rig(Node):
-    """Sends pairs and hears outputs in ``namespace``, under the names the node uses there."""
+    """Sends pairs and receives outputs in ``namespace``, under the names that the node uses."""
 
     def __init__(
         self, namespace: str, qos: QoSProfile = BEST_EFFORT, has_camera: bool = True
     ) -> None:
         super().__init__("rig", namespace=namespace)
-        self.heard: dict[str, list[Any]] = defaultdict(list)
+        self.received: dict[str, list[Any]] = defaultdict(list)
         self.diagnostics: dict[str, Any] = {}
         self.frame_id = FRAME
         self._mine = namespace.strip("/") + "/stereo_depth_node: "
@@ -98,24 +98,24 @@ class Rig(Node):
         status = self.diagnostics.get(subject)
         return {v.key: v.value for v in status.values} if status else {}
 
-    def hear(self, *topics: str, qos: QoSProfile = BEST_EFFORT) -> None:
-        """Subscribe to outputs and forget what was heard."""
+    def subscribe(self, *topics: str, qos: QoSProfile = BEST_EFFORT) -> None:
+        """Subscribe to outputs and forget what was received."""
         for topic in topics:
             if topic not in self._subscribed:
                 self._subscribed[topic] = self.create_subscription(
-                    OUTPUTS.get(topic, Image), topic, self.heard[topic].append, qos
+                    OUTPUTS.get(topic, Image), topic, self.received[topic].append, qos
                 )
-        for messages in self.heard.values():
+        for messages in self.received.values():
             messages.clear()
 
-    def ignore(self) -> None:
+    def unsubscribe(self) -> None:
         """Drop every output subscription."""
         for subscription in self._subscribed.values():
             self.destroy_subscription(subscription)
         self._subscribed.clear()
 
     def until(self, condition: Callable[[], Any], seconds: float = 30.0) -> bool:
-        """Hear until ``condition``, asked at 30 Hz, holds; returns whether it did in time."""
+        """Receive until ``condition``, evaluated at 30 Hz, holds; return whether it did in time."""
         deadline = time.monotonic() + seconds
         while not condition():
             now = time.monotonic()
@@ -170,27 +170,29 @@ class Rig(Node):
         grey = np.full_like(left, 50)
         return self.send(encode(left, encoding), encode(grey, encoding), infos, skew)
 
-    def show_until_heard(self, left: np.ndarray, *topics: str, **how: Any) -> Any:
-        """Send until every topic answered to one of these frames; return its stamp."""
-        self.hear(*topics)
+    def show_until_received(self, left: np.ndarray, *topics: str, **options: Any) -> Any:
+        """Send until every topic carries one of these frames; return its stamp."""
+        self.subscribe(*topics)
         sent = set()
 
-        def answered() -> bool:
-            stamp = self.show(left, **how)
+        def arrived() -> bool:
+            stamp = self.show(left, **options)
             sent.add((stamp.sec, stamp.nanosec))
-            last = [self.heard[topic][-1].header.stamp for topic in topics if self.heard[topic]]
-            answers = {(stamp.sec, stamp.nanosec) for stamp in last}
-            # Answers to what was sent before may still be on their way.
-            return len(last) == len(topics) and len(answers) == 1 and answers <= sent
+            last = [
+                self.received[topic][-1].header.stamp for topic in topics if self.received[topic]
+            ]
+            arrivals = {(stamp.sec, stamp.nanosec) for stamp in last}
+            # Results of what was sent before may still be on their way.
+            return len(last) == len(topics) and len(arrivals) == 1 and arrivals <= sent
 
-        assert self.until(answered, 30.0), (
-            f"heard only {sorted(k for k, v in self.heard.items() if v)}"
+        assert self.until(arrived, 30.0), (
+            f"received only {sorted(k for k, v in self.received.items() if v)}"
         )
         return self.last(topics[0]).header.stamp
 
     def last(self, topic: str) -> Any:
-        """Return the newest message heard on ``topic``."""
-        return self.heard[topic][-1]
+        """Return the newest message received on ``topic``."""
+        return self.received[topic][-1]
 
     def call(self, kind: type, name: str, request: Any) -> Any:
         """Call a service of the node and return its response."""

@@ -72,15 +72,15 @@ def test_pairs_become_depth_while_it_has_subscribers(part):
     assert show_until(part, lambda: True)
     assert not part.channel.inputs.is_subscribed
 
-    part.rig.hear("depth/image_rect")
-    assert show_until(part, lambda: part.rig.heard["depth/image_rect"])
+    part.rig.subscribe("depth/image_rect")
+    assert show_until(part, lambda: part.rig.received["depth/image_rect"])
     # 50 px m by 25 px
     np.testing.assert_allclose(floats(part.rig.last("depth/image_rect")), 2.0, atol=1e-3)
     counts = part.channel.statistics.counts
     assert 0 < counts["published"] <= counts["pairs"]
     assert counts["failed"] == 0
 
-    part.rig.ignore()
+    part.rig.unsubscribe()
     assert show_until(part, lambda: not part.channel.inputs.is_subscribed)
 
 
@@ -88,9 +88,9 @@ def test_parameters_act_on_the_next_frames(part):
     part.channel.apply(VALUES | {"max_depth": 1.0, "max_rate": 2.0})
     assert part.channel.max_rate == 2.0
 
-    part.rig.hear("depth/image_rect")
+    part.rig.subscribe("depth/image_rect")
     assert show_until(part, lambda: part.channel.statistics.counts["limited"] > 2)
-    assert show_until(part, lambda: part.rig.heard["depth/image_rect"])
+    assert show_until(part, lambda: part.rig.received["depth/image_rect"])
     assert np.isposinf(floats(part.rig.last("depth/image_rect"))).all()
 
 

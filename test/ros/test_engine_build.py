@@ -20,7 +20,7 @@ from lifecycle_msgs.msg import Transition
 from rig import floats
 from stand_ins import engines_in, save
 
-from stereo_depth_ros.ros.tools.processes import running, stop
+from stereo_depth_ros.ros.tools.processes import run_process, stop
 
 pytestmark = pytest.mark.ros
 
@@ -54,7 +54,7 @@ def node(dds, graph, tmp_path, executor):
             **executor,
         }
         values = {"model": str(graph), **parameters}
-        return running(NODE, values, namespace, environment=environment, log=tmp_path / "log")
+        return run_process(NODE, values, namespace, environment=environment, log=tmp_path / "log")
 
     return start
 
@@ -64,7 +64,7 @@ def test_frames_flow_during_the_build_and_the_engine_is_swapped_after_it(
 ):
     with node("/build"):
         rig = rigs("/build")
-        rig.show_until_heard(PLANE, "depth/image_rect")
+        rig.show_until_received(PLANE, "depth/image_rect")
         np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
         assert rig.until(lambda: rig.reports("engine").get("build (%)") == "42")
         assert rig.reports("engine")["build step"] == "waiting"
@@ -81,7 +81,7 @@ def test_frames_flow_during_the_build_and_the_engine_is_swapped_after_it(
             return is_ok and "self-test: finite 100 %" in rig.says("engine")
 
         assert rig.until(is_swapped, 30.0), rig.says("engine")
-        rig.show_until_heard(PLANE, "depth/image_rect")
+        rig.show_until_received(PLANE, "depth/image_rect")
         np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
         assert rig.until(lambda: int(rig.reports("outputs")["published"]) > before)
         assert rig.reports("inference")["failed"] == "0"
@@ -95,13 +95,13 @@ def test_without_the_fallback_nothing_is_published_until_the_engine_is_built(nod
     with node("/wait", build_fallback=False):
         rig = rigs("/wait")
         assert rig.state() == "active", "a build keeps nobody waiting"
-        rig.hear("depth/image_rect")
+        rig.subscribe("depth/image_rect")
         assert rig.until(lambda: "nothing is published until then" in rig.says("engine"))
-        assert not rig.until(lambda: rig.show(PLANE) and rig.heard["depth/image_rect"], 1.0)
+        assert not rig.until(lambda: rig.show(PLANE) and rig.received["depth/image_rect"], 1.0)
         assert rig.until(lambda: rig.says("outputs") == "there is no engine yet")
         assert rig.set_parameter("min_depth", 3.0).successful
         let_through(graph)
-        rig.show_until_heard(PLANE, "depth/image_rect")
+        rig.show_until_received(PLANE, "depth/image_rect")
         assert np.isneginf(floats(rig.last("depth/image_rect"))).all()
 
 

@@ -51,7 +51,7 @@ def gpu(monkeypatch):
 def test_build_shares_its_memory_with_no_graph_on_the_cpu(gpu, graph, device, backend):
     gpu(device)
 
-    _, meanwhile = engine_choice.engine_choice(values(model=graph, backend="tensorrt"))
+    _, meanwhile = engine_choice.choose_engine(values(model=graph, backend="tensorrt"))
 
     assert meanwhile(Caller()).spec.backend == backend
 
@@ -59,7 +59,7 @@ def test_build_shares_its_memory_with_no_graph_on_the_cpu(gpu, graph, device, ba
 def test_auto_is_built_and_served_meanwhile_by_its_network(gpu):
     gpu(DESKTOP)
 
-    wanted, meanwhile = engine_choice.engine_choice(values())
+    wanted, meanwhile = engine_choice.choose_engine(values())
 
     for opener in (wanted, meanwhile):
         engine = opener(Caller())
@@ -71,20 +71,20 @@ def test_auto_serves_where_its_network_cannot_be_had(tmp_path, monkeypatch):
     shutil.copy(share_directory() / "models" / "sgbm.yaml", tmp_path / "models")
     monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
 
-    wanted, _ = engine_choice.engine_choice(values())
+    wanted, _ = engine_choice.choose_engine(values())
 
     assert wanted(Caller()).spec.name == "sgbm"
 
 
 @pytest.mark.parametrize("asked", [{"backend": "opencv"}, {"max_disparity": 64}])
 def test_auto_is_sgbm_where_only_that_does_what_the_parameters_ask(asked):
-    wanted, _ = engine_choice.engine_choice(values(**asked))
+    wanted, _ = engine_choice.choose_engine(values(**asked))
 
     assert wanted(Caller()).spec.name == "sgbm"
 
 
 def test_without_the_fallback_nothing_serves(graph):
-    assert engine_choice.engine_choice(values(model=graph, build_fallback=False))[1] is None
+    assert engine_choice.choose_engine(values(model=graph, build_fallback=False))[1] is None
 
 
 def test_model_that_serves_on_a_desktop_is_the_least_accurate_graph(gpu, tmp_path):
@@ -92,7 +92,7 @@ def test_model_that_serves_on_a_desktop_is_the_least_accurate_graph(gpu, tmp_pat
     large, small = (str(save_graph(tmp_path / f"{n}.onnx")) for n in ("large", "small"))
     chosen = values(models=f"{large}, {small}, sgbm", latency_budget_ms=50.0)
 
-    _, meanwhile = engine_choice.engine_choice(chosen)
+    _, meanwhile = engine_choice.choose_engine(chosen)
 
     assert meanwhile(Caller()).spec.provenance.startswith(small)
 
@@ -121,7 +121,7 @@ def test_gpu_is_timed_while_no_other_process_builds(
     engine = Engine(1.0, width=64, height=48)
     engine.spec = replace(engine.spec, backend=backend)
     monkeypatch.setattr(engine_choice, "open_engine", lambda *args, **options: engine)
-    wanted, _ = engine_choice.engine_choice(values(models=graph, latency_budget_ms=1e4))
+    wanted, _ = engine_choice.choose_engine(values(models=graph, latency_budget_ms=1e4))
 
     assert wanted(Caller()) is engine
 
@@ -139,6 +139,6 @@ def test_gpu_is_timed_without_the_lock_where_the_cache_can_only_be_read(monkeypa
     engine.spec = replace(engine.spec, backend="tensorrt")
     monkeypatch.setattr(engine_choice, "EngineCache", ReadOnly)
     monkeypatch.setattr(engine_choice, "open_engine", lambda *args, **options: engine)
-    wanted, _ = engine_choice.engine_choice(values(models=graph, latency_budget_ms=1e4))
+    wanted, _ = engine_choice.choose_engine(values(models=graph, latency_budget_ms=1e4))
 
     assert wanted(Caller()) is engine

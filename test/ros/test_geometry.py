@@ -57,7 +57,7 @@ def geometry(
 
 
 def test_the_geometry_is_that_of_the_infos():
-    camera, maps = geometry().of(*pair())
+    camera, maps = geometry().get(*pair())
     assert (camera.width, camera.height) == (WIDTH, HEIGHT)
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (FOCAL, FOCAL, CX, CY)
     assert camera.baseline == pytest.approx(0.1)
@@ -70,22 +70,22 @@ def test_the_geometry_is_that_of_the_infos():
 
 def test_equal_numbers_give_the_same_object():
     known = geometry("always")
-    first = known.of(*pair(DISTORTION))
-    assert known.of(*pair(DISTORTION)) is first
+    first = known.get(*pair(DISTORTION))
+    assert known.get(*pair(DISTORTION)) is first
 
 
 def test_tf_is_not_asked_where_the_calibration_has_a_baseline():
     tf = Tf(0.07)
-    geometry(tf=tf).of(*pair(baseline=0.1))
+    geometry(tf=tf).get(*pair(baseline=0.1))
     assert tf.asked == []
 
 
 def test_header_changes_are_no_changes():
     known = geometry()
     left, right = pair()
-    first = known.of(left, right)
+    first = known.get(left, right)
     left.header.stamp.sec = right.header.stamp.sec = 99
-    assert known.of(left, right) is first
+    assert known.get(left, right) is first
 
 
 CHANGES = {
@@ -106,19 +106,19 @@ CHANGES = {
 def test_any_changed_number_is_seen_even_in_the_same_message(change):
     known = geometry()
     left, right = pair()
-    before = known.of(left, right)
+    before = known.get(left, right)
     # A driver may reuse its messages, so that the objects are no sign of change.
     change(left)
     change(right)
-    after = known.of(left, right)
+    after = known.get(left, right)
     assert after is not before
     assert known.camera is after[0]
 
 
 def test_a_change_of_the_right_info_alone_is_seen():
     known = geometry()
-    known.of(*pair(baseline=0.1))
-    assert known.of(*pair(baseline=0.2))[0].baseline == pytest.approx(0.2)
+    known.get(*pair(baseline=0.1))
+    assert known.get(*pair(baseline=0.2))[0].baseline == pytest.approx(0.2)
 
 
 def test_there_is_no_camera_before_the_first_infos():
@@ -127,21 +127,21 @@ def test_there_is_no_camera_before_the_first_infos():
 
 def test_the_camera_is_the_one_last_computed():
     known = geometry()
-    camera, _ = known.of(*pair())
+    camera, _ = known.get(*pair())
     assert known.camera is camera
 
 
 def test_a_bad_info_leaves_no_camera_and_a_good_one_brings_it_back():
     known = geometry()
     good = pair()
-    first, _ = known.of(*good)
+    first, _ = known.get(*good)
     bad = copy.deepcopy(good)
     bad[0].p[0] = 0.0
     for _ in range(2):
         with pytest.raises(CalibrationError):
-            known.of(*bad)
+            known.get(*bad)
         assert known.camera is None
-    assert known.of(*good)[0] == first
+    assert known.get(*good)[0] == first
 
 
 # -- rectification -------------------------------------------------------------------------------
@@ -167,21 +167,21 @@ def test_a_bad_info_leaves_no_camera_and_a_good_one_brings_it_back():
 )
 def test_rectification_goes_by_parameter_topic_and_calibration(rectify, raw, distorted, rectifies):
     d = DISTORTION if distorted else (0.0,) * 5
-    _, maps = geometry(rectify, raw).of(*pair(d))
+    _, maps = geometry(rectify, raw).get(*pair(d))
     assert (maps is not None) == rectifies
 
 
 def test_one_view_that_is_not_rectified_suffices():
     left, right = pair()
     right.d = list(DISTORTION)
-    assert geometry("auto", raw=True).of(left, right)[1] is not None
+    assert geometry("auto", raw=True).get(left, right)[1] is not None
 
 
 def test_a_rotation_alone_asks_for_rectification():
     left, right = pair()
     angle = 0.02
     left.r = [np.cos(angle), -np.sin(angle), 0.0, np.sin(angle), np.cos(angle), 0.0, 0.0, 0.0, 1.0]
-    assert geometry("auto", raw=True).of(left, right)[1] is not None
+    assert geometry("auto", raw=True).get(left, right)[1] is not None
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_rotation_alone_asks_for_rectification():
 )
 def test_what_rectifies_the_images_is_told(rectify, raw, d, told):
     known = geometry(rectify, raw)
-    known.of(*pair(d))
+    known.get(*pair(d))
     assert all(text in known.rectification for text in told)
 
 
@@ -229,15 +229,15 @@ def test_processor_logs_once_that_it_rectifies(d, lines):
 def test_empty_k_is_no_error_where_images_are_rectified_already():
     left, right = pair(DISTORTION)
     left.k = right.k = [0.0] * 9
-    assert geometry("auto", raw=False).of(left, right)[0].baseline == pytest.approx(0.1)
+    assert geometry("auto", raw=False).get(left, right)[0].baseline == pytest.approx(0.1)
     with pytest.raises(CalibrationError, match=r"/cam/left/camera_info: K\[0\] = 0.*fill K"):
-        geometry("auto", raw=True).of(left, right)
+        geometry("auto", raw=True).get(left, right)
 
 
 def test_each_view_gets_its_own_map():
     left, right = pair(DISTORTION)
     right.d = [-0.1, 0.0, 0.0, 0.0, 0.0]
-    _, maps = geometry("always").of(left, right)
+    _, maps = geometry("always").get(left, right)
     image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     for side, message in enumerate((left, right)):
         expected = rectification_map(calibration_from(message, ""))(image)
@@ -248,9 +248,9 @@ def test_each_view_gets_its_own_map():
 def test_an_unknown_lens_is_an_error_only_where_it_is_rectified():
     left, right = pair(DISTORTION)
     left.distortion_model = right.distortion_model = "pentagonal"
-    assert geometry("never", raw=True).of(left, right)[1] is None
+    assert geometry("never", raw=True).get(left, right)[1] is None
     with pytest.raises(CalibrationError, match=r"/cam/left/camera_info.*pentagonal"):
-        geometry("always").of(left, right)
+        geometry("always").get(left, right)
 
 
 # -- errors and the baseline ---------------------------------------------------------------------
@@ -262,42 +262,42 @@ def test_an_uncalibrated_camera_is_named_by_its_topic(side):
     infos[side].k = [0.0] * 9
     infos[side].p = [0.0] * 12
     with pytest.raises(CalibrationError, match=rf"^{TOPICS[side]}: .*not calibrated"):
-        geometry().of(*infos)
+        geometry().get(*infos)
 
 
 def test_views_of_two_sizes_name_both_topics():
     left, right = pair()
     right.width = WIDTH * 2
     with pytest.raises(CalibrationError) as raised:
-        geometry().of(left, right)
+        geometry().get(left, right)
     assert all(topic in str(raised.value) for topic in TOPICS)
 
 
 def test_swapped_topics_are_told():
     left, right = pair()
     with pytest.raises(CalibrationError, match="swapped"):
-        geometry().of(right, left)
+        geometry().get(right, left)
 
 
 def test_a_missing_baseline_comes_from_the_parameter():
-    camera, _ = geometry(baseline=0.3).of(*pair(baseline=0.0))
+    camera, _ = geometry(baseline=0.3).get(*pair(baseline=0.0))
     assert camera.baseline == 0.3
 
 
 def test_a_missing_baseline_comes_from_tf_between_the_frames():
     tf = Tf(0.07)
-    camera, _ = geometry(tf=tf).of(*pair(baseline=0.0))
+    camera, _ = geometry(tf=tf).get(*pair(baseline=0.0))
     assert camera.baseline == 0.07
     assert tf.asked == [("left", "right")]
 
 
 def test_the_parameter_goes_before_tf():
-    camera, _ = geometry(baseline=0.3, tf=Tf(0.07)).of(*pair(baseline=0.0))
+    camera, _ = geometry(baseline=0.3, tf=Tf(0.07)).get(*pair(baseline=0.0))
     assert camera.baseline == 0.3
 
 
 def test_the_calibration_goes_before_tf():
-    camera, _ = geometry(tf=Tf(0.07)).of(*pair(baseline=0.1))
+    camera, _ = geometry(tf=Tf(0.07)).get(*pair(baseline=0.1))
     assert camera.baseline == pytest.approx(0.1)
 
 
@@ -307,9 +307,9 @@ def test_tf_is_asked_again_until_it_knows():
     infos = pair(baseline=0.0)
     for _ in range(3):
         with pytest.raises(CalibrationError, match="parameter 'baseline'"):
-            known.of(*infos)
+            known.get(*infos)
     tf.baseline = 0.07
-    assert known.of(*infos)[0].baseline == 0.07
+    assert known.get(*infos)[0].baseline == 0.07
     assert len(tf.asked) == 4
-    known.of(*infos)
+    known.get(*infos)
     assert len(tf.asked) == 4

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.pipeline import FrameError
-from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode, image_size
+from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode, read_image_size
 from stereo_depth_ros.ros.messages import as_bytes, image_message
 
 COLOUR = ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "rgb16", "bgr16")
@@ -382,10 +382,10 @@ def test_the_colour_of_a_mosaic_in_a_grey_jpeg_is_kept():
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_size_is_known_before_decoding(side):
-    assert image_size(encode(gradient(), "bgr8"), side) == (14, 9)
-    assert image_size(compressed(gradient(), ".png"), side) == (14, 9)
+    assert read_image_size(encode(gradient(), "bgr8"), side) == (14, 9)
+    assert read_image_size(compressed(gradient(), ".png"), side) == (14, 9)
     with pytest.raises(FrameError, match=rf"^{side} image: 3 bytes of format 'jpeg' do not"):
-        image_size(CompressedImage(format="jpeg", data=as_bytes(np.zeros(3, np.uint8))), side)
+        read_image_size(CompressedImage(format="jpeg", data=as_bytes(np.zeros(3, np.uint8))), side)
 
 
 def test_one_side_may_be_compressed_and_the_other_not():

@@ -18,7 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from stereo_depth_ros.ros.images import encode
 from stereo_depth_ros.ros.inputs import StereoInputs
-from stereo_depth_ros.ros.synchronizer import PairSynchronizer
+from stereo_depth_ros.synchronizer import PairSynchronizer
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 NAMESPACE = "/inputs"
@@ -82,12 +82,12 @@ def test_images_are_subscribed_to_between_subscribe_and_unsubscribe(made, transp
 
 
 @pytest.mark.parametrize(
-    ("target", "are_raw"),
+    ("target", "is_raw"),
     [("cam/image_rect", False), ("rectified/image", False), ("cam/image_raw", True)],
 )
-def test_images_are_raw_unless_their_topic_says_rect(made, target, are_raw):
+def test_images_are_raw_unless_their_topic_says_rect(made, target, is_raw):
     part = made("raw", "-r", f"left/image_rect:={target}")
-    assert part.inputs.are_raw == are_raw
+    assert part.inputs.is_raw == is_raw
 
 
 def test_info_topics_are_full_names_after_remapping(made):
@@ -144,10 +144,10 @@ def test_states_tell_publishers_types_and_what_arrived(made, rig):
     def arrived() -> bool:
         rig.show(GREY)
         rclpy.spin_once(part.node, timeout_sec=0.01)
-        return all(state.received > 2 for state in part.inputs.states()[2:])
+        return all(state.received > 2 for state in part.inputs.read_states()[2:])
 
     assert rig.until(arrived)
-    left, right, left_info, right_info = part.inputs.states()
+    left, right, left_info, right_info = part.inputs.read_states()
     assert left.name == "/inputs/left/image_rect/compressed"
     assert (left.type, left.publishers, left.received) == (
         "sensor_msgs/msg/CompressedImage",
@@ -167,5 +167,5 @@ def test_similar_topics_of_the_type_are_named(made, rig):
     part = made("raw", "-r", "left/image_rect:=left/image_rekt")
 
     assert rig.until(
-        lambda: "/inputs/left/image_rect" in part.inputs.states()[0].alternatives, 10.0
+        lambda: "/inputs/left/image_rect" in part.inputs.read_states()[0].alternatives, 10.0
     )

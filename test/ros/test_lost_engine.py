@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from fakes import encode
 from rig import floats
 
-from stereo_depth_ros.ros.tools.processes import running
+from stereo_depth_ros.ros.tools.processes import run_process
 
 pytestmark = pytest.mark.ros
 
@@ -38,7 +38,7 @@ def node(dds, told, tmp_path):
             "PYTHONPATH": os.pathsep.join(paths),
             "LOST_ENGINE": str(told),
         }
-        return running(
+        return run_process(
             "lost_engine_node", {}, namespace, environment=environment, log=tmp_path / "log"
         )
 
@@ -55,7 +55,7 @@ def node(dds, told, tmp_path):
 def test_lost_engine_ends_the_node_with_its_cause(node, rigs, told, tmp_path, act, cause):
     with node(f"/{act}") as process:
         rig = rigs(f"/{act}")
-        rig.show_until_heard(PLANE, "depth/image_rect")
+        rig.show_until_received(PLANE, "depth/image_rect")
         np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
         told.write_text(act)
         ended = rig.until(lambda: rig.show(PLANE) and process.poll() is not None, 90.0)
@@ -82,11 +82,11 @@ def test_engine_that_is_lost_while_it_opens_ends_the_node_too(node, told, tmp_pa
 def test_pair_that_fails_costs_that_pair_alone(node, rigs, told):
     with node("/once") as process:
         rig = rigs("/once")
-        rig.show_until_heard(PLANE, "depth/image_rect")
+        rig.show_until_received(PLANE, "depth/image_rect")
         told.write_text("passing")
         rig.show(PLANE)
         failed = rig.until(lambda: int(rig.reports("inference").get("failed", "0")) > 0, 30.0)
         told.write_text("")
         assert failed, rig.reports("inference")
-        rig.show_until_heard(PLANE, "depth/image_rect")
+        rig.show_until_received(PLANE, "depth/image_rect")
         assert process.poll() is None

@@ -7,7 +7,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 from sensor_msgs.msg import Image
 
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
-from stereo_depth_ros.ros.stamps import LEFT, RIGHT
+from stereo_depth_ros.stamps import LEFT, RIGHT
 
 MS = 1_000_000
 PERIOD = 33 * MS

@@ -36,7 +36,7 @@ def rig(processes, rigs, tmp_path_factory) -> Rig:
 @pytest.fixture(autouse=True)
 def fresh(rig):
     yield
-    rig.ignore()
+    rig.unsubscribe()
     for name, value in (("min_depth", 0.1), ("confidence_threshold", 0.0)):
         assert rig.set_parameter(name, value).successful
 
@@ -55,13 +55,13 @@ def bands() -> np.ndarray:
 
 
 def test_plane_at_two_metres_is_two_metres_everywhere(rig):
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
 
 
 def test_far_near_and_unknown_are_inf_minus_inf_and_nan(rig):
     rig.set_parameter("min_depth", 3.0)
-    rig.show_until_heard(bands(), "depth/image_rect", "depth/image_rect_mm")
+    rig.show_until_received(bands(), "depth/image_rect", "depth/image_rect_mm")
     depth = floats(rig.last("depth/image_rect"))
     assert np.isneginf(depth[:, :40]).all()
     assert np.isposinf(depth[:, 40:80]).all()
@@ -76,7 +76,7 @@ def test_far_near_and_unknown_are_inf_minus_inf_and_nan(rig):
 
 
 def test_every_output_carries_the_left_image_stamp_and_frame(rig):
-    stamp = rig.show_until_heard(bands(), *OUTPUTS)
+    stamp = rig.show_until_received(bands(), *OUTPUTS)
     for topic in OUTPUTS:
         header = rig.last(topic).header
         assert (header.stamp, header.frame_id) == (stamp, FRAME), topic
@@ -84,7 +84,7 @@ def test_every_output_carries_the_left_image_stamp_and_frame(rig):
 
 
 def test_disparity_image_gives_depth_by_its_own_fields(rig):
-    rig.show_until_heard(bands(), "disparity")
+    rig.show_until_received(bands(), "disparity")
     message = rig.last("disparity")
     disparity = floats(message.image)
     assert message.f * message.t == pytest.approx(FOCAL_BASELINE)
@@ -98,7 +98,7 @@ def test_disparity_image_gives_depth_by_its_own_fields(rig):
 
 def test_principal_point_offset_is_removed_from_depth_and_disparity(rig):
     # d = 25 px as matched, of which 5 px are the offset: 20 px of parallax are 2.5 m
-    rig.show_until_heard(plane(25.0), "depth/image_rect", "disparity", offset=5.0)
+    rig.show_until_received(plane(25.0), "depth/image_rect", "disparity", offset=5.0)
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.5, atol=1e-3)
     np.testing.assert_allclose(floats(rig.last("disparity").image), 20.0, atol=1e-3)
 
@@ -106,14 +106,14 @@ def test_principal_point_offset_is_removed_from_depth_and_disparity(rig):
 def test_confidence_is_the_engines_and_nan_where_unknown(rig):
     left = encode(np.full((HEIGHT, WIDTH), 25.0), 0.6)
     left[:, 120:, 1] = 0
-    rig.show_until_heard(left, "confidence/image")
+    rig.show_until_received(left, "confidence/image")
     confidence = floats(rig.last("confidence/image"))
     np.testing.assert_allclose(confidence[:, :120], 0.6, atol=1e-3)
     assert np.isnan(confidence[:, 120:]).all()
 
 
 def test_cloud_is_organized_coloured_and_nan_where_there_is_no_depth(rig):
-    rig.show_until_heard(bands(), "points", "points/free_space")
+    rig.show_until_received(bands(), "points", "points/free_space")
     cloud = rig.last("points")
     assert (cloud.height, cloud.width, cloud.point_step) == (HEIGHT, WIDTH, 16)
     assert cloud.width * cloud.height * cloud.point_step == len(cloud.data)
@@ -129,9 +129,9 @@ def test_cloud_is_organized_coloured_and_nan_where_there_is_no_depth(rig):
 
 
 def test_size_may_change_at_run_time(rig):
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     # 320 x 240 is seen at half size, where 12.5 px are 25 px of the image
-    rig.show_until_heard(plane(12.5, 320, 240), "depth/image_rect", "depth/camera_info")
+    rig.show_until_received(plane(12.5, 320, 240), "depth/image_rect", "depth/camera_info")
     depth = floats(rig.last("depth/image_rect"))
     assert depth.shape == (240, 320)
     np.testing.assert_allclose(depth, 2.0, atol=1e-3)
@@ -142,7 +142,7 @@ def test_size_may_change_at_run_time(rig):
 def test_every_encoding_reaches_the_engine(rig, encoding):
     # grey 100 means 25 px at 0.39 confidence in any encoding; yuv and Bayer come within a level
     grey = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
-    rig.show_until_heard(grey, "depth/image_rect", encoding=encoding)
+    rig.show_until_received(grey, "depth/image_rect", encoding=encoding)
     depth = floats(rig.last("depth/image_rect"))
     if "16" in encoding:
         # The pair's brightest pixels decide the shift: 100 << 8 comes back as 200.
@@ -153,34 +153,34 @@ def test_every_encoding_reaches_the_engine(rig, encoding):
 
 def test_reliable_and_best_effort_meet_on_both_sides(rig, rigs):
     reliable = rigs(NAMESPACE, qos=RELIABLE)
-    reliable.hear("depth/image_rect", qos=RELIABLE)
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
-    assert reliable.until(lambda: reliable.heard["depth/image_rect"])
-    assert reliable.show_until_heard(plane(25.0), "depth/image_rect")
+    reliable.subscribe("depth/image_rect", qos=RELIABLE)
+    rig.show_until_received(plane(25.0), "depth/image_rect")
+    assert reliable.until(lambda: reliable.received["depth/image_rect"])
+    assert reliable.show_until_received(plane(25.0), "depth/image_rect")
     np.testing.assert_allclose(floats(reliable.last("depth/image_rect")), 2.0, atol=1e-3)
-    reliable.ignore()
+    reliable.unsubscribe()
 
 
 def stages(rig: Rig) -> set[str]:
     return {k.split(" ")[0] for k in rig.reports("inference") if k.endswith("(ms)")}
 
 
-def test_images_are_heard_only_while_somebody_hears_the_outputs(rig):
+def test_images_are_subscribed_to_only_while_the_outputs_are(rig):
     def listeners() -> int:
         return rig.count_subscribers("left/image_rect") + rig.count_subscribers("right/image_rect")
 
     assert rig.until(lambda: listeners() == 0)
-    rig.hear("disparity")
+    rig.subscribe("disparity")
     assert rig.until(lambda: listeners() == 2)
-    rig.hear("points")
+    rig.subscribe("points")
     assert rig.until(lambda: listeners() == 2)
-    rig.ignore()
+    rig.unsubscribe()
     assert rig.until(lambda: listeners() == 0)
 
 
 def test_limits_change_live_and_contradictions_are_refused(rig):
     assert rig.set_parameter("min_depth", 3.0).successful
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     assert np.isneginf(floats(rig.last("depth/image_rect"))).all()
     refused = rig.set_parameter("min_depth", 60.0)
     assert not refused.successful
@@ -238,7 +238,7 @@ def failing_engine():
     ],
 )
 def test_a_bad_frame_is_named_and_the_next_good_one_published(rig, fault, subject, told):
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     left, right, calibration = fault()
     if fault is failing_engine:
         right = image_message(np.full((HEIGHT, WIDTH, 3), 255, np.uint8), "rgb8")
@@ -253,7 +253,7 @@ def test_a_bad_frame_is_named_and_the_next_good_one_published(rig, fault, subjec
 
     assert rig.until(named), rig.says(subject)
     assert rig.diagnostics[subject].level == b"\x02"
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
     assert rig.until(lambda: rig.diagnostics[subject].level == b"\x00")
 
@@ -267,7 +267,7 @@ def test_a_setting_that_blanks_every_output_is_named(rig, name, blank, default):
         rig.show(plane(25.0))
         return text in rig.says("outputs")
 
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     assert rig.until(lambda: says("ok")), rig.says("outputs")
     assert rig.set_parameter(name, blank).successful
     assert rig.until(lambda: says("every pixel of the newest frame is unknown"))
@@ -277,7 +277,7 @@ def test_a_setting_that_blanks_every_output_is_named(rig, name, blank, default):
 
 
 def test_a_stamp_before_1970_is_published_and_counted(rig):
-    rig.hear("depth/image_rect")
+    rig.subscribe("depth/image_rect")
     left = image_message(plane(25.0), "rgb8")
     right = image_message(np.full_like(plane(25.0), 50), "rgb8")
     infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
@@ -286,7 +286,7 @@ def test_a_stamp_before_1970_is_published_and_counted(rig):
 
     def published() -> bool:
         rig.send_stamped(left, right, infos, Stamp(sec=next(seconds), nanosec=5))
-        return bool(rig.heard["depth/image_rect"])
+        return bool(rig.received["depth/image_rect"])
 
     assert rig.until(published)
     assert rig.last("depth/image_rect").header.stamp.sec < 0
@@ -296,7 +296,7 @@ def test_a_stamp_before_1970_is_published_and_counted(rig):
 
 
 def test_foreign_text_is_cut_in_diagnostics(rig):
-    rig.hear("depth/image_rect")
+    rig.subscribe("depth/image_rect")
     message = image_message(plane(25.0), "rgb8")
     message.encoding = "n" * 100_000
     infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
@@ -310,7 +310,7 @@ def test_foreign_text_is_cut_in_diagnostics(rig):
 
 
 def test_swapped_cameras_are_named(rig):
-    rig.hear("depth/image_rect")
+    rig.subscribe("depth/image_rect")
     image = image_message(plane(25.0), "rgb8")
     infos = (info(WIDTH, HEIGHT, right=True), info(WIDTH, HEIGHT))
 
@@ -322,8 +322,8 @@ def test_swapped_cameras_are_named(rig):
 
 
 def test_stamps_apart_are_paired_after_a_while_and_the_skew_reported(rig):
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
-    rig.show_until_heard(plane(25.0), "depth/image_rect", skew=0.004)
+    rig.show_until_received(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect", skew=0.004)
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
 
     def reported() -> bool:
@@ -335,7 +335,7 @@ def test_stamps_apart_are_paired_after_a_while_and_the_skew_reported(rig):
 
 
 def test_diagnostics_carry_rates_stages_engine_and_calibration(rig):
-    rig.hear("depth/image_rect")
+    rig.subscribe("depth/image_rect")
 
     def complete() -> bool:
         rig.show(plane(25.0))

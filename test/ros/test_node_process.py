@@ -25,8 +25,8 @@ from stereo_depth_ros.ros.images import encode as image_message
 from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
-    resident_bytes,
-    running,
+    measure_resident_bytes,
+    run_process,
     stop,
 )
 
@@ -50,24 +50,24 @@ def test_every_transition_works_and_cleanup_frees_the_engine(processes, rigs, tm
     process = processes(NODE, {"model": str(model), "autostart": False}, "/cycle")
     rig = rigs("/cycle")
     assert rig.state() == "unconfigured"
-    before = resident_bytes(process)
+    before = measure_resident_bytes(process)
     assert rig.transition(Transition.TRANSITION_CONFIGURE)
     assert rig.state() == "inactive"
-    configured = resident_bytes(process)
+    configured = measure_resident_bytes(process)
     assert configured - before > 200 * megabyte
 
-    rig.hear("depth/image_rect")
-    assert not rig.until(lambda: rig.show(plane(25.0)) and rig.heard["depth/image_rect"], 1.0)
+    rig.subscribe("depth/image_rect")
+    assert not rig.until(lambda: rig.show(plane(25.0)) and rig.received["depth/image_rect"], 1.0)
     assert rig.transition(Transition.TRANSITION_ACTIVATE)
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
 
     assert rig.transition(Transition.TRANSITION_DEACTIVATE)
     rig.until(lambda: False, 0.3)
-    rig.hear("depth/image_rect")
-    assert not rig.until(lambda: rig.show(plane(25.0)) and rig.heard["depth/image_rect"], 1.0)
+    rig.subscribe("depth/image_rect")
+    assert not rig.until(lambda: rig.show(plane(25.0)) and rig.received["depth/image_rect"], 1.0)
     assert rig.transition(Transition.TRANSITION_CLEANUP)
     assert rig.state() == "unconfigured"
-    assert configured - resident_bytes(process) > 200 * megabyte
+    assert configured - measure_resident_bytes(process) > 200 * megabyte
 
     assert rig.set_parameter("model", "sgbm").successful
     assert rig.transition(Transition.TRANSITION_CONFIGURE)
@@ -99,7 +99,7 @@ def test_a_manager_brings_up_and_takes_down_a_node_in_any_state(processes, rigs,
     ):
         assert rig.transition(identifier)
         assert rig.state() == goal
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     for identifier, goal in (
         (DEACTIVATE, "inactive"),
         (CLEANUP, "unconfigured"),
@@ -115,7 +115,7 @@ def test_a_transition_that_the_state_does_not_allow_is_refused_in_one_line(
     dds, rigs, encoded_model, tmp_path
 ):
     log = tmp_path / "log"
-    with running(NODE, {"model": encoded_model, "autostart": False}, "/refused", log=log):
+    with run_process(NODE, {"model": encoded_model, "autostart": False}, "/refused", log=log):
         rig = rigs("/refused")
         refused = {ACTIVATE: "activate", DEACTIVATE: "deactivate", 99: "99", 10: "10", 0: "0"}
         for identifier in refused:
@@ -126,7 +126,7 @@ def test_a_transition_that_the_state_does_not_allow_is_refused_in_one_line(
         for identifier in (CLEANUP, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN, 99):
             assert not rig.transition(identifier)
             assert rig.state() == "active"
-        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        rig.show_until_received(plane(25.0), "depth/image_rect")
         lines = [line for line in log.read_text().splitlines() if "refused" in line]
         for name in refused.values():
             assert sum(f"'{name}'" in line and "unconfigured" in line for line in lines) == 1
@@ -159,7 +159,7 @@ def test_without_a_runtime_for_the_network_sgbm_serves_and_one_line_says_why(dds
     (tmp_path / "onnxruntime.py").write_text("raise ImportError('no such runtime')")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     log, environment = tmp_path / "log", {**os.environ, "PYTHONPATH": path}
-    with running(NODE, {}, "/bare", environment=environment, log=log):
+    with run_process(NODE, {}, "/bare", environment=environment, log=log):
         rig = rigs("/bare")
         assert rig.until(lambda: "sgbm on opencv" in rig.says("engine"))
         assert "no such runtime" in rig.says("engine")
@@ -175,12 +175,12 @@ def test_a_signal_in_the_middle_of_work_ends_the_process_cleanly(dds, rigs, tmp_
     log, namespace = tmp_path / "log", f"/signal{int(how)}"
     camera = {"width": 640, "height": 480, "rate": 30.0}
     with (
-        running(NODE, {"model": "sgbm_hh"}, namespace, log=log) as node,
-        running(SCENE_CAMERA, camera, namespace, log=tmp_path / "camera") as simulated,
+        run_process(NODE, {"model": "sgbm_hh"}, namespace, log=log) as node,
+        run_process(SCENE_CAMERA, camera, namespace, log=tmp_path / "camera") as simulated,
     ):
         rig = rigs(namespace, has_camera=False)
-        rig.hear("depth/image_rect")
-        assert rig.until(lambda: rig.heard["depth/image_rect"], 20.0)
+        rig.subscribe("depth/image_rect")
+        assert rig.until(lambda: rig.received["depth/image_rect"], 20.0)
         began = time.monotonic()
         assert stop(node, how) == 0, log.read_text()
         assert time.monotonic() - began < 4.5
@@ -198,7 +198,7 @@ def shared_memory_of(process) -> set[Path]:
 def test_a_node_that_ends_leaves_no_shared_memory(dds, rigs, tmp_path):
     rig = rigs("/tidy")
     before = set(Path("/dev/shm").glob("fastrtps_*"))
-    with running(NODE, {"model": "sgbm"}, "/tidy", log=tmp_path / "log") as node:
+    with run_process(NODE, {"model": "sgbm"}, "/tidy", log=tmp_path / "log") as node:
         assert rig.state() == "active"
         own = shared_memory_of(node) - before
         assert any(file.stat().st_size > 2**26 for file in own)
@@ -208,7 +208,7 @@ def test_a_node_that_ends_leaves_no_shared_memory(dds, rigs, tmp_path):
 
 def test_a_second_interrupt_does_not_disturb_the_end(dds, rigs, tmp_path):
     log = tmp_path / "log"
-    with running(NODE, {"model": "sgbm"}, "/twice", log=log) as node:
+    with run_process(NODE, {"model": "sgbm"}, "/twice", log=log) as node:
         assert rigs("/twice").state() == "active"
         node.send_signal(signal.SIGINT)
         time.sleep(0.02)
@@ -218,7 +218,7 @@ def test_a_second_interrupt_does_not_disturb_the_end(dds, rigs, tmp_path):
 
 def test_a_bad_parameter_file_value_ends_in_one_line(dds, tmp_path):
     log = tmp_path / "log"
-    with running(NODE, {"min_depth": "near"}, "/typo", log=log) as node:
+    with run_process(NODE, {"min_depth": "near"}, "/typo", log=log) as node:
         assert node.wait(20) == 1
     assert "cannot start" in log.read_text()
     assert "min_depth" in log.read_text()
@@ -230,11 +230,11 @@ def test_two_cameras_in_two_namespaces_do_not_hear_each_other(processes, rigs, e
     for namespace in (near, far):
         processes(NODE, {"model": encoded_model}, namespace)
     front, rear = rigs(near), rigs(far)
-    rear.hear("depth/image_rect")
-    front.show_until_heard(plane(25.0), "depth/image_rect")
+    rear.subscribe("depth/image_rect")
+    front.show_until_received(plane(25.0), "depth/image_rect")
     rear.until(lambda: False, 0.3)
-    assert not rear.heard["depth/image_rect"]
-    rear.show_until_heard(plane(10.0), "depth/image_rect")
+    assert not rear.received["depth/image_rect"]
+    rear.show_until_received(plane(10.0), "depth/image_rect")
     np.testing.assert_allclose(floats(front.last("depth/image_rect")), 2.0, atol=1e-3)
     np.testing.assert_allclose(floats(rear.last("depth/image_rect")), 5.0, atol=1e-3)
 
@@ -244,20 +244,20 @@ def test_topics_swapped_by_remapping_are_swapped(processes, rigs, encoded_model)
     processes(NODE, {"model": encoded_model}, "/swap", remappings=swapped)
     rig = rigs("/swap")
     # The rig's right image is grey 50, which the engine reads as 12.5 px.
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 4.0, atol=1e-3)
 
 
-def test_camera_info_that_is_sent_once_and_latched_is_heard(processes, rigs, encoded_model):
+def test_camera_info_that_is_sent_once_and_latched_is_received(processes, rigs, encoded_model):
     rig = rigs("/latched")
     latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
     for side, is_right in (("left", False), ("right", True)):
         publisher = rig.create_publisher(CameraInfo, f"{side}/camera_info", latched)
         publisher.publish(info(WIDTH, HEIGHT, right=is_right))
     processes(NODE, {"model": encoded_model}, "/latched")
-    rig.hear("depth/image_rect")
+    rig.subscribe("depth/image_rect")
     left, right = image_message(plane(25.0), "rgb8"), image_message(plane(12.5), "rgb8")
-    assert rig.until(lambda: rig.send(left, right, None) and rig.heard["depth/image_rect"], 20.0)
+    assert rig.until(lambda: rig.send(left, right, None) and rig.received["depth/image_rect"], 20.0)
     np.testing.assert_allclose(floats(rig.last("depth/image_rect")), 2.0, atol=1e-3)
 
 
@@ -269,7 +269,7 @@ def test_a_bag_of_600_ms_that_loops_gives_depth_in_every_round(
         pytest.importorskip("message_filters", reason="needs ROS 2's message_filters")
     processes(NODE, {"model": encoded_model, "sync": sync}, f"/bag_{sync}")
     rig = rigs(f"/bag_{sync}")
-    rig.show_until_heard(plane(25.0), "depth/image_rect")
+    rig.show_until_received(plane(25.0), "depth/image_rect")
     # As `ros2 bag play --loop` does: the same stamps anew.
     begin = rig.get_clock().now().nanoseconds
     left = image_message(plane(25.0), "rgb8")
@@ -277,14 +277,14 @@ def test_a_bag_of_600_ms_that_loops_gives_depth_in_every_round(
     infos = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
     per_round = []
     for _ in range(4):
-        rig.hear("depth/image_rect")
+        rig.subscribe("depth/image_rect")
         for number in range(9):
             stamp = Time(nanoseconds=begin + number * 66_000_000).to_msg()
             rig.send_stamped(left, right, infos, stamp)
             rig.until(lambda: False, 0.066)
         # A busy machine may be late, before the next round.
-        rig.until(lambda: rig.heard["depth/image_rect"])
-        per_round.append(len(rig.heard["depth/image_rect"]))
+        rig.until(lambda: rig.received["depth/image_rect"])
+        per_round.append(len(rig.received["depth/image_rect"]))
     assert min(per_round) >= 1, per_round
     assert rig.until(lambda: int(rig.reports("input pairs").get("clock jumps", 0)) >= 3)
 
@@ -292,7 +292,7 @@ def test_a_bag_of_600_ms_that_loops_gives_depth_in_every_round(
 def test_camera_info_alone_costs_no_inference(processes, rigs, encoded_model):
     processes(NODE, {"model": encoded_model}, "/info")
     rig = rigs("/info")
-    rig.show_until_heard(plane(25.0), "depth/camera_info")
+    rig.show_until_received(plane(25.0), "depth/camera_info")
     assert rig.last("depth/camera_info").p[0] == 100.0
     assert rig.until(lambda: rig.show(plane(25.0)) and "pairs offered" in rig.reports("inference"))
     assert not [key for key in rig.reports("inference") if key.endswith("(ms)")]
@@ -317,12 +317,12 @@ def test_a_frame_id_that_tf_does_not_know_is_named_once(
     dds, rigs, encoded_model, tmp_path, frame_id, told
 ):
     log, namespace = tmp_path / "log", f"/frame_{frame_id.strip('/')}{len(frame_id)}"
-    with running(NODE, {"model": encoded_model}, namespace, log=log):
+    with run_process(NODE, {"model": encoded_model}, namespace, log=log):
         rig = rigs(namespace)
         rig.frame_id = frame_id
-        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        rig.show_until_received(plane(25.0), "depth/image_rect")
         assert rig.last("depth/image_rect").header.frame_id == frame_id
-        rig.show_until_heard(plane(25.0), "depth/image_rect")
+        rig.show_until_received(plane(25.0), "depth/image_rect")
     warnings = [line for line in log.read_text().splitlines() if "frame_id" in line]
     assert len(warnings) == (told is not None)
     assert all(told in line and "camera driver" in line for line in warnings)
@@ -332,7 +332,7 @@ def test_a_frame_id_that_tf_does_not_know_is_named_once(
 def test_a_wrong_qos_override_is_named_and_kills_nothing(dds, rigs, encoded_model, tmp_path, topic):
     log, namespace = tmp_path / "log", "/override_" + topic.split("/")[0].split(".")[0]
     wrong = {f"qos_overrides.{namespace}/{topic}.reliability": "bogus"}
-    with running(NODE, {"model": encoded_model, **wrong}, namespace, log=log):
+    with run_process(NODE, {"model": encoded_model, **wrong}, namespace, log=log):
         rig = rigs(namespace)
         assert rig.state() == "unconfigured"
         assert rig.until(lambda: "cannot configure" in rig.says("engine"))
@@ -344,13 +344,13 @@ def test_newest_pair_wins_so_that_age_and_memory_stay_bounded(processes, rigs):
     node = processes(NODE, {"model": "sgbm_hh"}, "/busy")
     processes(SCENE_CAMERA, camera, "/busy")
     rig = rigs("/busy", has_camera=False)
-    rig.hear("depth/image_rect")
-    assert rig.until(lambda: len(rig.heard["depth/image_rect"]) > 8, 30.0)
+    rig.subscribe("depth/image_rect")
+    assert rig.until(lambda: len(rig.received["depth/image_rect"]) > 8, 30.0)
 
     def peak(seconds: float) -> int:
         # The engine's buffers come and go with every inference.
         sizes = []
-        rig.until(lambda: sizes.append(resident_bytes(node)), seconds)
+        rig.until(lambda: sizes.append(measure_resident_bytes(node)), seconds)
         return max(sizes)
 
     early = peak(5.0)
@@ -364,7 +364,9 @@ def test_newest_pair_wins_so_that_age_and_memory_stay_bounded(processes, rigs):
     # a queue of ten would add ten inferences.
     assert latency < 2 * inference + 17 + 100
     assert peak(5.0) < 1.05 * early
-    stamps = [(s.sec, s.nanosec) for s in (m.header.stamp for m in rig.heard["depth/image_rect"])]
+    stamps = [
+        (s.sec, s.nanosec) for s in (m.header.stamp for m in rig.received["depth/image_rect"])
+    ]
     assert stamps == sorted(set(stamps))
 
 
@@ -379,22 +381,22 @@ def test_silence_is_explained_by_its_cause(processes, rigs, encoded_model):
         "qos": (reliable_only, "incompatible QoS"),
         "apart": ({"slop": 0.005}, "left and right stamps differ by 7.0 ms"),
         "uncalibrated": ({}, "not calibrated"),
-        "unheard": ({}, "nobody subscribes"),
+        "unsubscribed": ({}, "nobody subscribes"),
         "unstamped": ({}, "stamps of the images do not advance"),
     }
     silent = {}
     for name, (parameters, _) in causes.items():
         processes(NODE, {"model": encoded_model, **parameters}, f"/silent/{name}")
         silent[name] = rigs(f"/silent/{name}", has_camera=name != "absent")
-        if name != "unheard":
-            silent[name].hear("depth/image_rect")
+        if name != "unsubscribed":
+            silent[name].subscribe("depth/image_rect")
     blank = image_message(plane(25.0), "rgb8")
     empty = info(WIDTH, HEIGHT)
     empty.k, empty.p = [0.0] * 9, [0.0] * 12
     good = (info(WIDTH, HEIGHT), info(WIDTH, HEIGHT, right=True))
 
     def explained(name: str, cause: str) -> bool:
-        for shown in ("qos", "unheard"):
+        for shown in ("qos", "unsubscribed"):
             silent[shown].show(plane(25.0))
         silent["apart"].show(plane(25.0), skew=0.007)
         silent["uncalibrated"].send(blank, blank, (empty, empty))
@@ -407,7 +409,7 @@ def test_silence_is_explained_by_its_cause(processes, rigs, encoded_model):
         assert said, f"{name}: {silent[name].says('outputs')}"
     assert "slop to 0.0105" in silent["apart"].says("outputs")
     assert silent["apart"].diagnostics["outputs"].level == b"\x01"
-    assert silent["unheard"].diagnostics["outputs"].level == b"\x00"
+    assert silent["unsubscribed"].diagnostics["outputs"].level == b"\x00"
 
 
 def test_simulated_wall_at_two_metres_is_exact_with_a_true_engine(processes, rigs, tmp_path):
@@ -417,8 +419,8 @@ def test_simulated_wall_at_two_metres_is_exact_with_a_true_engine(processes, rig
     processes(NODE, {"model": str(model)}, "/exact")
     processes(SCENE_CAMERA, camera, "/exact")
     rig = rigs("/exact", has_camera=False)
-    rig.hear("depth/image_rect", TRUTH)
-    assert rig.until(lambda: rig.heard["depth/image_rect"] and rig.heard[TRUTH])
+    rig.subscribe("depth/image_rect", TRUTH)
+    assert rig.until(lambda: rig.received["depth/image_rect"] and rig.received[TRUTH])
     depth, truth = floats(rig.last("depth/image_rect")), floats(rig.last(TRUTH))
     np.testing.assert_allclose(truth, 2.0, atol=1e-6)
     np.testing.assert_allclose(depth, truth, atol=1e-3)
@@ -441,12 +443,12 @@ def test_simulated_wall_at_two_metres_is_measured_by_sgbm(dds, rigs, how, tmp_pa
     camera = {"scene": "plane", "plane_depth": 2.0, "width": 320, "height": 240, **how}
     node = {"model": "sgbm", "image_transport": how.get("image_transport", "raw")}
     with (
-        running(NODE, node, namespace, log=tmp_path / "node"),
-        running(SCENE_CAMERA, camera, namespace, log=tmp_path / "camera"),
+        run_process(NODE, node, namespace, log=tmp_path / "node"),
+        run_process(SCENE_CAMERA, camera, namespace, log=tmp_path / "camera"),
     ):
         rig = rigs(namespace, has_camera=False)
-        rig.hear("depth/image_rect")
-        assert rig.until(lambda: len(rig.heard["depth/image_rect"]) > 2, 20.0), rig.diagnostics
+        rig.subscribe("depth/image_rect")
+        assert rig.until(lambda: len(rig.received["depth/image_rect"]) > 2, 20.0), rig.diagnostics
     depth = floats(rig.last("depth/image_rect"))
     assert np.isfinite(depth).mean() > 0.6
     # SGBM leans towards whole pixels by up to a quarter, which is 1.8 % of these 13.8 px

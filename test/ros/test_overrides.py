@@ -13,7 +13,9 @@ ROOT = "/stereo_depth_node"
 def lines(tmp_path, content: str, node_name: str) -> list[str]:
     file = tmp_path / "own.yaml"
     file.write_text(content)
-    return overrides.unused_files(["node", "--ros-args", "--params-file", str(file)], node_name)
+    return overrides.find_unused_files(
+        ["node", "--ros-args", "--params-file", str(file)], node_name
+    )
 
 
 def keyed(key: str) -> str:
@@ -76,13 +78,13 @@ def test_a_mistyped_name_is_named_with_the_one_it_resembles():
         "roi",
         "qos_overrides./points.publisher.depth",
     ]
-    said, others = overrides.unknown_names(given, known)
+    said, others = overrides.sort_unknown_names(given, known)
     assert said == [
         "parameter max_dept is not known and ignored; did you mean max_depth?",
         "parameter speckle_size is not known and ignored; did you mean speckle.size?",
     ]
     assert others == ["robot_base"]
-    assert overrides.unknown_names(known, known) == ([], [])
+    assert overrides.sort_unknown_names(known, known) == ([], [])
 
 
 KINDS = {"max_depth": float, "autostart": bool, "queue_size": int, "roi": str, "speckle.size": int}
@@ -93,7 +95,7 @@ def type_problem(*arguments: str, node_name: str = FRONT) -> str | None:
         wrong = name in KINDS and type(value) is not KINDS[name]
         return f"{name} is {value!r}" if wrong else None
 
-    return overrides.type_problem(["node", "--ros-args", *arguments], node_name, problem)
+    return overrides.find_type_problem(["node", "--ros-args", *arguments], node_name, problem)
 
 
 def file_of(tmp_path, content: str, name: str = "own.yaml") -> tuple[str, str]:

@@ -38,12 +38,12 @@ def made(dds):
 
 @pytest.mark.parametrize("offered", [BEST_EFFORT, RELIABLE, LATCHED])
 def test_inputs_take_every_publisher(offered):
-    assert qos.mismatch(offered, qos.INPUT) is None
+    assert qos.find_mismatch(offered, qos.INPUT) is None
 
 
 @pytest.mark.parametrize("requested", [BEST_EFFORT, RELIABLE])
 def test_outputs_serve_every_volatile_subscriber(requested):
-    assert qos.mismatch(qos.OUTPUT, requested) is None
+    assert qos.find_mismatch(qos.OUTPUT, requested) is None
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_outputs_serve_every_volatile_subscriber(requested):
     [(BEST_EFFORT, RELIABLE, "Best effort"), (qos.OUTPUT, qos.LATCHED_INPUT, "Volatile")],
 )
 def test_policy_that_does_not_fit_is_named(offered, requested, policy):
-    assert policy in qos.mismatch(offered, requested)
+    assert policy in qos.find_mismatch(offered, requested)
 
 
 def test_latched_publishers_are_told_from_others():

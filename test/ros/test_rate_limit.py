@@ -14,7 +14,7 @@ def limit(rate: float) -> RateLimit:
 
 
 def admitted(made: RateLimit, times: list[float]) -> list[float]:
-    return [time for time in times if made.admits(time)]
+    return [time for time in times if made.admit(time)]
 
 
 def test_no_limit_admits_every_frame():
@@ -35,13 +35,13 @@ def test_a_faster_limit_does_not_wait_for_the_slower_ones_schedule():
 
 def test_the_same_limit_set_again_changes_nothing():
     made = limit(1.0)
-    assert made.admits(0.0)
+    assert made.admit(0.0)
     made.rate = 1.0
-    assert not made.admits(0.5)
+    assert not made.admit(0.5)
 
 
 def test_a_restart_admits_the_next_frame():
     made = limit(0.01)
-    assert made.admits(0.0)
+    assert made.admit(0.0)
     made.restart()
-    assert made.admits(0.1)
+    assert made.admit(0.1)

@@ -52,21 +52,21 @@ def is_refused(rig, cause):
 def test_nothing_is_published_from_a_wrong_rig_until_it_is_mended(rig, yard, mistake, cause):
     left, right = yard.pair.left, yard.pair.right
     # Without listeners the node forgets the rig of the test before.
-    rig.ignore()
+    rig.unsubscribe()
     assert rig.until(lambda: rig.reports("outputs").get("subscribed") == "nothing", 20.0)
     rig.until(lambda: False, 1.0)
-    rig.hear(*TOPICS)
+    rig.subscribe(*TOPICS)
 
     def refused():
         show(rig, *mistake(left, right))
         return is_refused(rig, cause)
 
     assert rig.until(refused, 60.0), (rig.says("calibration"), rig.says("outputs"))
-    assert not any(rig.heard[topic] for topic in TOPICS)
+    assert not any(rig.received[topic] for topic in TOPICS)
 
     def mended():
         show(rig, left, right)
-        return all(rig.heard[topic] for topic in TOPICS) and rig.says("calibration") == "ok"
+        return all(rig.received[topic] for topic in TOPICS) and rig.says("calibration") == "ok"
 
     assert rig.until(mended, 60.0), rig.says("calibration")
     status = rig.reports("calibration")

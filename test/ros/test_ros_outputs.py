@@ -39,11 +39,11 @@ def part(dds) -> Iterator[SimpleNamespace]:
 def test_outputs_know_their_subscribers(part):
     assert (part.outputs.subscribed(), part.outputs.has_subscribers()) == (set(), False)
 
-    part.rig.hear("depth/camera_info")
+    part.rig.subscribe("depth/camera_info")
     assert part.rig.until(part.outputs.has_subscribers)
     assert part.outputs.subscribed() == set()
 
-    part.rig.hear("disparity", "points")
+    part.rig.subscribe("disparity", "points")
     assert part.rig.until(lambda: len(part.outputs.subscribed()) == 2)
     assert {output.value for output in part.outputs.subscribed()} == {"disparity", "points"}
 
@@ -53,14 +53,14 @@ def test_every_output_of_a_result_is_published_under_the_header(part):
     view = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
     header = Header(frame_id=FRAME)
     header.stamp.sec = 7
-    part.rig.hear(*OUTPUTS)
+    part.rig.subscribe(*OUTPUTS)
     count = len(OUTPUTS) - 1
     assert part.rig.until(lambda: len(part.outputs.subscribed()) == count)
 
     def arrived() -> bool:
         result = pipeline.process(view, view[:, ::-1], CAMERA, part.outputs.subscribed())
         part.outputs.publish(result, header)
-        return all(part.rig.heard[topic] for topic in OUTPUTS)
+        return all(part.rig.received[topic] for topic in OUTPUTS)
 
     assert part.rig.until(arrived)
     for topic in OUTPUTS:

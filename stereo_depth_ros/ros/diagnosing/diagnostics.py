@@ -19,7 +19,7 @@ _SEPARATOR = " / "
 
 @dataclass
 class Report:
-    """One subject: how it is, in a word or a sentence, and its values.
+    """One subject: its state, in a word or a sentence, and its values.
 
     A value is text, a number, a tuple of numbers, or None where it is unknown.
     """

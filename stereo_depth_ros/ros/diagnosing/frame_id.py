@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def frame_id_problem(frame_id: str) -> str | None:
+def check_frame_id(frame_id: str) -> str | None:
     """Return what is wrong with the ``frame_id`` of the left images and its cure, or None."""
     if not frame_id:
         return (

@@ -11,12 +11,12 @@ from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.ros.diagnosing.diagnostics import ERROR, OK, WARN, Report
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.synchronizer import Synchronizer
+from stereo_depth_ros.synchronizer import Synchronizer
 
 _ERROR_STAYS_S = 10.0
 
 
-def input_report(
+def report_inputs(
     topics: tuple[TopicState, ...], synchronizer: Synchronizer, loss: str | None
 ) -> Report:
     """Report rates, pairing and losses of the inputs."""
@@ -36,7 +36,7 @@ def input_report(
     return Report("input pairs", WARN if loss else OK, loss or "ok", values)
 
 
-def inference_report(statistics: Statistics) -> Report:
+def report_inference(statistics: Statistics) -> Report:
     """Report stage times, replaced frames and failures."""
     values: dict[str, object] = {
         f"{stage} p50 / p95 (ms)": percentiles
@@ -57,7 +57,7 @@ def inference_report(statistics: Statistics) -> Report:
     return Report("inference", OK, "ok", values)
 
 
-def output_report(
+def report_outputs(
     statistics: Statistics, silence: str | None, is_chosen: bool, topics: list[str]
 ) -> Report:
     """Report rate and latency of what is published, or why nothing is or nothing is in it.
@@ -85,7 +85,7 @@ def output_report(
     return Report("outputs", OK, "ok", values)
 
 
-def engine_report(
+def report_engine(
     spec: EngineSpec | None, error: str | None = None, build: BuildProgress | None = None
 ) -> Report:
     """Report which engine runs and why, which one is being built, or why none runs."""
@@ -111,7 +111,7 @@ def engine_report(
             return Report("engine", ERROR, error, values)
         return Report("engine", WARN, "not loaded: the node is not configured", values)
     if error is not None:
-        return Report("engine", WARN, f"{spec}, as what was wanted cannot be had: {error}", values)
+        return Report("engine", WARN, f"{spec}, as the chosen engine failed: {error}", values)
     if spec.degraded:
         text = f"{spec.name} runs on the CPU although there is a GPU: {spec.degraded}"
         text += f"; set backend to {spec.backend} where that is intended"
@@ -119,7 +119,7 @@ def engine_report(
     return Report("engine", OK, str(spec), values)
 
 
-def calibration_report(
+def report_calibration(
     camera: StereoCamera | None, error: str | None, pair: PairState, rectification: str = "none"
 ) -> Report:
     """Report the geometry in use, what rectifies the images, and whether pairs are what it says."""

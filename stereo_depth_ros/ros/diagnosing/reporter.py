@@ -27,7 +27,7 @@ class Reporter:
 
     def report_unconfigured(self, error: str | None) -> None:
         """Publish that there is no engine, and the error of the last attempt at one."""
-        self._diagnostics.publish([health.engine_report(None, error)], self._hardware_id)
+        self._diagnostics.publish([health.report_engine(None, error)], self._hardware_id)
 
     def report(self, is_active: bool, channel: Channel, loader: EngineLoader) -> None:
         """Publish the health of a configured node."""
@@ -36,7 +36,7 @@ class Reporter:
         if processor.camera_frame is not None:
             self._hardware_id = f"{processor.camera_frame} on {spec.device}"
         observed = self._observe(channel)
-        choice = watchdog.choice_of_silence(observed)
+        choice = watchdog.explain_chosen_silence(observed)
         if not is_active:
             silence: str | None = "the node is not active; activate it"
         elif not is_ready:
@@ -44,16 +44,16 @@ class Reporter:
         else:
             silence = self._explain_silence(observed, choice, statistics.silence_s)
         is_chosen = not observed.has_subscribers or silence == choice
-        loss = watchdog.transport_loss(observed) if inputs.is_subscribed else None
+        loss = watchdog.find_transport_loss(observed) if inputs.is_subscribed else None
         if loss and loss != silence:
             self._log.warning(loss)
         subscribed = sorted(output.value for output in channel.outputs.subscribed())
         reports = [
-            health.engine_report(spec if is_ready else None, loader.error, loader.progress),
-            health.input_report(observed.topics, inputs.synchronizer, loss),
-            health.inference_report(statistics),
-            health.output_report(statistics, silence, is_chosen, subscribed),
-            health.calibration_report(
+            health.report_engine(spec if is_ready else None, loader.error, loader.progress),
+            health.report_inputs(observed.topics, inputs.synchronizer, loss),
+            health.report_inference(statistics),
+            health.report_outputs(statistics, silence, is_chosen, subscribed),
+            health.report_calibration(
                 processor.camera,
                 processor.calibration_error,
                 processor.pair,
@@ -69,7 +69,7 @@ class Reporter:
         stale = synchronizer.stale - self._stale
         self._paired, self._stale = synchronizer.paired, synchronizer.stale
         return watchdog.Observation(
-            topics=tuple(channel.inputs.states()),
+            topics=tuple(channel.inputs.read_states()),
             has_subscribers=channel.outputs.has_subscribers(),
             paired=paired,
             skew_ns=synchronizer.typical_skew_ns(),
@@ -92,7 +92,7 @@ class Reporter:
             self._logged_choice = None
         if silence_s < watchdog.SILENCE_S:
             return None
-        cause = watchdog.cause_of_silence(observed)
+        cause = watchdog.explain_silence(observed)
         if cause:
             text = f"nothing published for {watchdog.SILENCE_S:.0f} s: {cause}"
             if cause != choice:

@@ -53,15 +53,15 @@ class Observation:
     max_rate: float = 0.0
 
 
-def cause_of_silence(observed: Observation) -> str | None:
+def explain_silence(observed: Observation) -> str | None:
     """Return cause and cure of the node's silence, None where a pair may come at any moment.
 
     ``observed.topics`` are left image, right image, left info, right info.
     """
     if not observed.has_subscribers:
-        return choice_of_silence(observed)
+        return explain_chosen_silence(observed)
     for topic, argument in zip(observed.topics, _ARGUMENTS, strict=True):
-        cause = _topic_cause(topic, argument)
+        cause = _explain_topic(topic, argument)
         if cause:
             return cause
     if observed.calibration_error:
@@ -78,13 +78,13 @@ def cause_of_silence(observed: Observation) -> str | None:
             "the stamps of the images do not advance; the camera driver must set header.stamp to "
             "the time of exposure, and a bag that is played in a loop needs three pairs or more"
         )
-    loss = transport_loss(observed)
+    loss = find_transport_loss(observed)
     if loss is None and observed.paired == 0:
-        return _unpaired_cause(observed)
-    return loss or choice_of_silence(observed)
+        return _explain_unpaired(observed)
+    return loss or explain_chosen_silence(observed)
 
 
-def choice_of_silence(observed: Observation) -> str | None:
+def explain_chosen_silence(observed: Observation) -> str | None:
     """Return what the user chose that keeps the node silent for long, None where nothing does."""
     if not observed.has_subscribers:
         return "nobody subscribes to any output, so nothing is computed; subscribe to one"
@@ -96,7 +96,7 @@ def choice_of_silence(observed: Observation) -> str | None:
     return None
 
 
-def _topic_cause(topic: TopicState, argument: str) -> str | None:
+def _explain_topic(topic: TopicState, argument: str) -> str | None:
     if topic.publishers == 0 and topic.other_types:
         return (
             f"{topic.name} carries {', '.join(topic.other_types)}, not {topic.type}; set "
@@ -127,7 +127,7 @@ def _topic_cause(topic: TopicState, argument: str) -> str | None:
     return None
 
 
-def _unpaired_cause(observed: Observation) -> str:
+def _explain_unpaired(observed: Observation) -> str:
     if observed.skew_ns is None:
         return (
             "left and right stamps never come close: the cameras are not synchronized, or one "
@@ -151,7 +151,7 @@ def _unpaired_cause(observed: Observation) -> str:
     )
 
 
-def transport_loss(observed: Observation) -> str | None:
+def find_transport_loss(observed: Observation) -> str | None:
     """Return a warning where images arrive at a fraction of the rate of their camera_info."""
     for image, info in zip(observed.topics[:2], observed.topics[2:], strict=True):
         if info.hz > 1.0 and 0 < image.hz < _LOSS * info.hz:

@@ -24,14 +24,14 @@ from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     interrupt_when_ended,
-    resident_bytes,
-    running,
-    unique_namespace,
+    make_unique_namespace,
+    measure_resident_bytes,
+    run_process,
 )
 from stereo_depth_ros.ros.tools.recorder import Recorder
 from stereo_depth_ros.ros.transport import CHOICES, profile_environment
 
-_NAMESPACE = unique_namespace("stereo_depth_bench")
+_NAMESPACE = make_unique_namespace("stereo_depth_bench")
 SIZES = ((640, 480), (1280, 720))
 _DEPTH = TOPICS[Output.DEPTH].name
 _DEPTH_ONLY = {_DEPTH: TYPES[_DEPTH]}
@@ -166,7 +166,7 @@ def _start(node: Mapping[str, Any] | None, camera: Mapping[str, Any]) -> Iterato
         modules = ([(NODE, node)] if node is not None else []) + [(SCENE_CAMERA, camera)]
         yield [
             stack.enter_context(
-                running(module, parameters, _NAMESPACE, log=Path(logs) / f"{module}.log")
+                run_process(module, parameters, _NAMESPACE, log=Path(logs) / f"{module}.log")
             )
             for module, parameters in modules
         ]
@@ -266,7 +266,7 @@ def _measure_peak(recorder: Recorder, process: Popen) -> int:
     peak = 0
     while time.monotonic() < deadline:
         recorder.spin_for(0.02)
-        peak = max(peak, resident_bytes(process))
+        peak = max(peak, measure_resident_bytes(process))
     return peak
 
 

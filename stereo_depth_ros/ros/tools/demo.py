@@ -23,8 +23,8 @@ from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
     interrupt_when_ended,
-    running,
-    unique_namespace,
+    make_unique_namespace,
+    run_process,
 )
 from stereo_depth_ros.ros.tools.recorder import Recorder
 from stereo_depth_ros.ros.transport import transport_environment
@@ -74,7 +74,7 @@ def _run_demo(
     os.environ.update(transport_environment())
     # Its handlers would shut the recorder down under the clean-up.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    namespace = unique_namespace("stereo_depth_demo")
+    namespace = make_unique_namespace("stereo_depth_demo")
     truth = {} if "left_file" in camera_parameters else {_TRUTH: Image}
     expected = {**_OUTPUTS, **_INPUTS, **truth}
     recorder = Recorder(expected, namespace)
@@ -85,7 +85,7 @@ def _run_demo(
                 (NODE, node_parameters, "node.log"),
                 (SCENE_CAMERA, camera_parameters, "camera.log"),
             ):
-                started = running(module, parameters, namespace, log=folder / log)
+                started = run_process(module, parameters, namespace, log=folder / log)
                 processes[log] = stack.enter_context(started)
             _wait_for(expected, recorder, processes, folder)
             recorder.forget()
@@ -97,7 +97,7 @@ def _run_demo(
         if process.returncode != 0:
             raise DemoError(f"status {process.returncode} instead of 0; see {folder / log}")
     _write_pictures(recorder, folder)
-    return _report(recorder, folder)
+    return _format_report(recorder, folder)
 
 
 def _wait_for(
@@ -117,22 +117,22 @@ def _wait_for(
         )
 
 
-def _floats(message: Image) -> np.ndarray:
+def _read_floats(message: Image) -> np.ndarray:
     return np.frombuffer(message.data, np.float32).reshape(message.height, message.width)
 
 
 def _write_pictures(recorder: Recorder, folder: Path) -> None:
     latest = recorder.latest
     left, _ = decode_pair(latest["left/image_rect"], latest["left/image_rect"])
-    disparity = _floats(latest["disparity"].image)
+    disparity = _read_floats(latest["disparity"].image)
     cloud = latest["points"]
     points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)
     colours = points.view(np.uint8).reshape(cloud.height, cloud.width, 16)[..., 14:11:-1]
     shown = {
         "left": left,
         "disparity": pictures.colour_disparity(disparity, disparity >= 0),
-        "depth": pictures.colour_depth(_floats(latest["depth/image_rect"])),
-        "confidence": pictures.colour_confidence(_floats(latest["confidence/image"])),
+        "depth": pictures.colour_depth(_read_floats(latest["depth/image_rect"])),
+        "confidence": pictures.colour_confidence(_read_floats(latest["confidence/image"])),
     }
     for name, picture in shown.items():
         pictures.write_image(folder / f"{name}.png", picture)
@@ -175,7 +175,7 @@ def _compare_with_truth(depth: np.ndarray, truth: np.ndarray, focal_baseline: fl
     ]
 
 
-def _report(recorder: Recorder, folder: Path) -> str:
+def _format_report(recorder: Recorder, folder: Path) -> str:
     lines = [f"{'output':<20}{'rate':>9}{'latency p50':>14}{'p95':>10}", "-" * 53]
     for topic in _OUTPUTS:
         lines.append(
@@ -183,10 +183,10 @@ def _report(recorder: Recorder, folder: Path) -> str:
             f"{recorder.latency_ms(topic, 50):>11.1f} ms{recorder.latency_ms(topic, 95):>7.1f} ms"
         )
     lines.append("-" * 53)
-    depth = _floats(recorder.latest["depth/image_rect"])
+    depth = _read_floats(recorder.latest["depth/image_rect"])
     if _TRUTH in recorder.latest:
         disparity = recorder.latest["disparity"]
-        truth = _floats(recorder.latest[_TRUTH])
+        truth = _read_floats(recorder.latest[_TRUTH])
         lines += _compare_with_truth(depth, truth, disparity.f * disparity.t)
     else:
         density = 100 * np.isfinite(depth).mean()

@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
-def unique_namespace(name: str) -> str:
+def make_unique_namespace(name: str) -> str:
     """Return a namespace that starts with ``name`` and that no other run on the network uses."""
     return f"/{name}_{uuid.uuid4().hex[:8]}"
 
@@ -57,7 +57,7 @@ def interrupt_when_ended() -> Iterator[None]:
 
 
 @contextmanager
-def running(
+def run_process(
     module: str,
     parameters: Mapping[str, Any] | None = None,
     namespace: str = "/",
@@ -112,10 +112,10 @@ def _end_with_parent() -> Callable[[], None] | None:
     return prepare
 
 
-def stop(process: subprocess.Popen, how: signal.Signals = signal.SIGINT) -> int:
+def stop(process: subprocess.Popen, number: signal.Signals = signal.SIGINT) -> int:
     """Stop ``process`` and return its exit status; kill it if it takes more than five seconds."""
     if process.poll() is None:
-        process.send_signal(how)
+        process.send_signal(number)
     try:
         return process.wait(5)
     except subprocess.TimeoutExpired:
@@ -123,7 +123,7 @@ def stop(process: subprocess.Popen, how: signal.Signals = signal.SIGINT) -> int:
         return process.wait()
 
 
-def resident_bytes(process: subprocess.Popen) -> int:
+def measure_resident_bytes(process: subprocess.Popen) -> int:
     """Return the resident memory of ``process``."""
     fields = Path(f"/proc/{process.pid}/statm").read_text().split()
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,7 +52,7 @@ _PARAMETERS = (
     ("calibration_file", "", "Calibration of the two files"),
 )
 
-_WORDS = {
+_CHOICES = {
     "scene": ("yard", "plane"),
     "encoding": ENCODINGS,
     "image_transport": ("raw", "compressed"),
@@ -72,18 +73,18 @@ class _Shot:
 class SceneCamera(Node):
     """Publishes one still scene at a steady rate with fresh noise; see the parameter table."""
 
-    def __init__(self, **node_options: object) -> None:
+    def __init__(self, **node_options: Any) -> None:
         super().__init__("scene_camera", **node_options)
         for name, default, description in _PARAMETERS:
             descriptor = ParameterDescriptor(description=description)
             self.declare_parameter(name, default, descriptor)
         self._check()
-        shot = self._from_files() if self._value("left_file") else self._from_scene()
+        shot = self._shoot_files() if self._value("left_file") else self._shoot_scene()
         self._depth = shot.depth
         self._images = [
-            self._exposures(view, seed) for seed, view in enumerate((shot.left, shot.right))
+            self._expose(view, seed) for seed, view in enumerate((shot.left, shot.right))
         ]
-        self._infos = [_info(calibration) for calibration in shot.calibrations]
+        self._infos = [_make_info(calibration) for calibration in shot.calibrations]
         self._random = random.Random(0)
         self._frame = 0
         self._create_publishers()
@@ -94,9 +95,10 @@ class SceneCamera(Node):
         )
 
     def _check(self) -> None:
-        for name, known in _WORDS.items():
-            if self._value(name) not in known:
-                raise ValueError(f"{name} is '{self._value(name)}'; known are {', '.join(known)}")
+        for name, choices in _CHOICES.items():
+            if self._value(name) not in choices:
+                allowed = ", ".join(choices)
+                raise ValueError(f"{name} is '{self._value(name)}'; it must be one of {allowed}")
         if self._value("rate") <= 0:
             raise ValueError(f"rate is {self._value('rate'):g} Hz; it must be above 0")
         files = ("left_file", "right_file", "calibration_file")
@@ -104,10 +106,10 @@ class SceneCamera(Node):
         if 0 < len(missing) < len(files):
             raise ValueError(f"a pair of files needs {', '.join(missing)} too")
 
-    def _value(self, name: str):
+    def _value(self, name: str) -> Any:
         return self.get_parameter(name).value
 
-    def _from_scene(self) -> _Shot:
+    def _shoot_scene(self) -> _Shot:
         width, height = self._value("width"), self._value("height")
         focal = self._value("focal") or 0.72 * width
         cx, cy = (width - 1) / 2, (height - 1) / 2
@@ -127,7 +129,7 @@ class SceneCamera(Node):
         pair = render(scene, StereoCamera.from_calibrations(*calibrations))
         return _Shot(pair.left, pair.right, calibrations, pair.depth)
 
-    def _from_files(self) -> _Shot:
+    def _shoot_files(self) -> _Shot:
         left, right = read_pair(self._value("left_file"), self._value("right_file"))
         if left.shape != right.shape:
             raise ValueError("left_file and right_file differ in size; a rectified pair does not")
@@ -137,7 +139,7 @@ class SceneCamera(Node):
             left, right = rectification_map(pair[0])(left), rectification_map(pair[1])(right)
         return _Shot(left, right, pair, None)
 
-    def _exposures(self, view: np.ndarray, seed: int) -> list[Image | CompressedImage]:
+    def _expose(self, view: np.ndarray, seed: int) -> list[Image | CompressedImage]:
         """Encode a few noisy versions beforehand, so that sending costs no more than a driver's."""
         noise = np.random.default_rng(seed)
         messages = []
@@ -184,7 +186,7 @@ class SceneCamera(Node):
             self._truth_publisher.publish(map_message(self._depth, header))
 
 
-def _info(calibration: Calibration) -> CameraInfo:
+def _make_info(calibration: Calibration) -> CameraInfo:
     message = CameraInfo(width=calibration.width, height=calibration.height)
     message.distortion_model = calibration.distortion_model
     message.d = list(calibration.d)

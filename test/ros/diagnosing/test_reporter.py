@@ -16,7 +16,7 @@ from stereo_depth_ros.ros.diagnosing.diagnostics import OK, WARN
 from stereo_depth_ros.ros.diagnosing.reporter import Reporter
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, PairSynchronizer
+from stereo_depth_ros.synchronizer import LEFT, RIGHT, PairSynchronizer
 
 TOPICS = tuple(
     TopicState(name, "type", publishers=1, hz=30.0, received=150)
@@ -52,7 +52,7 @@ class Rig:
                 self.synchronizer.add(side, self.pairs * 33_000_000, "image")
             channel = SimpleNamespace(
                 inputs=SimpleNamespace(
-                    synchronizer=self.synchronizer, states=lambda: TOPICS, is_subscribed=True
+                    synchronizer=self.synchronizer, read_states=lambda: TOPICS, is_subscribed=True
                 ),
                 outputs=SimpleNamespace(has_subscribers=lambda: self.is_subscribed, subscribed=set),
                 processor=SimpleNamespace(

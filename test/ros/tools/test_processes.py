@@ -14,14 +14,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stereo_depth_ros.ros.tools.processes import interrupt_when_ended, running, unique_namespace
+from stereo_depth_ros.ros.tools.processes import (
+    interrupt_when_ended,
+    make_unique_namespace,
+    run_process,
+)
 
 PARENT = """
 import time
 from contextlib import suppress
-from stereo_depth_ros.ros.tools.processes import interrupt_when_ended, running
+from stereo_depth_ros.ros.tools.processes import interrupt_when_ended, run_process
 try:
-    with interrupt_when_ended(), running("sleeper") as child:
+    with interrupt_when_ended(), run_process("sleeper") as child:
         print(child.pid, flush=True)
         time.sleep(120)
 except KeyboardInterrupt:
@@ -88,7 +92,7 @@ def test_handlers_are_restored_and_what_is_ignored_stays_ignored():
 
 
 def test_no_two_runs_share_a_namespace():
-    first, second = (unique_namespace("stereo_depth_demo") for _ in range(2))
+    first, second = (make_unique_namespace("stereo_depth_demo") for _ in range(2))
 
     assert first.startswith("/stereo_depth_demo_")
     assert first != second
@@ -100,7 +104,7 @@ def test_value_of_a_parameter_may_hold_an_apostrophe(tmp_path):
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path}
 
-    with running(
+    with run_process(
         "echo_arguments", {"left_file": "it's.png"}, environment=environment, log=log
     ) as child:
         child.wait(30)

@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections import deque
 from itertools import pairwise
 from statistics import median_low
-from typing import Any
 
 LEFT, RIGHT = 0, 1
 
 JUMP_NS = 1_000_000_000
 """A stamp so far behind its predecessor means another clock, not another order of arrival."""
 
-
 _REPEATS = 3
 """So many stamps in a row that came before, each newer than the one before it, are a new round."""
-
-
-def stamp_ns(message: Any) -> int:
-    """Return the header stamp of ``message`` in ns."""
-    stamp = message.header.stamp
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 class StampRecord:
@@ -39,7 +31,7 @@ class StampRecord:
             stamps.clear()
 
     @property
-    def have_equals(self) -> bool:
+    def has_equals(self) -> bool:
         """Whether some stamp occurred on both sides."""
         return not set(self._recent[LEFT]).isdisjoint(self._recent[RIGHT])
 
@@ -49,7 +41,7 @@ class StampRecord:
         return min(b - a for stamps in self._recent for a, b in pairwise(sorted(set(stamps))))
 
     def typical_skew_ns(self) -> int | None:
-        """Median of right minus nearest left stamp of late, None while too little is known.
+        """Median of right minus nearest left stamp of late, None while too few have come.
 
         None, too, where the skew is not clearly less than half the period: such streams cannot be
         paired by time.
@@ -65,7 +57,7 @@ class RestartDetector:
     """Notices that two streams of stamps in ns begin anew, as when a bag is played in a loop."""
 
     def __init__(self) -> None:
-        self._seen: tuple[deque[int], deque[int]] = (deque(maxlen=200), deque(maxlen=200))
+        self._stamps: tuple[deque[int], deque[int]] = (deque(maxlen=200), deque(maxlen=200))
         self._previous: list[int | None] = [None, None]
         self._newest: list[int | None] = [None, None]
         self._repeats = [0, 0]
@@ -75,11 +67,11 @@ class RestartDetector:
         newest, previous = self._newest[side], self._previous[side]
         self._newest[side] = stamp if newest is None else max(stamp, newest)
         self._previous[side] = stamp
-        repeats = newest is not None and stamp <= newest and stamp in self._seen[side]
+        repeats = newest is not None and stamp <= newest and stamp in self._stamps[side]
         rises = previous is not None and stamp > previous
         self._repeats[side] = (self._repeats[side] if rises else 0) + 1 if repeats else 0
-        if stamp not in self._seen[side]:
-            self._seen[side].append(stamp)
+        if stamp not in self._stamps[side]:
+            self._stamps[side].append(stamp)
         # A small step back may be another order of arrival, which brings no stamp twice.
         jumped = newest is not None and stamp < newest - JUMP_NS
         if not jumped and self._repeats[side] < _REPEATS:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from stereo_depth_ros.ros.synchronizer import LEFT, RIGHT, Pair, PairSynchronizer
+from stereo_depth_ros.synchronizer import LEFT, RIGHT, Pair, PairSynchronizer
 
 MS = 1_000_000
 SECOND = 1_000_000_000

@@ -1,7 +1,7 @@
 """Pair left and right messages by stamp; the newest complete pair wins.
 
 Equal stamps come first. Cameras that are not triggered together never have equal stamps; once that
-is certain, the nearest stamps within a stated slop are paired. Clock jumps and looping bags are
+is established, the nearest stamps within a stated slop are paired. Clock jumps and looping bags are
 survived, and what is dropped is counted.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from stereo_depth_ros.ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
+from stereo_depth_ros.stamps import LEFT, RIGHT, RestartDetector, StampRecord
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class PairSynchronizer(Generic[T]):
         self._record.add(side, stamp)
         self._since_pair[side] += 1
         self._adapt()
-        partner = self._partner(1 - side, stamp)
+        partner = self._find_partner(1 - side, stamp)
         if partner is None:
             self._waiting[side][stamp] = message
             self._drop_old()
@@ -136,7 +136,7 @@ class PairSynchronizer(Generic[T]):
                 self.unpaired[other] += len(self._waiting[other])
             self.clear()
 
-    def _partner(self, side: int, stamp: int) -> int | None:
+    def _find_partner(self, side: int, stamp: int) -> int | None:
         waiting = self._waiting[side]
         if stamp in waiting:
             self.slop_ns = 0
@@ -169,7 +169,7 @@ class PairSynchronizer(Generic[T]):
         self._since_pair = [0, 0]
         skew = self.typical_skew_ns()
         # Equal stamps on both sides mean that partners exist and were lost on the way.
-        if skew is None or abs(skew) > self.adaptive_slop_ns or self._record.have_equals:
+        if skew is None or abs(skew) > self.adaptive_slop_ns or self._record.has_equals:
             return
         # Beyond half a period an image's neighbour in time would pass for its partner.
         self.slop_ns = min(self.adaptive_slop_ns, self._record.period_ns // 2)
