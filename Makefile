@@ -1,8 +1,11 @@
 # make demo       set up and run the node on a simulated camera (or on LEFT= RIGHT= CALIB=)
-# make test       set up and run the checks that take minutes
+# make lint       set up, and check style and types
+# make format     mend what ruff can mend
+# make test-fast  test the core and what of the node needs no DDS; leaves out what FAST does not name
+# make test       lint, and the tests that take minutes
 # make test-all   and those that take longer
 # make lock       write constraints.txt anew: the newest releases that setup.py allows
-# NEWEST=1        with any of the first three: those releases instead of constraints.txt
+# NEWEST=1        with any of them but lock: those releases instead of constraints.txt
 PYTHON ?= python3
 ifeq ($(NEWEST),1)
 VENV := .venv-newest
@@ -18,7 +21,10 @@ TRAINING_READY := $(VENV)/.training_ready
 # What NVIDIA's bindings of each TensorRT hold; the tests compare it with what is used of them.
 BINDINGS := $(VENV)/tensorrt_bindings
 
-.PHONY: demo test test-all lock clean
+# All that is quick: no graph is exported, trained or built, no network checked against its authors'.
+FAST := $(wildcard test/test_*.py) test/decoding test/engines test/evaluation test/pipeline test/ros
+
+.PHONY: demo lint format test test-fast test-all lock clean
 
 # Read by the shell, since make would split a path at its spaces.
 export LEFT RIGHT CALIB
@@ -27,18 +33,29 @@ demo: $(READY)
 	$(BIN)/stereo-depth demo -o demo_out $${LEFT:+--left "$$LEFT"} $${RIGHT:+--right "$$RIGHT"} \
 		$${CALIB:+--calib "$$CALIB"} $(ARGS)
 
+lint: $(TRAINING_READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(TRAINING_READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+test-fast: $(TRAINING_READY)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile $(FAST) --ignore test/engines/tensorrt \
+		-m "not slow and not ros" $(ARGS)
+
 # Tests of nodes wait more than they work, hence three processes on two cores. Each has a DDS domain of
 # its own; a file stays in one, as its tests share nodes and graphs.
-test: $(TRAINING_READY)
-	$(BIN)/ruff check stereo_depth_ros launch test setup.py
-	$(BIN)/mypy
+test: lint
 	TENSORRT_BINDINGS=$(BINDINGS) $(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 # The last -m wins, and an empty one selects every test.
 test-all: override ARGS += -m ""
 test-all: test
 
-$(READY): setup.py constraints.txt
+$(READY): setup.py package.xml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --upgrade pip setuptools
 	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy]"

@@ -1,19 +1,49 @@
-"""Installs with colcon (ament_python) on a ROS machine and with pip on any other."""
+"""Installs with colcon (ament_python) on a ROS machine and with pip on any other.
 
-from glob import glob
+Name, version, description, licence and maintainer are those of package.xml.
+"""
+
+from pathlib import Path
+from xml.etree import ElementTree
 
 from setuptools import find_packages, setup
 
-NAME = "stereo_depth_ros"
+# Resolved, as `colcon build --symlink-install` runs a link to this file, from a folder of its own.
+ROOT = Path(__file__).resolve().parent
+PACKAGE = ElementTree.parse(ROOT / "package.xml").getroot()
+NAME = PACKAGE.findtext("name", "")
+(MAINTAINER,) = PACKAGE.iter("maintainer")
+
+
+def list_files(pattern: str) -> list[str]:
+    """Return the files that match ``pattern``, relative to this one, as setuptools asks for."""
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern))
+
 
 setup(
     name=NAME,
-    version="0.1.0",
-    description="Real-time stereo depth for robots: metric depth, disparity, confidence, clouds",
-    license="Apache-2.0",
-    maintainer="stereo_depth_ros maintainers",
-    maintainer_email="maintainers@stereo-depth-ros.invalid",
-    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    version=PACKAGE.findtext("version"),
+    description=" ".join(PACKAGE.findtext("description", "").split()),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license=PACKAGE.findtext("license"),
+    maintainer=MAINTAINER.text,
+    maintainer_email=MAINTAINER.get("email"),
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Processing",
+        "Typing :: Typed",
+    ],
+    packages=find_packages(str(ROOT), include=[NAME, f"{NAME}.*"]),
+    package_data={NAME: ["py.typed"]},
     python_requires=">=3.10",
     install_requires=[
         "numpy>=1.21,<3",
@@ -48,10 +78,15 @@ setup(
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
-        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
-        (f"share/{NAME}/config", glob("config/*.*")),
-        (f"share/{NAME}/config/cameras", glob("config/cameras/*.yaml")),
-        (f"share/{NAME}/models", glob("models/*.*")),
+        *(
+            (f"share/{NAME}/{folder}", list_files(f"{folder}/{files}"))
+            for folder, files in {
+                "launch": "*.launch.py",
+                "config": "*.*",
+                "config/cameras": "*.yaml",
+                "models": "*.*",
+            }.items()
+        ),
     ],
     entry_points={
         "console_scripts": [
