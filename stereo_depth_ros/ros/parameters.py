@@ -314,7 +314,7 @@ def settings_from(values: dict[str, Any]) -> Settings:
     ValueError
         When values contradict each other; the text says which and how.
     """
-    settings = {}
+    settings: dict[str, Any] = {}
     for setting, meaning in MEANINGS.items():
         value = values[meaning.parameter or setting]
         settings[setting] = _PARSERS[setting](value) if setting in _PARSERS else value
