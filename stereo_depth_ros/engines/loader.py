@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
+from stereo_depth_ros.engines.backend import Caller
 from stereo_depth_ros.engines.base import Engine, EngineLostError, Run
-from stereo_depth_ros.engines.open import Caller
 from stereo_depth_ros.engines.swap import SwappableEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildProgress
 

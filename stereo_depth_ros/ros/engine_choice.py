@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from stereo_depth_ros.engines import Engine, EngineError, EngineLostError, open_engine
+from stereo_depth_ros.engines.backend import Caller
 from stereo_depth_ros.engines.budget import by_accuracy, open_within
 from stereo_depth_ros.engines.default_model import graph_of
 from stereo_depth_ros.engines.loader import Opener
 from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
-from stereo_depth_ros.engines.open import Caller
 from stereo_depth_ros.engines.sgbm import BACKEND as OPENCV
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, BuildProgress
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache

@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines import BACKENDS, Caller, EngineError, open_engine
 from stereo_depth_ros.engines import open as opening
-from stereo_depth_ros.engines.tensorrt import device
+from stereo_depth_ros.engines.tensorrt import device, obtain
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError
 from stereo_depth_ros.model_card import ModelError
 
@@ -109,7 +109,7 @@ def test_backend_that_does_not_run_the_model_is_refused(graph):
 def test_unknown_engine_of_a_card_lists_the_known_ones(tmp_path):
     card = write_card(tmp_path, "engine: magic")
 
-    with pytest.raises(EngineError, match="engine 'magic'; known are onnx, tensorrt and sgbm"):
+    with pytest.raises(EngineError, match="engine 'magic'; known are onnx, sgbm and tensorrt"):
         open_engine(card)
 
 
@@ -167,7 +167,7 @@ def gpu(monkeypatch):
             raise EngineError(f"{runtime_name} has too little memory")
 
         monkeypatch.setattr(opening, "find_device", find_device)
-        monkeypatch.setattr(opening, "this_host", this_host)
+        monkeypatch.setattr(obtain, "this_host", this_host)
 
     return install
 

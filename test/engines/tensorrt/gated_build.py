@@ -11,6 +11,7 @@ from stand_ins import DEVICE, copy_graph, make_host
 
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines import open as opening
+from stereo_depth_ros.engines.tensorrt import obtain
 
 
 def build_when_allowed(graph, output, *, report, cancelled, **others):
@@ -62,4 +63,4 @@ def stand_in(folder, *, refused=(), work=build_when_allowed, patch=setattr, **ch
         return replace(make_host(folder), target=f"{work.__module__}:{work.__name__}", **changes)
 
     patch(opening, "find_device", lambda: DEVICE)
-    patch(opening, "this_host", this_host)
+    patch(obtain, "this_host", this_host)

@@ -12,8 +12,7 @@ from gated_build import build_when_allowed, builder_of, is_alive, stand_in
 from stand_ins import builds_of, save
 
 from stereo_depth_ros.engines import Caller, EngineError, EngineLostError, open_engine
-from stereo_depth_ros.engines import open as opening
-from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, obtain_engine
+from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, obtain, obtain_engine
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError
 from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 
@@ -239,7 +238,7 @@ def test_engines_are_opened_and_tested_where_the_caller_wants(gpu, graph):
 def prebuilt(gpu, graph, tmp_path):
     """The engine of ``graph`` as a file elsewhere, the cache being gone."""
     gpu()
-    host = opening.this_host("auto", None)
+    host = obtain.this_host("auto", None)
     path = tmp_path / "image" / "net.engine"
     copy_engine(obtain_engine(graph, BuildOptions(), host=host), path)
     host.cache.clear()

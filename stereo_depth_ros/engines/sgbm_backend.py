@@ -1,0 +1,31 @@
+"""Opens OpenCV's matcher, which has no graph and runs on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from stereo_depth_ros.engines import sgbm
+from stereo_depth_ros.engines.backend import Request, Way
+from stereo_depth_ros.engines.base import Engine, EngineError
+
+
+class SgbmBackend:
+    """See `stereo_depth_ros.engines.backend.Backend`."""
+
+    name = sgbm.BACKEND
+    engines = frozenset({"sgbm"})
+    options = frozenset({"mode", "max_disparity"})
+    needs_file = False
+
+    def ways(self, request: Request) -> Sequence[Way]:
+        """Return the only way; see `stereo_depth_ros.engines.backend.Backend.ways`."""
+        if request.caller.gpu_only:
+            raise EngineError(f"model '{request.model}' runs on the CPU alone")
+        options = dict(request.card.options)
+        if request.max_disparity:
+            options["max_disparity"] = request.max_disparity
+
+        def open_matcher() -> Engine:
+            return sgbm.SgbmEngine(request.card.name, **options)
+
+        return [Way("OpenCV", open_matcher)]

@@ -1,0 +1,57 @@
+"""A backend is a module and a line: nothing else names it."""
+
+import pytest
+from fakes import FixedEngine
+
+from stereo_depth_ros.engines import EngineError, open_engine
+from stereo_depth_ros.engines import open as opening
+from stereo_depth_ros.engines.backend import Way
+from stereo_depth_ros.engines.backends import BACKENDS, NAMES
+
+
+class SpareBackend:
+    name = "spare"
+    engines = frozenset({"sgbm", "fixed"})
+    options = frozenset({"disparity"})
+    needs_file = False
+
+    def ways(self, request):
+        return [Way("spare", lambda: FixedEngine(request.card.options.get("disparity", 1.0)))]
+
+
+@pytest.fixture
+def card(tmp_path, monkeypatch):
+    """card(text): a card, where the spare backend is the last of the list."""
+    monkeypatch.setattr(opening, "BACKENDS", (*BACKENDS, SpareBackend()))
+    monkeypatch.setattr(opening, "NAMES", (*NAMES, "spare"))
+
+    def write(text):
+        path = tmp_path / "net.yaml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_names_are_those_of_the_backends_after_auto():
+    assert NAMES == ("auto", "tensorrt", "onnxruntime", "opencv")
+
+
+def test_card_reaches_a_backend_of_the_list_with_its_options(card):
+    engine = open_engine(card("{engine: fixed, options: {disparity: 7.0}}"))
+
+    assert isinstance(engine, FixedEngine)
+    assert engine.disparity == 7.0
+    assert engine.spec.provenance.endswith("; the only backend that runs it")
+
+
+def test_backend_that_is_asked_for_is_taken_and_the_first_of_two_otherwise(card):
+    model = card("engine: sgbm")
+
+    assert isinstance(open_engine(model, backend="spare"), FixedEngine)
+    assert open_engine(model).spec.backend == "opencv"
+
+
+def test_options_of_other_backends_are_refused(card):
+    with pytest.raises(EngineError, match="unknown options mode; known are disparity"):
+        open_engine(card("{engine: fixed, options: {mode: hh}}"))
