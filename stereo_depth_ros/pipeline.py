@@ -11,6 +11,7 @@ import numpy as np
 from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.fit import Fit, resized_nearest
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.rectification import RectificationMap
@@ -20,7 +21,7 @@ from stereo_depth_ros.stage_times import timed
 from stereo_depth_ros.stereo_result import Output, StereoResult, make_outputs
 
 
-class FrameError(ValueError):
+class FrameError(InputError):
     """A frame that cannot be processed; the text names the cause and the cure."""
 
 
