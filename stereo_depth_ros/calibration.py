@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stereo_depth_ros.errors import InputError
+
 MIN_FOCAL_PER_WIDTH, MAX_FOCAL_PER_WIDTH = 0.02, 1000.0
 """Focal lengths of views of 177 and of 0.06 degrees, in image widths."""
 
@@ -17,7 +19,7 @@ MAX_CENTRE = 10.0
 verged cameras stay below 2."""
 
 
-class CalibrationError(ValueError):
+class CalibrationError(InputError):
     """A calibration that cannot give metric depth; the text names the cause and the cure."""
 
 

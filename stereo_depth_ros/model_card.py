@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.graph_contract import MATCHERS
@@ -37,7 +38,7 @@ _KINDS: dict[str, tuple[type, str]] = {
 """What a card may hold: the type of each key, and what error texts call it."""
 
 
-class ModelError(ValueError):
+class ModelError(InputError):
     """A model that cannot be used; the text names the cause and the cure."""
 
 

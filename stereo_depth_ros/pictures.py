@@ -12,6 +12,7 @@ from stereo_depth_ros.atomic_file import write_bytes
 from stereo_depth_ros.decoding.compressed import decode
 from stereo_depth_ros.decoding.levels import to_rgb
 from stereo_depth_ros.decoding.samples import ImageError, Samples
+from stereo_depth_ros.errors import InputError
 
 
 def colour_disparity(
@@ -64,7 +65,7 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError, ValueError
+    FileNotFoundError, IsADirectoryError, InputError
         When the file is missing, is a folder, or is no image of 8 or 16 bits that OpenCV reads.
     """
     return to_rgb([_read_samples(path)])[0]
@@ -75,7 +76,7 @@ def read_pair(left: str | Path, right: str | Path) -> tuple[np.ndarray, np.ndarr
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError, ValueError
+    FileNotFoundError, IsADirectoryError, InputError
         As `read_image`.
     """
     left_rgb, right_rgb = to_rgb([_read_samples(left), _read_samples(right)])
@@ -90,7 +91,7 @@ def _read_samples(path: str | Path) -> Samples:
     try:
         return decode(Path(path).read_bytes())
     except ImageError as error:
-        raise ValueError(
+        raise InputError(
             f"{path} is not an image that can be read (PNG, JPEG, PPM, …): {error}"
         ) from error
 
@@ -100,11 +101,11 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
     Raises
     ------
-    ValueError, OSError
+    InputError, OSError
         For a suffix of no image format, or a file that cannot be written.
     """
     if not cv2.haveImageWriter(str(path)):
-        raise ValueError(f"{path} cannot be written; end its name in .png or .jpg")
+        raise InputError(f"{path} cannot be written; end its name in .png or .jpg")
     _, content = cv2.imencode(Path(path).suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     write_bytes(path, content.tobytes())
 

@@ -12,6 +12,7 @@ import numpy as np
 from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.fit import Fit, resized_nearest
 from stereo_depth_ros.outputs import Output, make_outputs
 from stereo_depth_ros.pair_monitor import PairMonitor
@@ -22,7 +23,7 @@ from stereo_depth_ros.stage_times import timed
 from stereo_depth_ros.stereo_match import StereoMatch
 
 
-class FrameError(ValueError):
+class FrameError(InputError):
     """A frame that cannot be processed; the text names the cause and the cure."""
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from math import isfinite
 from typing import Any
 
+from stereo_depth_ros.errors import InputError
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -94,25 +96,25 @@ class Settings:
         numbers = [self.confidence_threshold, self.lr_tolerance, self.edge_filter]
         numbers += [self.speckle_step, self.temporal_gain, self.clearing_range]
         if not all(map(isfinite, numbers)) or self.points_stride < 1 or self.temporal_gain <= 0:
-            raise ValueError(
+            raise InputError(
                 f"a setting is not finite, points_stride is below 1 or temporal_gain not above 0: "
                 f"{self}"
             )
         if not 0 < self.min_depth < self.max_depth:
-            raise ValueError(
+            raise InputError(
                 f"min_depth ({self.min_depth:g}) must be above 0 and below max_depth "
                 f"({self.max_depth:g})"
             )
         choices = MEANINGS["output_resolution"].choices
         if self.output_resolution not in choices:
-            raise ValueError(
+            raise InputError(
                 f"output_resolution is '{self.output_resolution}'; it must be "
                 f"{' or '.join(choices)}"
             )
         if not all(map(isfinite, self.roi)):
-            raise ValueError("roi holds a number that is not finite or beyond all images")
+            raise InputError("roi holds a number that is not finite or beyond all images")
         if len(self.roi) % 2 or 0 < len(self.roi) < 6:
-            raise ValueError(
+            raise InputError(
                 f"roi has {len(self.roi)} numbers; a polygon is x0, y0, x1, y1, … of at least "
                 "three corners"
             )

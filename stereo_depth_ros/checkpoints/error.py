@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import MAX_MESSAGE, excerpt
 from stereo_depth_ros.networks import NetworkError
 
 
-class CheckpointError(ValueError):
+class CheckpointError(InputError):
     """A weights file that cannot be used; the text names the cause and the cure."""
 
 

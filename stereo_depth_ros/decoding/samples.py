@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from stereo_depth_ros.errors import InputError
 
-class ImageError(ValueError):
+
+class ImageError(InputError):
     """Bytes that are no image that can be used; the text names the cause and the cure."""
 
 

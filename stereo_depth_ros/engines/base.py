@@ -8,11 +8,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from stereo_depth_ros.errors import UserError
+
 Run = Callable[[Callable[[], Any]], Any]
 """Calls a function in the thread that owns the engines, and returns what it returns."""
 
 
-class EngineError(RuntimeError):
+class EngineError(UserError, RuntimeError):
     """An engine that cannot be opened or run; the text names the cause and the cure."""
 
 

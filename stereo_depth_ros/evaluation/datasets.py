@@ -10,17 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 
 from stereo_depth_ros.atomic_file import write_npy
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.filters import left_right_consistent
 from stereo_depth_ros.pictures import read_pair, write_image
 
 
-class DatasetError(ValueError):
+class DatasetError(InputError):
     """A folder that does not hold what its layout says; the text names what was looked for."""
 
 
@@ -118,7 +120,13 @@ def _magnitude(path: Path) -> np.ndarray:
 
 
 def _array(path: Path, kind: type) -> np.ndarray:
-    return np.load(path).astype(kind)
+    try:
+        values = np.load(path)
+    except (ValueError, EOFError, BadZipFile) as error:
+        raise DatasetError(f"{path} is not a readable .npy file: {error}") from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "biuf":
+        raise DatasetError(f"{path} does not hold one number per pixel")
+    return values.astype(kind)
 
 
 def _mask(path: Path) -> np.ndarray:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stereo_depth_ros.errors import InputError
+
 BAD_PX = (0.5, 1.0, 2.0, 3.0, 4.0)
 _STEPS = 50
 MISSED_PX = 2.0
@@ -43,14 +45,14 @@ def accuracy(
 
     Raises
     ------
-    ValueError
+    InputError
         When no pixel of known truth is left to compare.
     """
     mask = np.isfinite(truth)
     if considered is not None:
         mask = mask & considered
     if not mask.any():
-        raise ValueError("no pixel of known truth to compare with")
+        raise InputError("no pixel of known truth to compare with")
     expected = truth[mask]
     error = np.abs(disparity[mask] - expected)
     answered = np.isfinite(error)
@@ -129,12 +131,12 @@ def sparsification(
 
     Raises
     ------
-    ValueError
+    InputError
         When fewer than ten pixels have a known truth.
     """
     mask = np.isfinite(truth) & np.isfinite(disparity)
     if mask.sum() < 10:
-        raise ValueError("fewer than ten pixels of known truth to order by confidence")
+        raise InputError("fewer than ten pixels of known truth to order by confidence")
     error = np.abs(disparity - truth)[mask].astype(np.float64)
     _, group, sizes = np.unique(-confidence[mask], return_inverse=True, return_counts=True)
     ordered = np.repeat(np.bincount(group.ravel(), error) / sizes, sizes)

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from stereo_depth_ros import graph_contract
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.tracing import OPSET
 from stereo_depth_ros.graph_contract import IMAGES, MATCHERS, OUTPUTS, PRIOR
 
@@ -84,7 +85,7 @@ class Finding:
         return f"{self.where}: {self.problem}; {self.cure}"
 
 
-class GraphError(ValueError):
+class GraphError(InputError):
     """A graph that must not be used; ``findings`` says why, one by one."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:

@@ -17,6 +17,7 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
     rendered_pair,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import add_noise
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.agreement import Agreement, compare, outputs_of
 from stereo_depth_ros.export.exporter import export_onnx
 from stereo_depth_ros.networks.base import StereoNetwork
@@ -46,10 +47,12 @@ def publish(
     ------
     GraphError
         When the graph breaks the contract, or holds what TensorRT mishandles.
+    InputError
+        When the graph and PyTorch disagree.
     OSError
         When the disk is full, or ``path`` is a folder or cannot be written.
     ValueError
-        When the graph and PyTorch disagree, or for an unknown ``precision``.
+        For an unknown ``precision``.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
@@ -81,7 +84,7 @@ def publish(
 
 def _check_agreement(agreement: Agreement, path: Path) -> None:
     if not (agreement.median <= MAX_MEDIAN_PX and agreement.confidence <= MAX_CONFIDENCE):
-        raise ValueError(
+        raise InputError(
             f"{path}: the graph disagrees with PyTorch ({agreement}) and was not kept; "
             "export in fp32 if this is mixed precision, or use other weights"
         )

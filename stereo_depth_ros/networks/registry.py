@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks.base import StereoNetwork
 
 # Each module has VARIANTS, whose first is the default, create(variant, **config), and may have
@@ -23,7 +24,7 @@ MODULES = (
 )
 
 
-class NetworkError(ValueError):
+class NetworkError(InputError):
     """A network that cannot be built; the text names the cause and the cure."""
 
 

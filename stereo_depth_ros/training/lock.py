@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from stereo_depth_ros.errors import InputError
+
 _NAME = "training.lock"
 
 
@@ -18,7 +20,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    ValueError
+    InputError
         When another training holds it; the text names that.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -28,7 +30,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
-            raise ValueError(
+            raise InputError(
                 f"{folder} is in use by a training, {holder}; wait for its end, or give another "
                 "folder"
             ) from None

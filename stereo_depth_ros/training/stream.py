@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
@@ -97,7 +98,7 @@ class SceneStream:
         share ``unaided`` has no prior.
         """
         if crop[0] > scene[0] or crop[1] > scene[1]:
-            raise ValueError(f"a crop of {crop} px does not fit into scenes of {scene} px")
+            raise InputError(f"a crop of {crop} px does not fit into scenes of {scene} px")
         self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
         self._padded, self._unaided = padded, unaided
         self._seed, self._photos, self._device = seed, photos, torch.device(device)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from stereo_depth_ros.atomic_file import WriteError, write_bytes
 from stereo_depth_ros.checkpoints import load_weights
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks.lite import Lite, Matches
 from stereo_depth_ros.scenes.synthetic.textures import photographs
 from stereo_depth_ros.training.losses import loss
@@ -37,7 +38,7 @@ class Recipe:
 
     Raises
     ------
-    ValueError
+    InputError
         For a value that nothing can be trained with.
     """
 
@@ -55,12 +56,14 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "reuse", "validate_every"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, at least 1 is needed")
-        if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}, 0 or more is needed")
+                raise InputError(f"{name} is {getattr(self, name)}, at least 1 is needed")
+        if not 0 <= self.seed < 1 << 63:  # what PyTorch takes
+            raise InputError(f"seed is {self.seed}, 0 or more is needed, and below 2^63")
+        if not 0 <= self.learning_rate < math.inf:
+            raise InputError(f"learning_rate is {self.learning_rate}, 0 or more is needed")
         if any(side % Lite.multiple for side in self.crop):
             height, width = self.crop
-            raise ValueError(f"crop is {height}x{width}; give multiples of {Lite.multiple}")
+            raise InputError(f"crop is {height}x{width}; give multiples of {Lite.multiple}")
 
 
 class _Training(nn.Module):
@@ -100,7 +103,7 @@ class Trainer:
         if recipe.begin:
             weights, info = load_weights(Path(recipe.begin))
             if info.network != Lite.name:
-                raise ValueError(f"{recipe.begin} holds weights of {info.network}, not of lite")
+                raise InputError(f"{recipe.begin} holds weights of {info.network}, not of lite")
             self.network.load_state_dict(weights.state_dict())
         self.average = Lite().to(self.device).eval()
         self.average.load_state_dict(self.network.state_dict())
@@ -248,7 +251,7 @@ class Trainer:
                 raise ValueError("it lacks a part")
         except Exception as error:  # torch raises whatever its parts do
             reason = str(error).strip().partition("\n")[0][:200]
-            raise ValueError(
+            raise InputError(
                 f"{self.checkpoint} is no whole checkpoint of a training ({reason}); remove it to "
                 "begin anew, or give another folder"
             ) from error
@@ -265,7 +268,7 @@ class Trainer:
         if state["step"] < self.recipe.steps and state["processes"] != self.processes:
             changed.append("number of processes")
         if changed:
-            raise ValueError(
+            raise InputError(
                 f"{self.checkpoint} is of a run with another {', '.join(changed)}; repeat its "
                 "options, or give another folder"
             )

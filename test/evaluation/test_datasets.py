@@ -241,6 +241,30 @@ def test_a_broken_pfm_is_named(tmp_path, content):
         read_pfm(tmp_path / "d.pfm")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no array", b"PK\x03\x04 no archive", b"\x93NUMPY\x01\x00"],
+    ids=["empty", "text", "zip", "cut"],
+)
+def test_truth_that_is_no_array_is_named(tmp_path, content):
+    plain(tmp_path)
+    (tmp_path / "a" / "disp.npy").write_bytes(content)
+
+    (sample,) = read_dataset(tmp_path, "plain")
+    with pytest.raises(DatasetError, match=r"a/disp\.npy is not a readable \.npy file"):
+        sample.truth()
+
+
+@pytest.mark.parametrize("values", [np.ones(3), np.ones((2, 3), complex), np.full((2, 3), "1")])
+def test_truth_of_another_kind_is_named(tmp_path, values):
+    plain(tmp_path)
+    np.save(tmp_path / "a" / "disp.npy", values)
+
+    (sample,) = read_dataset(tmp_path, "plain")
+    with pytest.raises(DatasetError, match=r"a/disp\.npy does not hold one number per pixel"):
+        sample.truth()
+
+
 def test_an_empty_folder_says_what_was_expected(tmp_path):
     with pytest.raises(DatasetError, match=r"left_disp\.png"):
         read_dataset(tmp_path, "instereo2k")

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.pictures import colour_confidence, colour_disparity, write_image
 from stereo_depth_ros.scenes.synthetic.pairs import ScenePair
 
@@ -19,11 +20,11 @@ class Sheet:
 
         Raises
         ------
-        ValueError
+        InputError
             For a name that ends like no picture's.
         """
         if not cv2.haveImageWriter(str(path)):
-            raise ValueError(f"{path} cannot be written; end its name in .png or .jpg")
+            raise InputError(f"{path} cannot be written; end its name in .png or .jpg")
         self._path = path
         self._rows: list[np.ndarray] = []
 

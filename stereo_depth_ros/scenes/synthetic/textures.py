@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stereo_depth_ros.errors import InputError
+
 SIZE = 512
 LEVELS = 10  # 512 px down to 1 px
 TEXTURES_PER_BANK = 32
@@ -64,14 +66,14 @@ def photographs(folder: Path) -> list[Path]:
 
     Raises
     ------
-    ValueError
+    InputError
         When there is none.
     """
     files = sorted(
         file for file in folder.rglob("*") if file.suffix.lower() in (".jpg", ".jpeg", ".png")
     )
     if not files:
-        raise ValueError(f"no .jpg or .png below {folder}; give a folder of photographs")
+        raise InputError(f"no .jpg or .png below {folder}; give a folder of photographs")
     return files
 
 
@@ -92,7 +94,7 @@ def draw_bank(
 def _photo_texture(rng: np.random.Generator, file: Path) -> np.ndarray:
     image = cv2.imread(str(file), cv2.IMREAD_COLOR)
     if image is None:
-        raise ValueError(f"{file} is not an image that OpenCV reads; remove it from the folder")
+        raise InputError(f"{file} is not an image that OpenCV reads; remove it from the folder")
     image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     side = int(min(image.shape[:2]) * rng.uniform(0.7, 1.0))
     top = rng.integers(image.shape[0] - side + 1)
