@@ -22,8 +22,8 @@ def check_calibrations(left: Calibration, right: Calibration) -> list[str]:
         Numbers that are no calibration, views of different size or focal length, views that show
         nothing in common, cameras above each other, and one camera_info published twice.
     """
-    left.checked()
-    right.checked()
+    left.check()
+    right.check()
     if left.image_size != right.image_size:
         raise CalibrationError(
             f"{left.source} says {left.image_size[0]} x {left.image_size[1]} and "

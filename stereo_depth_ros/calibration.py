@@ -23,7 +23,7 @@ class CalibrationError(InputError):
     """A calibration that cannot give metric depth; the text names the cause and the cure."""
 
 
-def scaled_centre(centre: float, scale: float) -> float:
+def scale_centre(centre: float, scale: float) -> float:
     """Return where the image coordinate ``centre`` lies once the image is resampled by ``scale``.
 
     Pixel centres lie on whole numbers, hence the halves.
@@ -100,11 +100,11 @@ class Calibration:
         return (
             float(self.p[0, 0]) / bx,
             float(self.p[1, 1]) / by,
-            scaled_centre(float(self.p[0, 2]) - x, 1 / bx),
-            scaled_centre(float(self.p[1, 2]) - y, 1 / by),
+            scale_centre(float(self.p[0, 2]) - x, 1 / bx),
+            scale_centre(float(self.p[1, 2]) - y, 1 / by),
         )
 
-    def resized(self, width: int, height: int) -> Calibration:
+    def resize(self, width: int, height: int) -> Calibration:
         """Return the calibration of the full images resampled to ``width`` x ``height`` px."""
         sx, sy = width / self.width, height / self.height
         scaling = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
@@ -113,7 +113,7 @@ class Calibration:
         p[:2, 3] = self.p[0, 3] * sx, self.p[1, 3] * sy
         return replace(self, width=width, height=height, k=scaling @ self.k, p=p)
 
-    def checked(self) -> Calibration:
+    def check(self) -> Calibration:
         """Return self when the numbers describe a calibrated camera.
 
         K is not looked at, as only rectification needs it.

@@ -17,7 +17,7 @@ import numpy as np
 
 from stereo_depth_ros.baseline import resolve_baseline
 from stereo_depth_ros.calibrated_pair import check_calibrations
-from stereo_depth_ros.calibration import Calibration, scaled_centre
+from stereo_depth_ros.calibration import Calibration, scale_centre
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class StereoCamera:
         )
 
     @classmethod
-    def uncalibrated(cls, width: int, height: int) -> StereoCamera:
+    def without_calibration(cls, width: int, height: int) -> StereoCamera:
         """Return a camera of focal length 1 px and baseline 1 m, for disparity without depth."""
         return cls(width, height, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -95,7 +95,7 @@ class StereoCamera:
             [[self.fx, 0, self.cx, 0], [0, self.fy, self.cy, 0], [0, 0, 1, 0]], np.float64
         )
 
-    def resized(self, width: int, height: int) -> StereoCamera:
+    def resize(self, width: int, height: int) -> StereoCamera:
         """Return the geometry of both images resampled to ``width`` x ``height`` px."""
         sx, sy = width / self.width, height / self.height
         return replace(
@@ -104,12 +104,12 @@ class StereoCamera:
             height=height,
             fx=self.fx * sx,
             fy=self.fy * sy,
-            cx=scaled_centre(self.cx, sx),
-            cy=scaled_centre(self.cy, sy),
-            cx_right=scaled_centre(self.cx_right, sx),
+            cx=scale_centre(self.cx, sx),
+            cy=scale_centre(self.cy, sy),
+            cx_right=scale_centre(self.cx_right, sx),
         )
 
-    def cropped(self, x: int, y: int, width: int, height: int) -> StereoCamera:
+    def crop(self, x: int, y: int, width: int, height: int) -> StereoCamera:
         """Return the geometry of the window at (x, y) of both images, in px.
 
         Negative offsets or sizes beyond the image describe padding.

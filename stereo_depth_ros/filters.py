@@ -50,10 +50,10 @@ def not_flying(disparity: np.ndarray, max_step: float) -> np.ndarray:
     Interpolated pixels between a foreground and its background differ from both the previous and
     the next pixel, along a row or along a column; those are the flying pixels of a point cloud.
     """
-    return _supported(disparity, max_step, axis=1) & _supported(disparity, max_step, axis=0)
+    return _has_support(disparity, max_step, axis=1) & _has_support(disparity, max_step, axis=0)
 
 
-def _supported(disparity: np.ndarray, max_step: float, axis: int) -> np.ndarray:
+def _has_support(disparity: np.ndarray, max_step: float, axis: int) -> np.ndarray:
     near = np.abs(np.diff(disparity, axis=axis)) <= max_step
     kept = np.zeros(disparity.shape, bool)
     if axis == 1:

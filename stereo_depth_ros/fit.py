@@ -10,7 +10,7 @@ import numpy as np
 from stereo_depth_ros.camera import StereoCamera
 
 
-def resized_nearest(values: np.ndarray, width: int, height: int) -> np.ndarray:
+def resize_nearest(values: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return ``values`` (float32 or bool) at ``width`` x ``height`` px, none of them new."""
     raw = values.view(np.uint8) if values.dtype == bool else values
     resized = cv2.resize(raw, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -50,7 +50,7 @@ class Fit:
 
     def camera(self, camera: StereoCamera) -> StereoCamera:
         """Return the geometry of the scaled image before padding, from that of the image."""
-        return camera.resized(self.inner_width, self.inner_height)
+        return camera.resize(self.inner_width, self.inner_height)
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
         """Return ``image`` (height, width, 3) scaled to the inner size."""
@@ -85,4 +85,4 @@ class Fit:
         """Return inner-size ``values`` (float32 or bool) at the image's size, none of them new."""
         if (self.inner_width, self.inner_height) == (self.width, self.height):
             return values
-        return resized_nearest(values, self.width, self.height)
+        return resize_nearest(values, self.width, self.height)

@@ -68,7 +68,7 @@ class ModelCard:
     command: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
 
-    def verified_file(self) -> Path:
+    def verify_file(self) -> Path:
         """Return the graph file after checking that it is there and unaltered.
 
         Raises
@@ -99,7 +99,7 @@ class ModelCard:
         return self.file
 
 
-def installed_models() -> list[str]:
+def list_models() -> list[str]:
     """Return the names of the models whose cards are installed, sorted."""
     return sorted(p.stem for p in (share_directory() / "models").glob("*.yaml"))
 
@@ -116,10 +116,10 @@ def load_model_card(model: str) -> ModelCard:
     if path.suffix in _ENGINES:
         return ModelCard(name=path.stem, engine=_ENGINES[path.suffix], file=path, prior=None)
     if path.suffix not in (".yaml", ".yml"):
-        if model not in installed_models():
+        if model not in list_models():
             raise ModelError(
                 f"model '{excerpt(model)}' is not known; installed are "
-                f"{', '.join(installed_models())}, and the path of an exported .onnx file works too"
+                f"{', '.join(list_models())}, and the path of an exported .onnx file works too"
             )
         path = share_directory() / "models" / f"{model}.yaml"
     return _read_card(path)

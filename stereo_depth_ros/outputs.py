@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 import cv2
 import numpy as np
 
-from stereo_depth_ros.stage_times import timed
+from stereo_depth_ros.stage_times import time_stage
 from stereo_depth_ros.stereo_match import StereoMatch
 
 MIN_FREE_CONFIDENCE = 0.2
@@ -40,7 +40,7 @@ def make_outputs(match: StereoMatch, outputs: Collection[Output]) -> dict[Output
         # The others are made of it, and its time is its own.
         is_needed = output is Output.DEPTH and not _METRIC.isdisjoint(outputs)
         if is_needed or output in outputs:
-            with timed(match.seconds, output.value):
+            with time_stage(match.seconds, output.value):
                 values = make(match)
             if output in outputs:
                 made[output] = values

@@ -13,13 +13,13 @@ from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.fit import Fit, resized_nearest
+from stereo_depth_ros.fit import Fit, resize_nearest
 from stereo_depth_ros.outputs import Output, make_outputs
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.same_view import Views, compare_views
 from stereo_depth_ros.settings import Settings
-from stereo_depth_ros.stage_times import timed
+from stereo_depth_ros.stage_times import time_stage
 from stereo_depth_ros.stereo_match import StereoMatch
 
 
@@ -91,25 +91,25 @@ class StereoPipeline:
         seconds: dict[str, float] = {}
         settings = self.settings
         self._forget_other_streams(camera)
-        with timed(seconds, "compare"):
+        with time_stage(seconds, "compare"):
             # Before rectification, which makes two different views of one image.
             views = compare_views(left, right)
         if rectify is not None:
-            with timed(seconds, "rectify"):
+            with time_stage(seconds, "rectify"):
                 left, right = rectify[0](left), rectify[1](right)
         if self.monitor is not None:
             self._refuse_wrong_pairs(self.monitor, views, left, right, camera, seconds)
         spec = self.engine.spec
         verge, fit = self._plan(camera)
         at_input = settings.output_resolution == "input"
-        with timed(seconds, "fit"):
-            small_left = fit.shrink(_extended(left, verge, 0))
+        with time_stage(seconds, "fit"):
+            small_left = fit.shrink(_extend(left, verge, 0))
             left_input = fit.pad(small_left)
-            right_input = fit.pad(fit.shrink(_extended(right, 0, verge)))
-        with timed(seconds, "inference"):
+            right_input = fit.pad(fit.shrink(_extend(right, 0, verge)))
+        with time_stage(seconds, "inference"):
             disparity, confidence = self.engine.infer(left_input, right_input)
             back = self._right_view(left_input, right_input) if settings.lr_check else None
-        with timed(seconds, "filters"):
+        with time_stage(seconds, "filters"):
             disparity, confidence = fit.crop(disparity), fit.crop(confidence)
             valid = filters.confident(confidence, settings.confidence_threshold)
             valid &= np.isfinite(disparity)
@@ -130,7 +130,7 @@ class StereoPipeline:
             if rectify is not None:
                 evidence &= rectify[0].inside
             if not at_input:
-                evidence = resized_nearest(evidence, *valid.shape[::-1])
+                evidence = resize_nearest(evidence, *valid.shape[::-1])
             if views in (Views.SAME, Views.INDISTINCT):
                 # Where nothing shows parallax, none is no proof of distance.
                 evidence &= output_camera.depth(disparity) <= settings.max_depth
@@ -166,7 +166,7 @@ class StereoPipeline:
         seconds: dict[str, float],
     ) -> None:
         if monitor.is_due:
-            with timed(seconds, "pair check"):
+            with time_stage(seconds, "pair check"):
                 monitor.check(left, right, camera.offset)
         refusal = monitor.judge(views).refusal
         if refusal is not None:
@@ -177,9 +177,9 @@ class StereoPipeline:
         if settings.output_resolution == "input":
             return camera
         verge, fit = self._plan(camera)
-        extended = fit.camera(camera.cropped(-verge, 0, fit.width, fit.height))
+        extended = fit.camera(camera.crop(-verge, 0, fit.width, fit.height))
         margin = round(verge * fit.scale)
-        return extended.cropped(margin, 0, fit.inner_width - margin, fit.inner_height)
+        return extended.crop(margin, 0, fit.inner_width - margin, fit.inner_height)
 
     def _plan(self, camera: StereoCamera) -> tuple[int, Fit]:
         """Return by how many columns the views are moved apart, and how they fit the engine."""
@@ -257,7 +257,7 @@ def _check_shapes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> 
             raise FrameError(f"{side} image has the shape {image.shape}; it must be H x W x 3")
 
 
-def _extended(image: np.ndarray, left: int, right: int) -> np.ndarray:
+def _extend(image: np.ndarray, left: int, right: int) -> np.ndarray:
     if left == right == 0:
         return image
     # Black matches nothing; repeated columns would match each other.

@@ -47,11 +47,11 @@ def rectification_map(
     CalibrationError
         For an uncalibrated camera, another distortion model or the wrong number of coefficients.
     """
-    calibration.checked()
+    calibration.check()
     _check_raw_numbers(calibration, otherwise)
     size = calibration.image_size
-    k = _windowed(calibration.k, calibration)
-    p = _windowed(calibration.p[:, :3], calibration)
+    k = _crop_to_window(calibration.k, calibration)
+    p = _crop_to_window(calibration.p[:, :3], calibration)
     d = np.asarray(calibration.d, np.float64)
     known = {**dict.fromkeys(_PINHOLE_MODELS, _pinhole), **dict.fromkeys(_FISHEYE_MODELS, _fisheye)}
     if calibration.distortion_model not in known:
@@ -102,7 +102,7 @@ def _fisheye(k: np.ndarray, d: np.ndarray, r: np.ndarray, p: np.ndarray, size: t
     return cv2.fisheye.initUndistortRectifyMap(k, coefficients, r, p, size, cv2.CV_16SC2)
 
 
-def _windowed(matrix: np.ndarray, calibration: Calibration) -> np.ndarray:
+def _crop_to_window(matrix: np.ndarray, calibration: Calibration) -> np.ndarray:
     x, y, _, _ = calibration.window
     bx, by = calibration.bins
     window = np.array(

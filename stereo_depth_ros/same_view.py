@@ -49,11 +49,11 @@ def compare_views(left: np.ndarray, right: np.ndarray) -> Views:
         return Views.BLANK
     stack_left, stack_right, places = _patches(left, right)
     if np.array_equal(stack_left, stack_right):
-        return _views(places[_textured(_gradients(stack_left))], len(places))
+        return _views(places[_mask_texture(_gradients(stack_left))], len(places))
     difference = stack_right - stack_left
     brightness = (stack_left + stack_right) / 2
     gradients = _gradients(brightness)
-    textured = _textured(gradients)
+    textured = _mask_texture(gradients)
     if not textured.any():
         return Views.BLANK
     shifts = _shifts(gradients, difference, brightness)[textured]
@@ -107,7 +107,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, rows * columns).mean(axis=1)
 
 
-def _textured(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _mask_texture(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     x, y = gradients
     return np.minimum(_mean(x * x), _mean(y * y)) > _TEXTURE**2
 

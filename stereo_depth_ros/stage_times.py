@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+def time_stage(seconds: dict[str, float], stage: str) -> Iterator[None]:
     """Put the seconds that the block takes into ``seconds`` as ``stage``."""
     start = time.perf_counter()
     yield

@@ -76,7 +76,7 @@ def test_image_size_is_the_roi_divided_by_the_binning(roi, binning, size):
 
 def test_checked_returns_a_calibrated_camera_unchanged():
     good = calibration()
-    assert good.checked() is good
+    assert good.check() is good
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -86,7 +86,7 @@ def test_checked_returns_a_calibrated_camera_unchanged():
 def test_numbers_that_are_not_finite_are_refused(bad, name, row, column):
     matrix = with_entry(getattr(calibration(), name), row, column, bad)
     with pytest.raises(CalibrationError, match=r"/left/camera_info: .*NaN.*recalibrate"):
-        calibration(**{name: matrix}).checked()
+        calibration(**{name: matrix}).check()
 
 
 @pytest.mark.parametrize("zeroed", [["p"], ["k", "p"]])
@@ -95,30 +95,30 @@ def test_uncalibrated_camera_is_refused_with_the_cure(zeroed):
     with pytest.raises(
         CalibrationError, match=r"/left/camera_info: K\[0\] = .* and P\[0\] = .*not calibrated"
     ):
-        calibration(**zeros).checked()
+        calibration(**zeros).check()
 
 
 def test_k_is_not_looked_at():
     without_k = calibration(k=np.zeros((3, 3)))
-    assert without_k.checked() is without_k
+    assert without_k.check() is without_k
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (1, 1)])
 def test_negative_focal_length_is_refused(row, column):
     with pytest.raises(CalibrationError, match="not calibrated"):
-        calibration(p=with_entry(calibration().p, row, column, -400.0)).checked()
+        calibration(p=with_entry(calibration().p, row, column, -400.0)).check()
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 480), (640, 0)])
 def test_missing_image_size_is_refused(width, height):
     with pytest.raises(CalibrationError, match=rf"{width} x {height}.*image size"):
-        calibration(width=width, height=height).checked()
+        calibration(width=width, height=height).check()
 
 
 @pytest.mark.parametrize("size", [(320, 240), (1280, 960), (1000, 500)])
 def test_resized_calibration_projects_where_the_resampled_image_shows_the_point(size):
     sx, sy = size[0] / 640, size[1] / 480
-    resized = calibration(k=with_entry(calibration().k, 0, 2, 322.0)).resized(*size)
+    resized = calibration(k=with_entry(calibration().k, 0, 2, 322.0)).resize(*size)
     point = np.array([0.3, -0.2, 1.7])
     x, y, z = calibration().p @ [*point, 1.0]
     expected = ((x / z + 0.5) * sx - 0.5, (y / z + 0.5) * sy - 0.5)

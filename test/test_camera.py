@@ -50,14 +50,14 @@ def resize(random, camera):
     height = max(40, int(camera.height * random.uniform(0.4, 1.8)))
     sx, sy = width / camera.width, height / camera.height
     scale = np.array([sx, sy, sx])
-    return camera.resized(width, height), lambda pixel: (pixel + 0.5) * scale - 0.5, sx
+    return camera.resize(width, height), lambda pixel: (pixel + 0.5) * scale - 0.5, sx
 
 
 def crop_or_pad(random, camera):
     x, y = (int(n) for n in random.integers(-30, 30, 2))
     width = camera.width + int(random.integers(-30, 30))
     height = camera.height + int(random.integers(-30, 30))
-    return camera.cropped(x, y, width, height), lambda pixel: pixel - np.array([x, y, x]), 1.0
+    return camera.crop(x, y, width, height), lambda pixel: pixel - np.array([x, y, x]), 1.0
 
 
 def derived(random, camera):
@@ -357,7 +357,7 @@ def with_p(calibration, row, column, value):
     return replace(calibration, p=p)
 
 
-def uncalibrated(calibration):
+def without_calibration(calibration):
     return replace(calibration, k=np.zeros((3, 3)), p=np.zeros((3, 4)))
 
 
@@ -405,14 +405,14 @@ GOOD_LEFT, GOOD_RIGHT = pair(400.0, 0.0, -40.0)
             id="NaN in P of the left",
         ),
         pytest.param(
-            uncalibrated(GOOD_LEFT),
+            without_calibration(GOOD_LEFT),
             GOOD_RIGHT,
             [LEFT, "K[0] = 0 and P[0] = 0", "not calibrated"],
             id="uncalibrated left",
         ),
         pytest.param(
             GOOD_LEFT,
-            uncalibrated(GOOD_RIGHT),
+            without_calibration(GOOD_RIGHT),
             [RIGHT, "K[0] = 0 and P[0] = 0", "not calibrated"],
             id="uncalibrated right",
         ),

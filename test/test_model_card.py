@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 
-from stereo_depth_ros.model_card import ModelError, installed_models, load_model_card
+from stereo_depth_ros.model_card import ModelError, list_models, load_model_card
 
 
 def test_installed_card_is_found_by_name():
@@ -14,13 +14,13 @@ def test_installed_card_is_found_by_name():
 
 
 def test_installed_models_are_sorted_names():
-    names = installed_models()
+    names = list_models()
 
     assert names == sorted(names)
     assert {"sgbm", "sgbm_hh"} <= set(names)
 
 
-@pytest.mark.parametrize("name", installed_models())
+@pytest.mark.parametrize("name", list_models())
 def test_every_installed_card_can_be_read_and_says_its_licence(name):
     card = load_model_card(name)
 
@@ -64,7 +64,7 @@ def test_file_of_a_card_is_relative_to_the_card(tmp_path):
     card = load_model_card(write_card(tmp_path, "{engine: onnx, file: graphs/net.onnx}"))
 
     assert card.name == "net"
-    assert card.verified_file() == tmp_path / "graphs" / "net.onnx"
+    assert card.verify_file() == tmp_path / "graphs" / "net.onnx"
 
 
 def test_absolute_file_of_a_card_is_taken_as_it_is(tmp_path):
@@ -181,21 +181,21 @@ def test_missing_graph_names_its_path(tmp_path):
     card = load_model_card(str(tmp_path / "absent.onnx"))
 
     with pytest.raises(ModelError, match=r"'absent': file .*absent\.onnx does not exist; correct"):
-        card.verified_file()
+        card.verify_file()
 
 
 def test_folder_in_place_of_a_graph_is_told(tmp_path):
     (tmp_path / "net.onnx").mkdir()
 
     with pytest.raises(ModelError, match=r"net\.onnx is a folder; correct the path"):
-        load_model_card(str(tmp_path / "net.onnx")).verified_file()
+        load_model_card(str(tmp_path / "net.onnx")).verify_file()
 
 
 def test_card_without_a_file_says_what_to_add(tmp_path):
     card = load_model_card(write_card(tmp_path, "engine: onnx"))
 
     with pytest.raises(ModelError, match="its card names no file; add 'file: NAME'"):
-        card.verified_file()
+        card.verify_file()
 
 
 def test_missing_graph_of_an_installed_card_is_mended_by_installing(tmp_path, monkeypatch):
@@ -204,7 +204,7 @@ def test_missing_graph_of_an_installed_card_is_mended_by_installing(tmp_path, mo
     monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
 
     with pytest.raises(ModelError, match=r"net\.onnx does not exist; reinstall the package"):
-        load_model_card("net").verified_file()
+        load_model_card("net").verify_file()
 
 
 def test_graph_with_the_hash_of_its_card_is_verified(tmp_path):
@@ -215,7 +215,7 @@ def test_graph_with_the_hash_of_its_card_is_verified(tmp_path):
         write_card(tmp_path, f"engine: onnx\nfile: net.onnx\nsha256: '{digest}'")
     )
 
-    assert card.verified_file() == tmp_path / "net.onnx"
+    assert card.verify_file() == tmp_path / "net.onnx"
 
 
 def test_altered_graph_is_refused_with_both_hashes(tmp_path):
@@ -227,4 +227,4 @@ def test_altered_graph_is_refused_with_both_hashes(tmp_path):
     )
 
     with pytest.raises(ModelError, match=f"altered or truncated.*{actual[:12]}.*{digest[:12]}"):
-        card.verified_file()
+        card.verify_file()

@@ -105,4 +105,4 @@ def _fit(calibration: Calibration, width: int, height: int) -> Calibration:
             f"{calibration.source} is for {stated[0]} x {stated[1]} images, not {width} x "
             f"{height}; give the calibration of these images"
         )
-    return calibration.resized(width, height)
+    return calibration.resize(width, height)

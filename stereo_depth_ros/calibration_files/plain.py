@@ -31,7 +31,7 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
         key = next((key for key in keys if content.get(key) is not None), None)
         return None if key is None else parse_number(content[key], key)
 
-    def given(keys: Sequence[str], default: float) -> float:
+    def read(keys: Sequence[str], default: float) -> float:
         value = first(keys)
         if value is None:
             _LOG.warning("%s gives no %s: taken as %g", document.path, keys[0], default)
@@ -43,10 +43,10 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
         raise ValueError("focal_px is missing; metric depth needs it")
     if content.get("width") is not None and content.get("height") is not None:
         size = parse_size(content["width"], content["height"])
-    cx, cy = given(["cx"], (size[0] - 1) / 2), given(["cy"], (size[1] - 1) / 2)
+    cx, cy = read(["cx"], (size[0] - 1) / 2), read(["cy"], (size[1] - 1) / 2)
     cx_right = first(["cx_right"])
     if cx_right is None:
-        cx_right = cx + given(_DOFFS, 0.0)
+        cx_right = cx + read(_DOFFS, 0.0)
     fy = first(["fy"]) or focal
     left, right = make_matrix(focal, fy, cx, cy), make_matrix(focal, fy, cx_right, cy)
     return make_pinhole_pair(document.path, size, left, right, first(_BASELINE) or 0.0)

@@ -108,7 +108,7 @@ def _models(
 
 def _tensorrt_ways(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
     file = obtain_engine(
-        load_model_card(graph_of(model)).verified_file(), BuildOptions(), report=bar.show
+        load_model_card(graph_of(model)).verify_file(), BuildOptions(), report=bar.show
     )
     for cuda_graph in (True, False):
         for mapped in (False, True):

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
     with BuildBar() as bar:
         try:
-            file = obtain_engine(card.verified_file(), options, report=bar.show)
+            file = obtain_engine(card.verify_file(), options, report=bar.show)
         except KeyboardInterrupt:
             bar.close()
             print("stopped; nothing was written")

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     cache, machines = EngineCache(), _machines()
     if arguments.action == "prune":
         # A build that runs now is let finish; its files are not in the way then.
-        with cache.locked(threading.Event()):
+        with cache.lock(threading.Event()):
             _prune(cache, machines, arguments.all)
         return 0
     found = cache.engines()

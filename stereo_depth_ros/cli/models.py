@@ -12,7 +12,7 @@ from typing import Any
 
 from stereo_depth_ros.cli.options import size, training_layer
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
-from stereo_depth_ros.model_card import installed_models, load_model_card
+from stereo_depth_ros.model_card import list_models, load_model_card
 
 HELP = "list models, fetch published weights, say what a model costs"
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> None:
     print("Installed (--model NAME):")
     print(f"  {AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run")
-    cards = [load_model_card(name) for name in installed_models()]
+    cards = [load_model_card(name) for name in list_models()]
     _print_table(
         [
             (

@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> int:
         maps = _choose_rectification(calibrations, arguments)
     else:
         outputs = set()
-        camera = StereoCamera.uncalibrated(width, height)
+        camera = StereoCamera.without_calibration(width, height)
     for warning in [*camera.warnings, *describe_pair(left, right, camera.offset, maps)]:
         # Cameras that converge put infinity elsewhere, which only a calibration tells.
         hint = "; or the cameras converge: give --calib" if warning == SWAPPED else ""

@@ -16,7 +16,7 @@ MAX_PIXELS = 1 << 26
 _FORMAT_MAX = 60
 
 
-def compressed_header(data: bytes, form: str) -> Header:
+def read_compressed_header(data: bytes, form: str) -> Header:
     """Return format and size of ``data``, the content of a message whose format is ``form``.
 
     Raises
@@ -45,7 +45,7 @@ def decompress(data: bytes, form: str) -> Samples:
         When it does not decompress, is not whole, of more than `MAX_PIXELS`, or not of 8 or 16
         bits.
     """
-    header = compressed_header(data, form)
+    header = read_compressed_header(data, form)
     if header.width * header.height > MAX_PIXELS:
         raise ImageError(
             f"{header.kind} of {header.width} x {header.height} px; at most {MAX_PIXELS >> 20} "

@@ -94,13 +94,13 @@ def pack(image: np.ndarray, encoding: str) -> np.ndarray:
     height, width = image.shape[:2]
     if width % 2 and encoding in _YUV:
         raise ValueError(f"encoding {encoding} needs an even width, not {width}")
-    data = _packed(image, encoding)
+    data = _reorder_packed(image, encoding)
     if _FORMATS[encoding][1] == "u2":
         data = data.astype("<u2") << 8
     return np.ascontiguousarray(data).reshape(height, -1)
 
 
-def _packed(image: np.ndarray, encoding: str) -> np.ndarray:
+def _reorder_packed(image: np.ndarray, encoding: str) -> np.ndarray:
     if encoding in ("rgb8", "rgb16"):
         return image
     if encoding in ("bgr8", "8UC3", "bgr16"):

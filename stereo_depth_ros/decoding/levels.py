@@ -41,7 +41,7 @@ class Levels:
 
     def shift(self, views: Sequence[np.ndarray]) -> int:
         """Return by how many bits to shift ``views``, the uint16 images of one pair."""
-        sample = np.concatenate([_thinned(view) for view in views])
+        sample = np.concatenate([_thin_out(view) for view in views])
         ranks = [int((1 - share) * (sample.size - 1)) for share in (_OVEREXPOSED, _CLIPPED)]
         brighter, bright = (int(value) for value in np.partition(sample, ranks)[ranks])
         fitting = max(0, bright.bit_length() - 8)
@@ -55,7 +55,7 @@ class Levels:
         return self._shift
 
 
-def _thinned(view: np.ndarray) -> np.ndarray:
+def _thin_out(view: np.ndarray) -> np.ndarray:
     # An odd step meets every colour of a Bayer mosaic.
     step = int((view.shape[0] * view.shape[1] / _SAMPLES) ** 0.5) // 2 * 2 + 1
     return view[::step, ::step].ravel()

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from stereo_depth_ros.engines.base import Engine, Run, run_here
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.progress import Report, unreported
+from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
 from stereo_depth_ros.model_card import ModelCard
 
 
@@ -24,7 +24,7 @@ class Caller:
     """
 
     run: Run = run_here
-    report: Report = unreported
+    report: Report = ignore_progress
     cancelled: threading.Event = field(default_factory=threading.Event)
     gpu_only: bool = False
 

@@ -14,7 +14,7 @@ import numpy as np
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
 from stereo_depth_ros.engines.default_model import graph_of, name_of
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
-from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
+from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
 from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
 
 _LOG = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def latency_ms(engine: Engine, run: Run = run_here) -> float:
     """
     spec = engine.spec
     size = _ANY_SIZE if spec.height is None or spec.width is None else (spec.height, spec.width)
-    once = partial(_seconds, engine, *rendered_pair(*size))
+    once = partial(_seconds, engine, *render_test_pair(*size))
     run(once)
     found: list[float] = []
     while len(found) < _LEAST_ROUNDS or (len(found) < _ROUNDS and sum(found) < _ENOUGH_S):
@@ -71,7 +71,7 @@ def latency_ms(engine: Engine, run: Run = run_here) -> float:
     return 1e3 * float(np.percentile(found, 95))
 
 
-def unguarded(engine: Engine) -> AbstractContextManager[None]:
+def no_guard(engine: Engine) -> AbstractContextManager[None]:
     """Measure ``engine`` whatever else runs beside it."""
     return nullcontext()
 
@@ -81,7 +81,7 @@ def open_within(
     models: Sequence[str],
     open_one: Callable[[str], Engine],
     run: Run = run_here,
-    alone: Callable[[Engine], AbstractContextManager[None]] = unguarded,
+    alone: Callable[[Engine], AbstractContextManager[None]] = no_guard,
 ) -> Engine:
     """Open the first of ``models`` (see `by_accuracy`) whose `latency_ms` is within the budget.
 

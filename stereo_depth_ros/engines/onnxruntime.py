@@ -42,7 +42,7 @@ class OnnxRuntimeEngine:
                 "Export it again with opset 17"
             )
             raise _failure(text, error) from error
-        height, width, self.takes_prior = _checked_interface(self._session, path)
+        height, width, self.takes_prior = _check_interface(self._session, path)
         metadata = self._session.get_modelmeta().custom_metadata_map
         for key in ("network", "max_disparity"):
             if key not in metadata:
@@ -163,7 +163,7 @@ def _resolve_providers(runtime: Any, wanted: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _checked_interface(session: Any, path: Path) -> tuple[int, int, bool]:
+def _check_interface(session: Any, path: Path) -> tuple[int, int, bool]:
     """Return height and width of the images, and whether the graph takes a prior."""
 
     def fail(detail: str) -> EngineError:

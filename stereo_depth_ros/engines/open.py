@@ -126,7 +126,7 @@ def _find_backends(request: Request, asked: str) -> list[Backend]:
 def _open_first(request: Request, backends: Sequence[Backend]) -> tuple[Engine, str]:
     """Return the engine of the first way that works, and why it is this one."""
     if any(backend.needs_file for backend in backends):
-        request = replace(request, file=request.card.verified_file())
+        request = replace(request, file=request.card.verify_file())
     level = logging.DEBUG if request.caller.gpu_only else logging.WARNING
     refusals = []
     is_choice = len(backends) > 1

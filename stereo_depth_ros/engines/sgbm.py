@@ -94,7 +94,7 @@ def _equalize(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarr
     if _is_equal(*guess):
         return left, right
     # Whole views differ by what they show as well, so matched pixels have the last word.
-    shown = [_matched_greys(*greys, exposure) for exposure in (guess, (1.0, 0.0))]
+    shown = [_match_grey_levels(*greys, exposure) for exposure in (guess, (1.0, 0.0))]
     exposure = _exposure(*max(shown, key=lambda levels: levels[0].size))
     if _is_equal(*exposure):
         return left, right
@@ -133,7 +133,7 @@ def _apply(
     return cv2.addWeighted(left, gain, left, 0.0, level), right
 
 
-def _matched_greys(
+def _match_grey_levels(
     left: np.ndarray, right: np.ndarray, exposure: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the greys (N,) of the same points in both views, matched at that exposure."""
@@ -208,13 +208,13 @@ def _fill_from_background(disparity: np.ndarray, known: np.ndarray) -> np.ndarra
 
     What a matcher misses is mostly occluded, and what is occluded belongs to the background.
     """
-    from_left = _carried(disparity, known)
-    from_right = _carried(disparity[:, ::-1], known[:, ::-1])[:, ::-1]
+    from_left = _carry_along_rows(disparity, known)
+    from_right = _carry_along_rows(disparity[:, ::-1], known[:, ::-1])[:, ::-1]
     filled = np.where(known, disparity, np.fmin(from_left, from_right))
     return np.nan_to_num(filled, copy=False, nan=0.0)
 
 
-def _carried(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
+def _carry_along_rows(disparity: np.ndarray, known: np.ndarray) -> np.ndarray:
     column = np.where(known, np.arange(disparity.shape[1], dtype=np.int32), -1)
     np.maximum.accumulate(column, axis=1, out=column)
     carried = np.take_along_axis(disparity, np.maximum(column, 0), axis=1)

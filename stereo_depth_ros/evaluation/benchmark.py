@@ -85,7 +85,7 @@ def benchmark(
         before = [sum(s.get(stage, 0.0) for stage in _BEFORE) for s in found]
         timings.append(
             Timing(
-                model=_shown(name, pipeline.engine),
+                model=_describe_model(name, pipeline.engine),
                 engine=str(pipeline.engine.spec),
                 width=width,
                 height=height,
@@ -101,7 +101,7 @@ def benchmark(
     return timings
 
 
-def _shown(name: str, engine: Engine) -> str:
+def _describe_model(name: str, engine: Engine) -> str:
     model, comma, way = name.partition(", ")
     return f"{name_of(model, engine)}{comma}{way}"
 

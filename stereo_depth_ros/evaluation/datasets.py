@@ -92,7 +92,7 @@ def _scale_2006(width: int) -> float:
     return 1.0 if width > 1000 else 2.0 if width > 550 else 3.0
 
 
-def _seen(truth: Callable[[], np.ndarray], of_right: Callable[[], np.ndarray]) -> np.ndarray:
+def _mask_seen(truth: Callable[[], np.ndarray], of_right: Callable[[], np.ndarray]) -> np.ndarray:
     """Return where the truth of the left view and that of the right agree within 1 px."""
     return left_right_consistent(truth(), of_right(), 1.0)
 
@@ -107,11 +107,11 @@ def _sample(
 ) -> Sample:
     """Return a sample whose mask comes from the right view's truth, where that was published."""
     of_left = partial(read, truth)
-    seen = partial(_seen, of_left, partial(read, of_right)) if of_right.is_file() else None
+    seen = partial(_mask_seen, of_left, partial(read, of_right)) if of_right.is_file() else None
     return Sample(name, left, right, of_left, seen)
 
 
-def _known(path: Path, scale: float) -> np.ndarray:
+def _read_valid(path: Path, scale: float) -> np.ndarray:
     return np.isfinite(_png(path, scale))
 
 
@@ -230,7 +230,7 @@ def _kitti(root: Path) -> Iterator[Sample]:
                 base / left / truth.name,
                 base / right / truth.name,
                 partial(_png, truth, 256.0),
-                partial(_known, visible, 256.0) if visible.is_file() else None,
+                partial(_read_valid, visible, 256.0) if visible.is_file() else None,
             )
         if truths:
             return

@@ -15,8 +15,8 @@ from stereo_depth_ros.evaluation.metrics import (
     Share,
     Sparsification,
     accuracy,
-    claimed_near,
-    missed,
+    measure_missed,
+    measure_near_sky,
     sparsification,
 )
 from stereo_depth_ros.evaluation.thin import thin_structures
@@ -71,7 +71,7 @@ def evaluate(
         sky = sample.sky() if sample.sky else None
         _check_sizes(sample.name, left=left, right=right, truth=truth, nonocc=nonocc, sky=sky)
         thin = thin_structures(_with_sky(truth, sky))
-        camera = StereoCamera.uncalibrated(left.shape[1], left.shape[0])
+        camera = StereoCamera.without_calibration(left.shape[1], left.shape[0])
         for name, engine in engines.items():
             match = StereoPipeline(engine).match(left, right, camera)
             disparity, confidence = match.disparity, match.confidence
@@ -85,8 +85,8 @@ def evaluate(
                     filled_nonocc=None if nonocc is None else accuracy(disparity, truth, nonocc),
                     raw_nonocc=None if nonocc is None else accuracy(raw, truth, nonocc),
                     confidence=sparsification(disparity, confidence, truth),
-                    sky=None if sky is None else claimed_near(disparity, confidence, sky),
-                    thin=missed(disparity, truth, thin),
+                    sky=None if sky is None else measure_near_sky(disparity, confidence, sky),
+                    thin=measure_missed(disparity, truth, thin),
                     milliseconds=1e3 * match.seconds["inference"],
                 )
             )

@@ -27,15 +27,15 @@ def describe_machine() -> dict[str, str]:
         gpu = f"none ({error})"
     return {
         "machine": board(),
-        "cpu": _found(r"model name\s*:\s*(.+)", _CPU),
+        "cpu": _search(r"model name\s*:\s*(.+)", _CPU),
         "gpu": gpu,
-        "driver": _found(r"Kernel Module\s+(?:for \w+\s+)?([\d.]+)", _DRIVER),
+        "driver": _search(r"Kernel Module\s+(?:for \w+\s+)?([\d.]+)", _DRIVER),
         "package": _version(),
         "commit": _commit(),
     }
 
 
-def _found(pattern: str, file: Path) -> str:
+def _search(pattern: str, file: Path) -> str:
     try:
         found = re.search(pattern, file.read_text())
     except OSError:

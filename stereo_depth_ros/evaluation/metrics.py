@@ -75,7 +75,9 @@ class Share:
     percent: float
 
 
-def claimed_near(disparity: np.ndarray, confidence: np.ndarray, sky: np.ndarray) -> Share | None:
+def measure_near_sky(
+    disparity: np.ndarray, confidence: np.ndarray, sky: np.ndarray
+) -> Share | None:
     """Return how much of ``sky`` (H, W) bool is taken for something near; None without sky.
 
     That is a ``disparity`` (H, W) above `NEAR_PX` of a ``confidence`` (H, W) above
@@ -84,7 +86,7 @@ def claimed_near(disparity: np.ndarray, confidence: np.ndarray, sky: np.ndarray)
     return _share((disparity > NEAR_PX) & (confidence > CLAIM_CONFIDENCE), sky)
 
 
-def missed(disparity: np.ndarray, truth: np.ndarray, thin: np.ndarray) -> Share | None:
+def measure_missed(disparity: np.ndarray, truth: np.ndarray, thin: np.ndarray) -> Share | None:
     """Return how much of ``thin`` (H, W) bool is lost; None where nothing is thin.
 
     That is an error of more than `MISSED_PX`, or no answer; ``truth`` (H, W) px is known there.

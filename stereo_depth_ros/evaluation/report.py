@@ -65,12 +65,12 @@ def fault_medians(scores: Sequence[Score], model: str) -> dict[str, float | None
     mine = [score for score in scores if score.model == model]
     found = {}
     for fault in FAULTS:
-        shares = [value for s in mine if (value := _counted(getattr(s, fault))) is not None]
+        shares = [value for s in mine if (value := _percent_of(getattr(s, fault))) is not None]
         found[fault] = float(np.median(shares)) if shares else None
     return found
 
 
-def _counted(share: Share | None) -> float | None:
+def _percent_of(share: Share | None) -> float | None:
     return share.percent if share is not None and share.pixels >= _ENOUGH else None
 
 
@@ -79,7 +79,7 @@ def _cells(values: Iterable[float | None]) -> list[str]:
 
 
 def _faults(score: Score) -> list[str]:
-    return _cells(_counted(getattr(score, fault)) for fault in FAULTS)
+    return _cells(_percent_of(getattr(score, fault)) for fault in FAULTS)
 
 
 def _summary(scores: Sequence[Score]) -> list[list[str]]:
@@ -144,15 +144,15 @@ class Gallery:
         heat[~np.isfinite(truth)] = 60
         low_high = np.nanpercentile(truth, (1, 99))
         self.rows[sample.name, model] = [
-            ("left", _embedded(sample.images()[0])),
-            ("truth", _embedded(pictures.colour_disparity(truth, limits=low_high))),
-            (model, _embedded(pictures.colour_disparity(disparity, limits=low_high))),
-            ("error, white is 4 px", _embedded(heat)),
-            ("confidence", _embedded(pictures.colour_confidence(confidence))),
+            ("left", _embed(sample.images()[0])),
+            ("truth", _embed(pictures.colour_disparity(truth, limits=low_high))),
+            (model, _embed(pictures.colour_disparity(disparity, limits=low_high))),
+            ("error, white is 4 px", _embed(heat)),
+            ("confidence", _embed(pictures.colour_confidence(confidence))),
         ]
 
 
-def _embedded(picture: np.ndarray) -> str:
+def _embed(picture: np.ndarray) -> str:
     height = max(1, round(picture.shape[0] * _PICTURE_WIDTH / picture.shape[1]))
     small = cv2.resize(picture, (_PICTURE_WIDTH, height), interpolation=cv2.INTER_AREA)
     _, data = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])

@@ -23,13 +23,13 @@ def thin_structures(truth: np.ndarray) -> np.ndarray:
     into steps; in a longer gap, and beyond the image, nothing is known to be further away.
     """
     line = -(-truth.shape[1] // _WIDTH_PARTS) | 1
-    behind = np.minimum(_opened(truth, line), _opened(truth.T, line).T)
+    behind = np.minimum(_open_lines(truth, line), _open_lines(truth.T, line).T)
     return behind < np.where(np.isfinite(truth), truth, -np.inf) - THIN_STEP
 
 
-def _opened(truth: np.ndarray, line: int) -> np.ndarray:
+def _open_lines(truth: np.ndarray, line: int) -> np.ndarray:
     """Return the opening of every row of ``truth`` by ``line`` px, +Inf where nothing is known."""
-    filled = _filled(truth, line)
+    filled = _fill_gaps(truth, line)
     reach = line // 2
     # Lines that reach out of the image count too, else a plane would end in a thin border.
     padded = np.pad(filled, ((0, 0), (reach, reach)), constant_values=np.inf)
@@ -37,7 +37,7 @@ def _opened(truth: np.ndarray, line: int) -> np.ndarray:
     return opened[:, reach : reach + truth.shape[1]]
 
 
-def _filled(truth: np.ndarray, longest: int) -> np.ndarray:
+def _fill_gaps(truth: np.ndarray, longest: int) -> np.ndarray:
     """Return ``truth`` with gaps in its rows filled, and +Inf in longer ones.
 
     A gap's two known pixels are at most ``longest`` px apart.

@@ -205,15 +205,15 @@ class _Writer:
             written.input[position] = self._read(name, element if name in operands else None)
         self._nodes.append(written)
         for position, name in enumerate(node.output):
-            if name in self._plan.results(node) and self._stored(name) != element:
+            if name in self._plan.results(node) and self._store(name) != element:
                 written.output[position] = f"{name}_computed"
-                self._cast(f"{name}_computed", name, self._stored(name))
+                self._cast(f"{name}_computed", name, self._store(name))
 
     def _read(self, name: str, element: int | None) -> str:
         """Return under which name a node reads ``name`` in type ``element``, None for its own."""
         if name in self._plan.constants:
             return self._constant(name, element)
-        if element is None or self._stored(name) == element:
+        if element is None or self._store(name) == element:
             return name
         cast = f"{name}_as_{_NAMES[element]}"
         if cast not in self._casts:
@@ -231,7 +231,7 @@ class _Writer:
         self._constants.setdefault(name, tensor)
         return name
 
-    def _stored(self, name: str) -> int:
+    def _store(self, name: str) -> int:
         return TensorProto.FLOAT16 if name in self._plan.half else TensorProto.FLOAT
 
     def _cast(self, source: str, target: str, element: int) -> None:

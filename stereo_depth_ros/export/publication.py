@@ -14,7 +14,7 @@ from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     reference_beside,
     reference_of,
-    rendered_pair,
+    render_test_pair,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import add_noise
 from stereo_depth_ros.errors import InputError
@@ -59,7 +59,7 @@ def publish(
         raise WriteError(f"{path} is a folder; name the file in it, such as {path}/net.onnx")
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(network, path, target.parent)
-    left, right = rendered_pair(height, width)
+    left, right = render_test_pair(height, width)
     expected = outputs_of(network, left, right)
     noisy = outputs_of(network, add_noise(left), add_noise(right))
     with scratch_folder(target.parent) as folder:

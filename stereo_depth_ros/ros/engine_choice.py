@@ -93,7 +93,7 @@ def _exclude_others(caller: Caller, engine: Engine) -> Iterator[None]:
     with ExitStack() as held:
         if engine.spec.backend in MODULES:
             try:
-                lock = EngineCache().locked(caller.cancelled, lambda: caller.report(waiting))
+                lock = EngineCache().lock(caller.cancelled, lambda: caller.report(waiting))
                 held.enter_context(lock)
             except (BuildCancelled, EngineLostError):
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from stereo_depth_ros.decoding.compressed import compressed_header, decompress
+from stereo_depth_ros.decoding.compressed import decompress, read_compressed_header
 from stereo_depth_ros.decoding.encodings import ENCODINGS, pack, unpack
 from stereo_depth_ros.decoding.levels import Levels, to_rgb
 from stereo_depth_ros.decoding.samples import ImageError, Samples
@@ -28,7 +28,7 @@ def read_image_size(message: Image | CompressedImage, side: str) -> tuple[int, i
     if isinstance(message, Image):
         return message.width, message.height
     try:
-        header = compressed_header(bytes(message.data), message.format)
+        header = read_compressed_header(bytes(message.data), message.format)
     except ImageError as error:
         raise FrameError(f"{side} image: {error}") from error
     return header.width, header.height

@@ -159,7 +159,7 @@ class StereoInputs:
     def _make_image_callback(
         self, side: int, image: _Input
     ) -> Callable[[Image | CompressedImage], None]:
-        def received(message: Image | CompressedImage) -> None:
+        def receive(message: Image | CompressedImage) -> None:
             image.rate.tick()
             image.received += 1
             pair = self.synchronizer.add(side, stamp_ns(message), message)
@@ -167,18 +167,18 @@ class StereoInputs:
                 infos = (self._find_info(LEFT, pair.left), self._find_info(RIGHT, pair.right))
                 self._on_frame(Frame(pair.left, pair.right, *infos))
 
-        return received
+        return receive
 
     def _make_info_callback(
         self, side: int, info: _Input, is_first: bool = True
     ) -> Callable[[CameraInfo], None]:
-        def received(message: CameraInfo) -> None:
+        def receive(message: CameraInfo) -> None:
             if is_first:
                 info.rate.tick()
             info.received += 1
             self._recent_infos[side].append(message)
 
-        return received
+        return receive
 
     def _find_info(self, side: int, image: Image | CompressedImage) -> CameraInfo | None:
         """Return the camera_info stamped as the image, else the newest."""

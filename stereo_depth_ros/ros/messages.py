@@ -102,13 +102,13 @@ def disparity_message(
     return message
 
 
-def coloured_cloud_message(points: np.ndarray, header: Header) -> PointCloud2:
+def point_cloud_message(points: np.ndarray, header: Header) -> PointCloud2:
     """Return (H, W, 4) float32 x y z rgb as an organized cloud of 16-byte points."""
     height, width = points.shape[:2]
     return _cloud(points, height, width, ("x", "y", "z", "rgb"), False, header)
 
 
-def bare_cloud_message(points: np.ndarray, header: Header) -> PointCloud2:
+def free_space_message(points: np.ndarray, header: Header) -> PointCloud2:
     """Return (N, 3) float32 x y z, all finite, as an unorganized cloud of 12-byte points."""
     return _cloud(points, 1, points.shape[0], ("x", "y", "z"), True, header)
 

@@ -37,11 +37,11 @@ def _fill_disparity(values: np.ndarray, match: StereoMatch, header: Header) -> D
 
 
 def _fill_points(values: np.ndarray, match: StereoMatch, header: Header) -> PointCloud2:
-    return messages.coloured_cloud_message(values, header)
+    return messages.point_cloud_message(values, header)
 
 
 def _fill_free_space(values: np.ndarray, match: StereoMatch, header: Header) -> PointCloud2:
-    return messages.bare_cloud_message(values, header)
+    return messages.free_space_message(values, header)
 
 
 TOPICS = {

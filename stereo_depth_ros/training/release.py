@@ -56,7 +56,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
         "variant": network.variant,
         "summary": (
             f"Our own small network for {width}x{height} images on a CPU or a small GPU, trained "
-            f"on rendered scenes for {trainer.step} steps{_begun(trainer.recipe)}."
+            f"on rendered scenes for {trainer.step} steps{_describe_begin(trainer.recipe)}."
         ),
         "licence": network.licence,
         "file": graph.name,
@@ -74,7 +74,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     return path
 
 
-def _begun(recipe: Recipe) -> str:
+def _describe_begin(recipe: Recipe) -> str:
     if not recipe.begin:
         return ""
     return f", begun from {Path(recipe.begin).name} ({sha256_of(Path(recipe.begin))[:12]}…)"

@@ -58,7 +58,7 @@ class _Drawn:
     chosen: Tensor
     priors: list[Future[tuple[np.ndarray, np.ndarray]]]
 
-    def matched(self) -> Sample:
+    def wait(self) -> Sample:
         """Wait for the matcher and return the batch."""
         for tensor in vars(self.sample).values():
             if tensor.is_cuda:  # its memory may be used again only after the caller's work
@@ -114,7 +114,7 @@ class SceneStream:
 
     def next(self) -> Sample:
         """Return the next batch."""
-        return self.draw().matched()
+        return self.draw().wait()
 
     def draw(self) -> _Drawn:
         """Draw the next batch and set its matching going."""
@@ -206,6 +206,6 @@ def draw_ahead(stream: SceneStream) -> Generator[Sample, None, None]:
     with ThreadPoolExecutor(1, "stream") as worker:
         ahead = deque(worker.submit(stream.draw) for _ in range(_AHEAD))
         while True:
-            sample = ahead.popleft().result().matched()
+            sample = ahead.popleft().result().wait()
             ahead.append(worker.submit(stream.draw))
             yield sample

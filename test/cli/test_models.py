@@ -6,14 +6,14 @@ from fakes import save_graph
 
 from stereo_depth_ros.checkpoints.hub import published
 from stereo_depth_ros.cli.main import main
-from stereo_depth_ros.model_card import installed_models
+from stereo_depth_ros.model_card import list_models
 
 
 def test_list_names_installed_models_and_published_weights_with_their_terms(capsys):
     assert main(["models"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    for name in (*installed_models(), *published()):
+    for name in (*list_models(), *published()):
         assert any(line.split()[:1] == [name] for line in lines), name
     (auto,) = (line for line in lines if line.split()[:1] == ["auto,"])
     assert auto == "  auto, the default, is lite, or sgbm where that does not run"

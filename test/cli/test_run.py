@@ -403,7 +403,7 @@ def test_options_of_a_calibration_are_refused_without_one(files, out, capsys, op
 
 
 def test_calibration_of_half_the_size_gives_the_same_depth(files, out, tmp_path, yard, caplog):
-    half = yard.camera.resized(160, 120)
+    half = yard.camera.resize(160, 120)
     calib = tmp_path / "half.yaml"
     calib.write_text(calibration(half).replace("}", ", width: 160, height: 120}"))
 

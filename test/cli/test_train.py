@@ -154,7 +154,7 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
 
     after = load_model_card(str(folder / "lite.yaml"))
     assert after.command == before.command
-    after.verified_file()
+    after.verify_file()
 
 
 @pytest.mark.parametrize(

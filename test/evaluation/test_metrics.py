@@ -6,8 +6,8 @@ import pytest
 from stereo_depth_ros.evaluation.metrics import (
     Share,
     accuracy,
-    claimed_near,
-    missed,
+    measure_missed,
+    measure_near_sky,
     sparsification,
 )
 
@@ -110,12 +110,12 @@ def test_sky_is_claimed_near_by_what_is_both_near_and_confident():
     confidence = np.array([[0.9, 0.1, 0.9, 0.3, 1.0, 0.9]])
     sky = np.array([[True, True, True, True, True, False]])
 
-    assert claimed_near(disparity, confidence, sky) == Share(5, pytest.approx(20.0))
-    assert claimed_near(disparity, confidence, ~sky) == Share(1, 100.0)
+    assert measure_near_sky(disparity, confidence, sky) == Share(5, pytest.approx(20.0))
+    assert measure_near_sky(disparity, confidence, ~sky) == Share(1, 100.0)
 
 
 def test_pair_without_sky_has_no_share_of_it():
-    assert claimed_near(np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2), bool)) is None
+    assert measure_near_sky(np.ones((2, 2)), np.ones((2, 2)), np.zeros((2, 2), bool)) is None
 
 
 def test_thin_structure_is_missed_by_an_error_of_more_than_two_px_or_no_answer():
@@ -123,5 +123,5 @@ def test_thin_structure_is_missed_by_an_error_of_more_than_two_px_or_no_answer()
     disparity = np.array([[22.0, 17.5, NAN, 5.0, 20.0]])
     thin = np.array([[True, True, True, False, False]])
 
-    assert missed(disparity, truth, thin) == Share(3, pytest.approx(200 / 3))
-    assert missed(disparity, truth, np.zeros((1, 5), bool)) is None
+    assert measure_missed(disparity, truth, thin) == Share(3, pytest.approx(200 / 3))
+    assert measure_missed(disparity, truth, np.zeros((1, 5), bool)) is None

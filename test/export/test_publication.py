@@ -19,7 +19,7 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
     Reference,
     load_reference,
     reference_beside,
-    rendered_pair,
+    render_test_pair,
     run_self_test,
 )
 from stereo_depth_ros.export import export_onnx, publication, publish
@@ -49,7 +49,9 @@ def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
     assert graph.metadata["licence"] == "MIT"
     reference = load_reference(reference_beside(graph), graph)
     assert reference.source == "PyTorch in float32"
-    left, right = (torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in rendered_pair(*SIZE))
+    left, right = (
+        torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in render_test_pair(*SIZE)
+    )
     with torch.inference_mode():
         expected = network(left, right).disparity[0, 0].numpy()
     np.testing.assert_array_equal(reference.disparity, expected)

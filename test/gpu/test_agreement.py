@@ -22,7 +22,7 @@ from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.engines.tensorrt.self_test import (
     make_reference,
     reference_of,
-    rendered_pair,
+    render_test_pair,
     run_self_test,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import Outputs, add_noise, compare, sensitivity
@@ -100,7 +100,7 @@ def test_prior_counts_as_in_float32(graphs, engines, precision):
     if precision == "mixed" and not find_runtime().keeps_types:
         pytest.skip("TensorRT 8 does not keep the types of a graph")
     graph = read_graph(graphs(SMALL, "fp32"))
-    left, right = rendered_pair(graph.height, graph.width)
+    left, right = render_test_pair(graph.height, graph.width)
     prior = find_prior(SgbmEngine(), left, right, graph.width)
     exact = OnnxRuntimeEngine(graph.path)
     plain = Outputs(*exact.infer(left, right))

@@ -8,7 +8,7 @@ from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
+from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.export.agreement import measure_agreement, outputs_of
 from stereo_depth_ros.networks import NetworkError, create_network
@@ -846,7 +846,7 @@ def test_shipped_weights_are_those_of_the_shipped_graph(guided):
     models = share_directory() / "models"
     network, _ = load_weights(models / "lite.safetensors")
 
-    views = rendered_pair(480, 640)
+    views = render_test_pair(480, 640)
     prior = find_prior(SgbmEngine(), *views, SPAN) if guided else ()
     assert measure_agreement(network, models / "lite.onnx", *views, prior).worst < 1e-2
 

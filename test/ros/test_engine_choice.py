@@ -108,7 +108,7 @@ def test_gpu_is_timed_while_no_other_process_builds(
 
     def is_held():
         try:
-            with EngineCache().locked(at_once):
+            with EngineCache().lock(at_once):
                 return False
         except BuildCancelled:
             return True
@@ -132,7 +132,7 @@ def test_gpu_is_timed_while_no_other_process_builds(
 @pytest.mark.parametrize("error", [OSError("read-only"), EngineError("cannot be written to")])
 def test_gpu_is_timed_without_the_lock_where_the_cache_can_only_be_read(monkeypatch, graph, error):
     class ReadOnly:
-        def locked(self, cancelled, waiting):
+        def lock(self, cancelled, waiting):
             raise error
 
     engine = FixedEngine(1.0, width=64, height=48)

@@ -176,7 +176,7 @@ def test_camera_info_describes_the_rectified_left_view():
 
 
 def test_camera_info_keeps_focal_lengths_of_non_square_pixels_apart():
-    camera = make_camera(WIDTH, HEIGHT).resized(WIDTH, 2 * HEIGHT)
+    camera = make_camera(WIDTH, HEIGHT).resize(WIDTH, 2 * HEIGHT)
     message = messages.camera_info_message(camera, HEADER)
     assert (message.k[0], message.k[4]) == (camera.fx, camera.fy)
     assert (message.p[0], message.p[5]) == (camera.fx, camera.fy)
@@ -223,7 +223,7 @@ def test_calibration_of_an_empty_camera_info_is_not_calibrated():
     found = messages.calibration_from(CameraInfo(), "/left/camera_info")
     assert isinstance(found, Calibration)
     with pytest.raises(ValueError, match=r"/left/camera_info.*not calibrated"):
-        found.checked()
+        found.check()
 
 
 # -- disparity -----------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_disparity_view_can_scale_its_colours(disparity):
 
 @pytest.fixture(scope="module")
 def cloud(result: StereoResult) -> PointCloud2:
-    return messages.coloured_cloud_message(result.outputs[Output.POINTS], HEADER)
+    return messages.point_cloud_message(result.outputs[Output.POINTS], HEADER)
 
 
 def test_the_cloud_is_organized_like_the_image(cloud):
@@ -349,7 +349,7 @@ def test_rviz_finds_as_many_bytes_as_points(result, stride):
     points = pipeline.process(image, image, result.match.camera, {Output.POINTS}).outputs[
         Output.POINTS
     ]
-    cloud = messages.coloured_cloud_message(points, HEADER)
+    cloud = messages.point_cloud_message(points, HEADER)
     assert (cloud.height, cloud.width) == (-(-HEIGHT // stride), -(-WIDTH // stride))
     assert cloud.width * cloud.height * cloud.point_step == len(cloud.data)
     assert cloud.row_step * cloud.height == len(cloud.data)
@@ -395,7 +395,7 @@ def test_nav2_marks_every_finite_point_and_nothing_else(cloud, result):
 
 
 def test_nav2_clears_along_the_rays_of_free_space(result):
-    cloud = messages.bare_cloud_message(result.outputs[Output.FREE_SPACE], HEADER)
+    cloud = messages.free_space_message(result.outputs[Output.FREE_SPACE], HEADER)
     observed = observed_by_nav2(cloud, -1e6, 1e6)
     assert len(observed) == np.isposinf(result.outputs[Output.DEPTH]).sum() > 0
     assert set(observed) == {SETTINGS.clearing_range}
@@ -413,7 +413,7 @@ def test_the_cloud_reads_with_sensor_msgs_py(cloud, result):
 
 
 def test_free_space_is_a_dense_list_of_points(result):
-    cloud = messages.bare_cloud_message(result.outputs[Output.FREE_SPACE], HEADER)
+    cloud = messages.free_space_message(result.outputs[Output.FREE_SPACE], HEADER)
     count = len(result.outputs[Output.FREE_SPACE])
     assert cloud.header == HEADER
     assert (cloud.height, cloud.width) == (1, count)
@@ -432,7 +432,7 @@ def test_free_space_is_a_dense_list_of_points(result):
 
 
 def test_free_space_may_be_empty():
-    cloud = messages.bare_cloud_message(np.empty((0, 3), np.float32), HEADER)
+    cloud = messages.free_space_message(np.empty((0, 3), np.float32), HEADER)
     assert (cloud.height, cloud.width) == (1, 0)
     assert (cloud.point_step, cloud.row_step) == (12, 0)
     assert len(cloud.data) == 0
@@ -448,7 +448,7 @@ def test_every_message_survives_the_wire(result, disparity, cloud):
         messages.camera_info_message(result.match.camera, HEADER),
         messages.map_message(result.outputs[Output.DEPTH], HEADER),
         messages.map_message(result.outputs[Output.DEPTH_MM], HEADER),
-        messages.bare_cloud_message(result.outputs[Output.FREE_SPACE], HEADER),
+        messages.free_space_message(result.outputs[Output.FREE_SPACE], HEADER),
         cloud,
     ):
         assert deserialize_message(serialize_message(message), type(message)) == message

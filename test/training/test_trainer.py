@@ -18,7 +18,7 @@ from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.engines.tensorrt.self_test import rendered_pair
+from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
 from stereo_depth_ros.export import publication
 from stereo_depth_ros.export.agreement import outputs_of
 from stereo_depth_ros.model_card import load_model_card
@@ -84,7 +84,7 @@ def finished(tmp_path_factory):
     """A run that came to its end, its losses, its figures and the card of its release."""
     run, losses, figures = trained(RECIPE, tmp_path_factory.mktemp("run"))
     pairs = tmp_path_factory.mktemp("some pairs")
-    left, right = rendered_pair(64, 96)
+    left, right = render_test_pair(64, 96)
     for name, image in (("left", left), ("right", right)):
         write_image(pairs / f"{name}.png", image)
     np.save(pairs / "disp.npy", np.full((64, 96), 3, np.float32))
@@ -314,7 +314,7 @@ def test_released_card_names_a_graph_that_runs(finished):
 
     card = load_model_card(str(path))
 
-    assert card.verified_file() == run.folder / "lite.onnx"
+    assert card.verify_file() == run.folder / "lite.onnx"
     assert (card.network, card.variant) == ("lite", "base")
     assert (card.licence, card.commercial) == ("Apache-2.0", True)
     assert card.prior == "sgbm"
@@ -381,7 +381,7 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     assert real["on"].startswith("1 pairs, medians")
     assert set(real) == {"on", "sha256", "lite", "sgbm", "sgbm_hh"}
     engine = open_engine(str(card))
-    error = np.abs(engine.infer(*rendered_pair(64, 96))[0] - 3)
+    error = np.abs(engine.infer(*render_test_pair(64, 96))[0] - 3)
     engine.close()
     assert real["lite"]["epe"] == pytest.approx(error.mean(), abs=2e-3)
     assert real["lite"]["bad1"] == pytest.approx(100 * (error > 1).mean(), abs=0.02)

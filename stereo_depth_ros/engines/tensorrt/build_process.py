@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from stereo_depth_ros.engines.base import EngineError
-from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, unreported
+from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
 
 START_S = 120.0
 LONGEST_S = 12 * 3600.0
@@ -40,7 +40,7 @@ def run_in_child(
     target: str,
     arguments: Mapping[str, Any],
     *,
-    report: Report = unreported,
+    report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     start_s: float = START_S,
     longest_s: float = LONGEST_S,

@@ -169,7 +169,7 @@ class EngineCache:
         BuildCancelled
             When ``cancelled`` was set while another process built.
         """
-        with self.locked(cancelled):
+        with self.lock(cancelled):
             try:
                 replaced = read_engine(file.path).sidecar != file.sidecar
             except EngineDamaged:
@@ -185,7 +185,7 @@ class EngineCache:
             kernels.unlink(missing_ok=True)
 
     @contextmanager
-    def locked(
+    def lock(
         self, cancelled: threading.Event, waiting: Callable[[], None] = lambda: None
     ) -> Iterator[None]:
         """Hold the lock of this machine; ``waiting`` is called while another process holds it.

@@ -130,7 +130,7 @@ def _read(path: Path, data: memoryview) -> Graph:
                     name, description = _value(item)
                     values[kind][name] = description
     _check_operators(path, operators, opset)
-    height, width, takes_prior = _checked_interface(path, values[11], values[12])
+    height, width, takes_prior = _check_interface(path, values[11], values[12])
     for key in ("network", "max_disparity"):
         if key not in metadata:
             raise EngineError(f"{path}: metadata '{key}' is missing; export the graph again")
@@ -171,15 +171,15 @@ def _check_operators(path: Path, operators: set[str], opset: int) -> None:
         )
 
 
-def _checked_interface(path: Path, inputs: dict, outputs: dict) -> tuple[int, int, bool]:
+def _check_interface(path: Path, inputs: dict, outputs: dict) -> tuple[int, int, bool]:
     """Return height and width of the images, and whether the graph takes a prior."""
     shape = inputs.get("left", (0, ()))[1]
     height, width = shape[1:3] if len(shape) == 4 else (0, 0)
     takes_prior = graph_contract.has_prior(inputs)
     if (
         not (height and width)
-        or inputs != _described(graph_contract.inputs(height, width, takes_prior))
-        or outputs != _described(graph_contract.outputs(height, width))
+        or inputs != _describe_layout(graph_contract.inputs(height, width, takes_prior))
+        or outputs != _describe_layout(graph_contract.outputs(height, width))
     ):
         raise EngineError(
             f"{path}: breaks the graph contract: {graph_contract.WORDS}; export it again"
@@ -187,7 +187,7 @@ def _checked_interface(path: Path, inputs: dict, outputs: dict) -> tuple[int, in
     return height, width, takes_prior
 
 
-def _described(layout: graph_contract.Layout) -> dict[str, tuple[int, tuple[int, ...]]]:
+def _describe_layout(layout: graph_contract.Layout) -> dict[str, tuple[int, tuple[int, ...]]]:
     return {name: (_ELEMENTS[kind], shape) for name, (shape, kind) in layout.items()}
 
 

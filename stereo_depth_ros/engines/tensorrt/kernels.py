@@ -31,10 +31,10 @@ class KernelCache:
         self.config = engine.create_runtime_config()
         self._cache = self.config.create_runtime_cache()
         try:
-            self._stored = self._path.read_bytes()
+            self._store = self._path.read_bytes()
         except OSError:
-            self._stored = b""
-        if self._stored and not self._cache.deserialize(self._stored):
+            self._store = b""
+        if self._store and not self._cache.deserialize(self._store):
             _LOG.warning("%s is of no use; kernels are compiled anew", self._path)
             self._cache.reset()
         self.config.set_runtime_cache(self._cache)
@@ -43,13 +43,13 @@ class KernelCache:
         """Write the file, where there is something new."""
         serialized = self._cache.serialize()
         content = b"" if serialized is None else bytes(serialized)
-        if content in (b"", self._stored):
+        if content in (b"", self._store):
             return
         part = part_of(self._path)
         try:
             part.write_bytes(content)
             os.replace(part, self._path)
-            self._stored = content
+            self._store = content
         except OSError as error:
             _LOG.info("kernels are not kept: %s: %s", self._path, error.strerror)
             with suppress(OSError):  # even of no file, where nothing can be written

@@ -14,7 +14,7 @@ from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineF
 from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counterpart, read_graph
 from stereo_depth_ros.engines.tensorrt.host import Host, this_host
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, unreported
+from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
 from stereo_depth_ros.engines.tensorrt.proof import Obtained, Prover, beside, precision_text
 from stereo_depth_ros.engines.tensorrt.versions import Runtime
 
@@ -23,7 +23,7 @@ def obtain_engine(
     graph: Path,
     options: BuildOptions,
     *,
-    report: Report = unreported,
+    report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> EngineFile:
@@ -55,7 +55,7 @@ def open_obtained(
     graph: Path,
     options: BuildOptions,
     *,
-    report: Report = unreported,
+    report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> tuple[PriorEngine, EngineFile]:

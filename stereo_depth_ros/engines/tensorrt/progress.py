@@ -28,7 +28,7 @@ class BuildProgress:
 Report = Callable[[BuildProgress], None]
 
 
-def unreported(progress: BuildProgress) -> None:
+def ignore_progress(progress: BuildProgress) -> None:
     """Tell nobody."""
 
 
@@ -56,7 +56,7 @@ class Phases:
         """Open a phase of ``steps`` steps; returns the percentage."""
         with self._lock:
             self._open[name] = _Phase(parent, max(1, steps))
-            return self._advanced()
+            return self._advance()
 
     def step(self, name: str, index: int) -> float:
         """Count step ``index`` of a phase as done; returns the percentage."""
@@ -64,7 +64,7 @@ class Phases:
             phase = self._open.get(name)
             if phase is not None:
                 phase.done, phase.filled = min(index + 1, phase.steps), 0.0
-            return self._advanced()
+            return self._advance()
 
     def end(self, name: str) -> float:
         """Close a phase, whether or not all its steps were done; returns the percentage."""
@@ -73,9 +73,9 @@ class Phases:
             parent = self._open.get(phase.parent or "") if phase else None
             if parent is not None:
                 parent.filled += (1 - parent.filled) / 2
-            return self._advanced()
+            return self._advance()
 
-    def _advanced(self) -> float:
+    def _advance(self) -> float:
         outer = [name for name, phase in self._open.items() if phase.parent is None]
         self._percent = max(self._percent, 100 * self._furthest(outer))
         return self._percent

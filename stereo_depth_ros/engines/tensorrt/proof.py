@@ -82,7 +82,7 @@ class Prover:
             file = None  # dealt with below, where nobody else writes
         if file is not None and file.proven is not None:
             return Obtained(file, None)
-        with cache.locked(self.cancelled, lambda: self._say("waiting for another build")):
+        with cache.lock(self.cancelled, lambda: self._say("waiting for another build")):
             return self._obtain_locked(graph, key)
 
     def _obtain_locked(self, graph: Graph, key: dict[str, Any]) -> Obtained:

@@ -97,7 +97,7 @@ def make_reference(graph: Graph) -> Reference:
     EngineError
         When ONNX Runtime is absent or cannot run the graph, or its outputs are not finite.
     """
-    left, right = rendered_pair(graph.height, graph.width)
+    left, right = render_test_pair(graph.height, graph.width)
     engine = OnnxRuntimeEngine(graph.path)
     try:
         outputs = Outputs(*engine.infer(left, right))
@@ -145,7 +145,7 @@ def write_reference(
     make_reference(read_graph(Path(graph))).save(Path(output))
 
 
-def rendered_pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def render_test_pair(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a rendered outdoor scene, left and right (H, W, 3) uint8 RGB."""
     cx, cy = (width - 1) / 2, (height - 1) / 2
     camera = StereoCamera(width, height, 0.8 * width, 0.8 * width, cx, cy, cx, baseline=0.12)

@@ -137,7 +137,7 @@ def draw(
     )
     busy = dice.uniform(*mix.busyness, batch, 1)
 
-    def placed(count: int) -> tuple[Tensor, Tensor, Tensor]:
+    def place(count: int) -> tuple[Tensor, Tensor, Tensor]:
         ratio = (nearest / farthest)[:, None]
         disparity = farthest[:, None] * ratio ** dice.uniform(0.0, 1.0, batch, count)
         depth = focal[:, None] / disparity
@@ -146,7 +146,7 @@ def draw(
         present = torch.rand(batch, count, generator=dice.generator) < busy
         return disparity, torch.stack([x, y, depth], dim=2), present
 
-    def turned(count: int, upright: float) -> Tensor:
+    def turn(count: int, upright: float) -> Tensor:
         yaw = dice.uniform(-math.pi, math.pi, batch, count)
         standing = tilt[:, None] @ rotation(yaw, torch.zeros_like(yaw), torch.zeros_like(yaw))
         free = rotation(yaw, dice.uniform(-1.5, 1.5, batch, count), dice.normal(batch, count))
@@ -159,11 +159,11 @@ def draw(
         return radius * (room / reach).clamp(max=1.0)[:, :, None]
 
     def surfaces(count: int, upright: float, radius_px: Tensor) -> tuple[Surfaces, Tensor]:
-        disparity, centre, present = placed(count)
+        disparity, centre, present = place(count)
         radius = fitting(radius_px / disparity[:, :, None], centre)
         return (
             Surfaces(
-                turned(count, upright),
+                turn(count, upright),
                 centre,
                 radius.clamp(min=1e-3),
                 present,

@@ -53,11 +53,11 @@ def draw_pairs(
     """
     files = photographs(photos) if photos else ()
 
-    def drawn() -> Iterator[ScenePair]:
+    def draw_one() -> Iterator[ScenePair]:
         for index in range(count):
             if index % SCENES_PER_BANK == 0:
-                bank = draw_bank(_derived(seed, 1, index), TEXTURES_PER_BANK, files)
-            dice = Dice(_derived(seed, 0, index))
+                bank = draw_bank(_derive_seed(seed, 1, index), TEXTURES_PER_BANK, files)
+            dice = Dice(_derive_seed(seed, 0, index))
             truth = render(draw(dice, 1, *size, bank.count), bank, *size)
             left, right = photograph(truth.left, truth.right, dice)
             yield ScenePair(
@@ -67,10 +67,10 @@ def draw_pairs(
                 truth.visible[0, 0].numpy(),
             )
 
-    return drawn()
+    return draw_one()
 
 
-def _derived(seed: int, use: int, index: int) -> int:
+def _derive_seed(seed: int, use: int, index: int) -> int:
     """Return a seed of its own for each ``use`` and ``index``."""
     sequence = np.random.SeedSequence(seed, spawn_key=(use, index))
     return int(sequence.generate_state(1, np.uint64)[0])

@@ -77,16 +77,16 @@ def render(
 
 
 @cache
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function, dynamic=False)
 
 
-def _fused(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+def _fuse(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
     """Return ``function``, on a GPU compiled into few kernels.
 
     One by one, its operations would each read and write whole images.
     """
-    return _compiled(function) if device.type == "cuda" else function
+    return _compile(function) if device.type == "cuda" else function
 
 
 @dataclass
@@ -157,7 +157,7 @@ def _cast(
     windows: list[list[Window | None]],
 ) -> _Hit:
     device = view.focal.device
-    nearest, surface = _fused(_nearest_plane, device)(planes_, view)
+    nearest, surface = _fuse(_nearest_plane, device)(planes_, view)
     behind, surface_behind = nearest, surface
     indices = iter(
         torch.arange(planes_.count, planes_.count + sum(map(len, bodies)), device=device)
@@ -170,7 +170,7 @@ def _cast(
             rows, columns = window
             part = View(view.x[..., columns], view.y[:, rows], view.focal, view.origin)
             at = (slice(None), rows, columns)
-            nearest[at], surface[at] = _fused(_nearer, device)(
+            nearest[at], surface[at] = _fuse(_nearer, device)(
                 intersect, one, index, part, nearest[at], surface[at]
             )
     return _Hit(nearest, surface, behind, surface_behind)
@@ -208,7 +208,7 @@ def _with_smooth_silhouettes(
     for step in (-1, 1):
         shifted = View(view.x + step / 3, view.y, view.focal, view.origin)
         met = _cast(scenes.planes, bodies, shifted, windows).surface
-        total = total + _fused(_colour_beside, image.device)(image, surface, met, step)
+        total = total + _fuse(_colour_beside, image.device)(image, surface, met, step)
     return total / 3
 
 
@@ -278,7 +278,7 @@ def _code(kind: Surfaces, code: int) -> Tensor:
 
 
 def _shade(scenes: Scenes, table: _Table, bank: TextureBank, view: View, hit: _Hit) -> Tensor:
-    colour_of = _fused(_colour, hit.surface.device)
+    colour_of = _fuse(_colour, hit.surface.device)
     colour = colour_of(scenes, table, bank, view, hit.behind, hit.surface_behind)
     pane = hit.surface != hit.surface_behind
     if pane.any():

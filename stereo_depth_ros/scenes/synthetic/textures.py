@@ -87,7 +87,7 @@ def draw_bank(
         if photos and rng.random() < 0.6:
             images.append(_photo_texture(rng, photos[int(rng.integers(len(photos)))]))
         else:
-            images.append(_drawn_texture(rng))
+            images.append(_draw_texture(rng))
     return TextureBank(images, device)
 
 
@@ -126,7 +126,7 @@ def _octaves(rng: np.random.Generator) -> np.ndarray:
     return np.sum([roughness**i * _noise(rng, 4 << i) for i in range(first, 7)], axis=0)
 
 
-def _drawn_texture(rng: np.random.Generator) -> np.ndarray:
+def _draw_texture(rng: np.random.Generator) -> np.ndarray:
     y, x = np.mgrid[0:SIZE, 0:SIZE].astype(np.float32) / SIZE * 2 * np.pi
     kind = rng.integers(7)
     n, m = int(rng.integers(1, 17)), int(rng.integers(1, 17))
@@ -145,7 +145,7 @@ def _drawn_texture(rng: np.random.Generator) -> np.ndarray:
     elif kind == 5:  # gravel, grain
         pattern = _noise(rng, 128) + 0.5 * _noise(rng, 16)
     else:  # printed matter
-        pattern = _printed(rng)
+        pattern = _draw_print(rng)
     pattern = pattern + rng.uniform(0, 0.6) * _octaves(rng)
     pattern = (pattern - pattern.mean()) / (pattern.std() + 1e-3)
     colour = rng.uniform(-1, 1, 3) * 0.4 + rng.choice([-1.0, 1.0])
@@ -154,7 +154,7 @@ def _drawn_texture(rng: np.random.Generator) -> np.ndarray:
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _printed(rng: np.random.Generator) -> np.ndarray:
+def _draw_print(rng: np.random.Generator) -> np.ndarray:
     image = np.zeros((SIZE, SIZE), np.float32)
     for _ in range(int(rng.integers(20, 120))):
         x, y = (int(v) for v in rng.integers(0, SIZE, 2))

@@ -354,7 +354,7 @@ def test_folder_that_can_only_be_read_serves_what_it_holds(cache, graph):
     assert cache.find(key_of(graph), graph).proven
     with (
         pytest.raises(EngineError, match=r"cannot be written to .*set XDG_CACHE_HOME"),
-        cache.locked(threading.Event()),
+        cache.lock(threading.Event()),
     ):
         pytest.fail("locked")
 
@@ -364,18 +364,18 @@ def test_other_machines_that_share_the_folder_neither_wait_nor_lose_what_they_wr
 ):
     theirs = cache.part(cache.directory / "x.engine")
     theirs.write_bytes(b"half")
-    with cache.locked(threading.Event()):
+    with cache.lock(threading.Event()):
         theirs.write_bytes(b"half")
         monkeypatch.setattr(parts, "machine", lambda: "another")
         monkeypatch.setattr(cache_module, "machine", lambda: "another")
 
-        with cache.locked(threading.Event(), lambda: pytest.fail("waits")):
+        with cache.lock(threading.Event(), lambda: pytest.fail("waits")):
             assert theirs.exists()
 
 
 def hold(directory, seconds, log, ready):
     cache = EngineCache(directory)
-    with cache.locked(threading.Event()):
+    with cache.lock(threading.Event()):
         ready.set()
         with log.open("a") as file:
             file.write(f"{os.getpid()} in\n")
@@ -424,7 +424,7 @@ def test_waiting_for_the_lock_is_told_and_can_be_cancelled(cache, tmp_path, spaw
         if len(waits) == 3:
             cancelled.set()
 
-    with pytest.raises(BuildCancelled), cache.locked(cancelled, waiting):
+    with pytest.raises(BuildCancelled), cache.lock(cancelled, waiting):
         pytest.fail("two hold the lock")
 
     assert len(waits) == 3
@@ -438,7 +438,7 @@ def test_lock_goes_with_the_process_that_held_it(cache, tmp_path, spawn):
     holder.kill()
     holder.join()
 
-    with cache.locked(threading.Event(), lambda: pytest.fail("waits for the dead")):
+    with cache.lock(threading.Event(), lambda: pytest.fail("waits for the dead")):
         pass
 
 
@@ -446,7 +446,7 @@ def test_what_was_left_unfinished_goes_with_the_next_lock(cache):
     leftover = cache.part(cache.directory / "x.engine")
     leftover.write_bytes(b"half")
 
-    with cache.locked(threading.Event()):
+    with cache.lock(threading.Event()):
         assert not leftover.exists()
 
 

@@ -12,7 +12,7 @@ from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     load_reference,
     make_reference,
-    rendered_pair,
+    render_test_pair,
     run_self_test,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
@@ -42,18 +42,18 @@ class Answering:
 
 
 def test_pair_is_a_scene_of_that_size_seen_from_two_places():
-    left, right = rendered_pair(48, 64)
+    left, right = render_test_pair(48, 64)
 
     assert left.shape == right.shape == (48, 64, 3)
     assert left.dtype == right.dtype == np.uint8
     assert left.std() > 20
     assert np.abs(left.astype(int) - right).mean() > 5
-    assert_array_equal(left, rendered_pair(48, 64)[0])
+    assert_array_equal(left, render_test_pair(48, 64)[0])
 
 
 @pytest.mark.parametrize("size", [(33, 47), (1, 640)])
 def test_pair_is_rendered_at_any_size(size):
-    assert rendered_pair(*size)[0].shape == (*size, 3)
+    assert render_test_pair(*size)[0].shape == (*size, 3)
 
 
 def test_reference_is_the_answer_of_the_graph(graph, reference):

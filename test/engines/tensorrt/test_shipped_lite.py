@@ -9,12 +9,12 @@ from stereo_depth_ros.engines.tensorrt.self_test import (
     reference_beside,
     run_self_test,
 )
-from stereo_depth_ros.model_card import installed_models, load_model_card
+from stereo_depth_ros.model_card import list_models, load_model_card
 
 
 @pytest.fixture(scope="module")
 def graph():
-    return read_graph(load_model_card("lite").verified_file())
+    return read_graph(load_model_card("lite").verify_file())
 
 
 def test_graph_in_mixed_precision_lies_beside_that_of_the_card(graph):
@@ -22,8 +22,8 @@ def test_graph_in_mixed_precision_lies_beside_that_of_the_card(graph):
 
     assert mixed.path.name == "lite.mixed.onnx"
     assert mixed.identity == graph.identity
-    assert {"lite", "sgbm"} <= set(installed_models())
-    assert not [name for name in installed_models() if "." in name]
+    assert {"lite", "sgbm"} <= set(list_models())
+    assert not [name for name in list_models() if "." in name]
 
 
 def test_card_asks_for_the_prior_that_its_graphs_take(graph):
