@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
+from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.ros.processes import (
     NODE,
     SCENE_CAMERA,
@@ -47,7 +48,7 @@ _RATE_HZ = 4.0
 _PEAK_S = 10.0
 
 
-class BenchError(ValueError):
+class BenchError(UserError):
     """The node did not publish; the text is what it says of that."""
 
 
