@@ -45,7 +45,7 @@ TRAINING_PACKAGES = {
     "torch",
     "torchvision",
 }
-# Where, and only where, those may be used; the core reaches them through cli.options alone.
+# Where, and only where, those may be used; the core reaches them through cli.layers alone.
 TRAINING_LAYERS = ("networks", "checkpoints", "export", "training", "scenes.synthetic")
 
 

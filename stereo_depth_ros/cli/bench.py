@@ -1,7 +1,7 @@
 """Measure, on this machine and in one run.
 
-Without --node: the inference of one or more models at one image size, taking turns, with their
-ratio round by round. Each model runs on each --backend; with --tensorrt-ways as a TensorRT engine
+Without --node: the inference of one or more models at one image size, in turn, with their ratio
+round by round. Each model runs on each --backend; with --tensorrt-modes also as a TensorRT engine
 with and without CUDA graph, in page-locked memory that is copied and in memory that is mapped.
 
 With --node: the real node and a simulated camera over DDS at 640x480 and 1280x720, once with depth
@@ -20,22 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.atomic_file import write_text
-from stereo_depth_ros.cli.options import (
-    BuildBar,
-    check_output_file,
-    number,
-    ros_layer,
-    size,
-)
+from stereo_depth_ros.cli.build_bar import BuildBar
+from stereo_depth_ros.cli.layers import import_ros
+from stereo_depth_ros.cli.options import check_output_file, make_number_parser, parse_size
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.default_model import AUTO, graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
 from stereo_depth_ros.evaluation.machine import describe_machine
 from stereo_depth_ros.model_card import load_model_card
-
-HELP = "measure the time of models, or of the whole node"
 
 # In less, the node has reported no times yet.
 _SECONDS = (2.0, 3600.0)
@@ -53,20 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--backend", action="append", choices=BACKENDS, help="repeatable (default: auto)"
     )
     parser.add_argument(
-        "--tensorrt-ways", action="store_true", help="measure the ways to run a TensorRT engine"
+        "--tensorrt-modes", action="store_true", help="measure each way to run a TensorRT engine"
     )
-    parser.add_argument("--size", type=size, default=(480, 640), metavar="HxW")
+    parser.add_argument("--size", type=parse_size, default=(480, 640), metavar="HxW")
     parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
     parser.add_argument("--node", action="store_true", help="measure the node instead")
     parser.add_argument(
         "--seconds",
-        type=number(float, *_SECONDS),
+        type=make_number_parser(float, *_SECONDS),
         default=15.0,
         help="--node: per configuration, {:g} to {:g}".format(*_SECONDS),
     )
     parser.add_argument(
         "--soak",
-        type=number(float, 0.0, _MAX_SOAK_MINUTES),
+        type=make_number_parser(float, 0.0, _MAX_SOAK_MINUTES),
         default=0.0,
         metavar="MINUTES",
         help="--node: memory, 2 or more",
@@ -78,18 +73,18 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables."""
     check_output_file(arguments.json)
     if arguments.rounds < 1:
-        raise ValueError(f"--rounds is {arguments.rounds}; it must be 1 or more")
+        raise InputError(f"--rounds is {arguments.rounds}; it must be 1 or more")
     models = arguments.model or [AUTO]
     backends = arguments.backend or ["auto"]
     machine = describe_machine()
-    text, figures = (_node if arguments.node else _models)(arguments, models, backends)
+    text, figures = (_bench_node if arguments.node else _bench_models)(arguments, models, backends)
     print(text + "\n\n" + "\n".join(f"- {name}: {value}" for name, value in machine.items()))
     if arguments.json:
         write_text(arguments.json, json.dumps({"machine": machine, **figures}, indent=1))
     return 0
 
 
-def _models(
+def _bench_models(
     arguments: argparse.Namespace, models: list[str], backends: list[str]
 ) -> tuple[str, dict[str, Any]]:
     height, width = arguments.size
@@ -100,13 +95,13 @@ def _models(
             for backend in backends:
                 name = model if len(backends) == 1 else f"{model}, {backend}"
                 openers.append((name, partial(open_one, model, backend=backend)))
-            if arguments.tensorrt_ways:
-                openers += _tensorrt_ways(model, bar)
+            if arguments.tensorrt_modes:
+                openers += _list_tensorrt_modes(model, bar)
         timings = benchmark(openers, width, height, arguments.rounds)
     return as_text(timings), as_dict(timings)
 
 
-def _tensorrt_ways(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
+def _list_tensorrt_modes(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
     file = obtain_engine(
         load_model_card(graph_of(model)).verify_file(), BuildOptions(), report=bar.show
     )
@@ -117,14 +112,14 @@ def _tensorrt_ways(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[]
             yield name, partial(TensorRTEngine, file, cuda_graph=cuda_graph, mapped=mapped)
 
 
-def _node(
+def _bench_node(
     arguments: argparse.Namespace, models: list[str], backends: list[str]
 ) -> tuple[str, dict[str, Any]]:
     if 0 < arguments.soak < 2:
-        raise ValueError("--soak compares the end with the first minute; give 2 minutes or more")
+        raise InputError("--soak compares the end with the first minute; give 2 minutes or more")
     if len(models) > 1 or len(backends) > 1:
-        raise ValueError("--node measures one model; give --model and --backend once")
-    bench = ros_layer("tools.bench")
+        raise InputError("--node measures one model; give --model and --backend once")
+    bench = import_ros("tools.bench")
     node = {"model": models[0], "backend": backends[0]}
-    found = bench.bench_node(node, arguments.seconds, arguments.soak)
-    return bench.as_text(found), found.as_dict()
+    report = bench.bench_node(node, arguments.seconds, arguments.soak)
+    return bench.as_text(report), report.as_dict()

@@ -1,8 +1,8 @@
-"""Build the TensorRT engine of a graph for this machine's GPU, and prove it.
+"""Build the TensorRT engine of a graph for this machine's GPU, and test it.
 
-Takes minutes, on small boards an hour. The engine is kept, and whatever asks for the same graph
-with the same options starts with it at once; it is used only after its answers agreed with the
-graph's own in float32. Ctrl-C stops the build and leaves nothing behind.
+Takes minutes, on small boards an hour. The engine is cached, and whatever asks for the same graph
+with the same options starts with it at once; it is used only after its outputs agreed with those of
+the graph in float32. Ctrl-C stops the build and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stereo_depth_ros.cli.options import BuildBar
+from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.default_model import graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.model_card import load_model_card
-
-HELP = "build and prove the TensorRT engine of a graph"
 
 SUFFIX = ".engine"
 
@@ -34,7 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and passes the self-test (default: %(default)s)",
     )
     parser.add_argument(
-        "--workspace", type=int, default=0, metavar="MB", help="most scratch memory (default: 3/8)"
+        "--workspace",
+        type=int,
+        default=0,
+        metavar="MB",
+        help="limit of scratch memory (default: 3/8)",
     )
     parser.add_argument(
         "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"
@@ -49,10 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Build, prove, and say what came of it."""
+    """Build, test and report."""
     options = BuildOptions(arguments.precision, arguments.workspace, arguments.level)
     if arguments.output is not None and arguments.output.suffix != SUFFIX:
-        raise ValueError(f"--output is {arguments.output}; its name must end in {SUFFIX}")
+        raise InputError(f"--output is {arguments.output}; its name must end in {SUFFIX}")
     card = load_model_card(graph_of(arguments.graph))
     if card.engine != "onnx":
         raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
@@ -79,5 +82,5 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.output is not None:
         file = copy_engine(file, arguments.output)
-    print(f"kept as {file.path}")
+    print(f"engine file: {file.path}")
     return 0

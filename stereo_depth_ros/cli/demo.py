@@ -13,9 +13,9 @@ from pathlib import Path
 from stereo_depth_ros import pictures
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.cli.options import add_engine_options, check_output_folder, ros_layer
-
-HELP = "run the node on a simulated camera and judge its depth"
+from stereo_depth_ros.cli.layers import import_ros
+from stereo_depth_ros.cli.options import add_engine_options, check_output_folder
+from stereo_depth_ros.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +35,14 @@ def run(arguments: argparse.Namespace) -> int:
     check_output_folder(arguments.output)
     own = (arguments.left, arguments.right, arguments.calib)
     if any(own) and not all(own):
-        raise ValueError(
+        raise InputError(
             "a pair of your own needs --left, --right and --calib (LEFT=, RIGHT= and CALIB= with "
             "make), since depth needs focal length and baseline; 'stereo-depth run' gives "
             "disparity without"
         )
     camera = {}
     if all(own):
-        # Before any process starts: its log would say it where nobody looks.
+        # Before any process starts, in whose log nobody would see it.
         height, width = pictures.read_image(arguments.left).shape[:2]
         pair = read_calibration(arguments.calib, width, height)
         for warning in StereoCamera.from_calibrations(
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
         "max_disparity": arguments.max_disparity,
         "baseline": arguments.baseline,
     }
-    print(ros_layer("tools.demo").run_demo(node, camera, arguments.output))
+    print(import_ros("tools.demo").run_demo(node, camera, arguments.output))
     return 0
 
 

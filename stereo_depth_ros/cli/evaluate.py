@@ -1,15 +1,15 @@
 """Score models on a dataset with truth, StereoSGBM beside them in the same run.
 
-"filled" counts the answer for every pixel, "raw" only what the model vouches for (confidence above
-0). EPE is the mean error of the answered pixels alone, while every unanswered one counts as bad in
-the shares of bad pixels: a sparse "raw" has a low EPE and many bad pixels. AUSE / random judges the
-confidence: 0 is a perfect order of the pixels, 1 a random one.
+"filled" counts the disparity of every pixel, "raw" only valid ones (confidence above 0). EPE is the
+mean error of these pixels alone, whereas the shares of bad pixels count every other one as bad: a
+sparse "raw" has a low EPE and many bad pixels. AUSE / random judges the confidence: 0 is a perfect
+order of the pixels, 1 a random one.
 
 "sky" is the share of the sky, where a pair of layout "plain" has a mask of it in sky.npy, that is
 claimed to be near: more than 12 px of disparity at a confidence above 0.3. "thin" is the share of
 the pixels of thin structures (by the truth, more than 4 px in front of what is beside them within
-2.5 % of the image width) that are off by more than 2 px. Both count the answer for every pixel, in
-pairs with at least 200 such pixels.
+2.5 % of the image width) that are off by more than 2 px. Both count the disparity of every pixel,
+in pairs with at least 200 such pixels.
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stereo_depth_ros.atomic_file import write_text
-from stereo_depth_ros.cli.options import BuildBar, check_output_file
+from stereo_depth_ros.cli.build_bar import BuildBar
+from stereo_depth_ros.cli.options import check_output_file
 from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
-
-HELP = "score models on a dataset with truth"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,15 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
     gallery = Gallery()
     viewer = gallery if arguments.html else None
     engines: dict[str, Engine] = {}
-    with ExitStack() as held:
+    with ExitStack() as stack:
         with BuildBar() as bar:
             caller = Caller(report=bar.show)
             for model in arguments.model:
                 engine = open_engine(model, backend=arguments.backend, caller=caller)
-                engines[name_of(model, engine)] = held.enter_context(closing(engine))
+                engines[name_of(model, engine)] = stack.enter_context(closing(engine))
         for model in BESIDE:
             if model not in engines:
-                engines[model] = held.enter_context(closing(open_engine(model)))
+                engines[model] = stack.enter_context(closing(open_engine(model)))
         scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
     print(as_text(scores))
     if arguments.json:

@@ -1,9 +1,10 @@
 """Write a network as one ONNX file that any backend of this package runs.
 
-The graph takes camera bytes of exactly the given size and holds everything else; it is checked for
-what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb ends. That
-scene and PyTorch's answers stay beside it, as NAME.reference.npz: every TensorRT engine must prove
-itself on them. Mixed precision is for TensorRT 10 or newer; on a CPU it is slower than fp32.
+The graph takes camera images of exactly the given size and does everything else itself; it is
+checked for what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb
+ends. That scene and PyTorch's outputs are written beside it, as NAME.reference.npz: every TensorRT
+engine is tested on them. Mixed precision is for TensorRT 10 or newer; on a CPU it is slower than
+fp32.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.options import parse_size
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.share import share_directory
-
-HELP = "write a network as an ONNX graph"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--random-weights", action="store_true", help="untrained, to try a network's speed"
     )
     parser.add_argument("--variant", help="default: that of the weights, else the network's first")
-    parser.add_argument("--size", type=size, required=True, metavar="HxW", help="of the images")
+    parser.add_argument(
+        "--size", type=parse_size, required=True, metavar="HxW", help="of the images"
+    )
     parser.add_argument(
         "--iterations", type=int, metavar="N", help="refinement steps, where the network has them"
     )
@@ -44,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Export, compare, and say what was written."""
-    publish = training_layer("export").publish
-    network, metadata = _network(arguments)
+    """Export, compare and report."""
+    publish = import_training("export").publish
+    network, metadata = _create_network(arguments)
     height, width = arguments.size
     output = arguments.output
     agreement = publish(
@@ -61,28 +64,28 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]:
-    """Return the network that the arguments name, and what its graph says of the weights."""
+def _create_network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]:
+    """Return the network that the arguments name, and the metadata of its graph."""
     changes = {
         key: value
         for key in ("iterations", "max_disparity")
         if (value := getattr(arguments, key)) is not None
     }
-    create = training_layer("networks").create_network
+    create = import_training("networks").create_network
     if arguments.random_weights:
         network = create(arguments.network, arguments.variant, **changes).eval()
         licence = "none: random weights"
         return network, {"weights_sha256": "random", "licence": licence, "commercial": "true"}
     path = arguments.weights or share_directory() / "models" / f"{arguments.network}.safetensors"
     if not arguments.weights and not path.is_file():
-        raise ValueError(
+        raise InputError(
             f"no weights of {arguments.network} come with the package; give --weights FILE "
             f"('stereo-depth models' says where to get them) or --random-weights"
         )
-    network, info = training_layer("checkpoints").load_weights(path)
-    for asked, found in ((arguments.network, info.network), (arguments.variant, info.variant)):
-        if asked not in (None, found):
-            raise ValueError(f"{path} holds {found}, not {asked}")
+    network, info = import_training("checkpoints").load_weights(path)
+    for asked, actual in ((arguments.network, info.network), (arguments.variant, info.variant)):
+        if asked not in (None, actual):
+            raise InputError(f"{path} holds {actual}, not {asked}")
     if changes:
         weights = network.state_dict()
         network = create(info.network, info.variant, **{**info.config, **changes}).eval()

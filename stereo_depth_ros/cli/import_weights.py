@@ -14,9 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.cli.options import training_layer
-
-HELP = "turn a checkpoint of a network's authors into checked weights"
+from stereo_depth_ros.cli.layers import import_training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", help="consider this network only (default: all)")
     parser.add_argument(
         "--set",
-        type=_setting,
+        type=_parse_setting,
         action="append",
         default=[],
         metavar="KEY=VALUE",
@@ -35,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Import the file and say what it is."""
-    checkpoints = training_layer("checkpoints")
+    """Import the file and print what it is."""
+    checkpoints = import_training("checkpoints")
     info = checkpoints.import_weights(
         arguments.file, arguments.output, arguments.network, dict(arguments.set)
     )
@@ -49,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def _parse_setting(text: str) -> tuple[str, Any]:
     """Split "key=value", the value in JSON or else as it stands."""
     key, equals, value = text.partition("=")
     if not key or not equals:

@@ -1,63 +1,124 @@
-"""`stereo-depth VERB`: parse, dispatch, and turn expected errors into one line."""
+# PYTHON_ARGCOMPLETE_OK
+"""`stereo-depth VERB`: load the verb that is typed, run it, and report its errors.
+
+A `UserError` or an OSError is one line. Any other error is a fault of the program and shows its
+traceback, since its text alone helps neither the user nor those who mend it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import logging
+import os
 import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
 
-from stereo_depth_ros.calibration import CalibrationError
-from stereo_depth_ros.engines import EngineError
-from stereo_depth_ros.model_card import ModelError
+from stereo_depth_ros.errors import UserError
 
-# What the user types, and the module in stereo_depth_ros.cli that does it.
 VERBS = {
-    "demo": "demo",
-    "run": "run",
-    "evaluate": "evaluate",
-    "bench": "bench",
-    "models": "models",
-    "import": "import_weights",
-    "export": "export",
-    "build": "build",
-    "engines": "engines",
-    "scenes": "scenes",
-    "train": "train",
+    "demo": ("demo", "run the node on a simulated camera and judge its depth"),
+    "run": ("run", "match one pair of image files"),
+    "evaluate": ("evaluate", "score models on a dataset with truth"),
+    "bench": ("bench", "measure the time of models, or of the whole node"),
+    "models": ("models", "list models, fetch published weights, say what a model costs"),
+    "import": ("import_weights", "turn a checkpoint of a network's authors into checked weights"),
+    "export": ("export", "write a network as an ONNX graph"),
+    "build": ("build", "build and test the TensorRT engine of a graph"),
+    "engines": ("engines", "list or prune the TensorRT engines of this machine"),
+    "scenes": ("scenes", "show the rendered training scenes, or write them as a dataset"),
+    "train": ("train", "train lite on rendered scenes"),
 }
+"""What the user types: the module in `stereo_depth_ros.cli` that does it, and its help."""
+
+_FAULT = (
+    "this is a fault of stereo_depth_ros; please report the command and the traceback above, with "
+    "what 'stereo-depth --version' prints, to the maintainers named in package.xml"
+)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one verb; returns the exit status."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb.
+
+    Parameters
+    ----------
+    argv
+        The command line without the name of the program; by default that of this process.
+
+    Returns
+    -------
+    int
+        The exit status: 0 for success, 1 for an error, 130 for an interrupt.
+    """
+    arguments = _parse(sys.argv[1:] if argv is None else argv)
+    _configure_logging(arguments.verbose)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        status, text = 130, "interrupted"
+    except Exception as error:
+        is_expected = isinstance(error, (UserError, OSError))
+        if arguments.traceback or not is_expected:
+            traceback.print_exc()
+        status, text = 1, _describe(error) if is_expected else _FAULT
+    print(f"stereo-depth {arguments.verb}: {text}", file=sys.stderr)
+    return status
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    is_completing = "_ARGCOMPLETE" in os.environ
+    if is_completing:
+        argv = os.environ["COMP_LINE"].split()[1:]
+    parser = _make_parser(next((text for text in argv if not text.startswith("-")), ""))
+    if is_completing:
+        # Where it is missing this must end here, since what follows would run the verb.
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    return parser.parse_args(argv)
+
+
+def _make_parser(typed: str) -> argparse.ArgumentParser:
+    """Make the parser of all verbs, with the arguments of the ``typed`` one alone."""
     parser = argparse.ArgumentParser(
         prog="stereo-depth", description="Stereo depth for robots, from the command line."
     )
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="say on standard error what is done and why"
+        "-v", "--verbose", action="store_true", help="log to standard error what is done and why"
+    )
+    parser.add_argument(
+        "--traceback", action="store_true", help="show where in the code an error arose"
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for name, module_name in VERBS.items():
-        module = importlib.import_module(f"stereo_depth_ros.cli.{module_name}")
+    for name, (module_name, summary) in VERBS.items():
         verb = verbs.add_parser(
-            name,
-            help=module.HELP,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
+        if name == typed:
+            module = importlib.import_module(f"stereo_depth_ros.cli.{module_name}")
+            verb.description = module.__doc__
+            module.add_arguments(verb)
+            verb.set_defaults(run=module.run)
+    return parser
+
+
+class _ShowVersion(argparse.Action):
+    """Looks the version up when asked for it, unlike argparse's own action."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from stereo_depth_ros.version import find_version
+
+        print(f"{parser.prog} {find_version()}")
+        parser.exit()
+
+
+def _configure_logging(is_verbose: bool) -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s")
-    level = logging.DEBUG if arguments.verbose else logging.WARNING
+    level = logging.DEBUG if is_verbose else logging.WARNING
     logging.getLogger("stereo_depth_ros").setLevel(level)
-    try:
-        return arguments.run(arguments)
-    except (CalibrationError, EngineError, ModelError, OSError, ValueError) as error:
-        print(f"stereo-depth {arguments.verb}: {_describe(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"stereo-depth {arguments.verb}: interrupted", file=sys.stderr)
-        return 130
 
 
 def _describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""List the models, fetch published weights, or say what a model costs.
+"""List the models, fetch published weights, or print what a model costs.
 
 Without an action: the installed models, and the checkpoints that `stereo-depth import` takes, with
 where they are from, their size, licence and terms.
@@ -10,17 +10,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.model_card import list_models, load_model_card
-
-HELP = "list models, fetch published weights, say what a model costs"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``models``."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    get = actions.add_parser("get", help="fetch published weights, or say where they are")
+    get = actions.add_parser("get", help="fetch published weights, or print where they are")
     get.add_argument("name", metavar="NAME", help="as `stereo-depth models` lists it")
     get.add_argument(
         "-o", "--output", type=Path, default=Path(), metavar="DIR", help="default: here"
@@ -31,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     info.add_argument("--variant", help="of the network (default: its first)")
     info.add_argument(
-        "--size", type=size, default=(480, 640), metavar="HxW", help="of the images (480x640)"
+        "--size", type=parse_size, default=(480, 640), metavar="HxW", help="of the images (480x640)"
     )
 
 
@@ -49,20 +48,22 @@ def _list(arguments: argparse.Namespace) -> None:
         [
             (
                 card.name,
-                _size(card.file.stat().st_size if card.file and card.file.is_file() else None),
-                _terms(card.licence, card.commercial),
+                _describe_size(
+                    card.file.stat().st_size if card.file and card.file.is_file() else None
+                ),
+                _describe_terms(card.licence, card.commercial),
             )
             for card in cards
         ]
     )
     print("\nPublished weights (stereo-depth models get NAME, then stereo-depth import FILE):")
-    sources = training_layer("checkpoints.hub").published()
+    sources = import_training("checkpoints.hub").published()
     _print_table(
         [
             (
                 name,
-                _size(source.size),
-                _terms(source.licence, source.commercial),
+                _describe_size(source.size),
+                _describe_terms(source.licence, source.commercial),
                 source.url,
             )
             for name, source in sources.items()
@@ -71,9 +72,9 @@ def _list(arguments: argparse.Namespace) -> None:
 
 
 def _get(arguments: argparse.Namespace) -> None:
-    hub = training_layer("checkpoints.hub")
+    hub = import_training("checkpoints.hub")
     source = hub.find(arguments.name)
-    print(f"{arguments.name}: {_terms(source.licence, source.commercial)}")
+    print(f"{arguments.name}: {_describe_terms(source.licence, source.commercial)}")
     if source.hub:
         file = hub.fetch(source, arguments.output)
         if not source.sha256:
@@ -85,31 +86,32 @@ def _get(arguments: argparse.Namespace) -> None:
 
 
 def _info(arguments: argparse.Namespace) -> None:
-    cost = training_layer("checkpoints.cost")
+    cost = import_training("checkpoints.cost")
     height, width = arguments.size
     if arguments.model.endswith(".onnx"):
-        found = cost.graph_cost(Path(arguments.model))
-        print(f"{arguments.model}: {found.nodes} nodes; {_cost(found)}")
+        graph = cost.graph_cost(Path(arguments.model))
+        print(f"{arguments.model}: {graph.nodes} nodes; {_describe_cost(graph)}")
         return
     network, variant, config = arguments.model, arguments.variant, {}
     if Path(arguments.model).is_file():
-        info = training_layer("checkpoints").read_info(Path(arguments.model))
+        info = import_training("checkpoints").read_info(Path(arguments.model))
         network, variant, config = info.network, info.variant, info.config
         print(f"{arguments.model}: {network} {variant}, from {info.source}")
-        print(_terms(info.licence, info.commercial))
-    found = cost.network_cost(network, variant, height, width, **config)
-    print(f"{' '.join(filter(None, (network, variant)))} at {height}x{width}: {_cost(found)}")
+        print(_describe_terms(info.licence, info.commercial))
+    own = cost.network_cost(network, variant, height, width, **config)
+    name = " ".join(filter(None, (network, variant)))
+    print(f"{name} at {height}x{width}: {_describe_cost(own)}")
 
 
-def _size(size: int | None) -> str:
+def _describe_size(size: int | None) -> str:
     return f"{size / 1e6:.1f} MB" if size else ""
 
 
-def _terms(licence: str, commercial: bool) -> str:
+def _describe_terms(licence: str, commercial: bool) -> str:
     return f"{licence}{'' if commercial else '; NOT FOR COMMERCIAL USE'}"
 
 
-def _cost(cost: Any) -> str:
+def _describe_cost(cost: Any) -> str:
     return f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} GMACs"
 
 

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
-from tqdm import tqdm
-
-from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
-from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Meaning, Settings
 
@@ -51,12 +46,12 @@ def add_settings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--lr-check", action="store_true", help=MEANINGS["lr_check"].description)
 
 
-def settings_from(arguments: argparse.Namespace) -> Settings:
+def make_settings(arguments: argparse.Namespace) -> Settings:
     """Return the settings that the options of `add_settings_options` name.
 
     Raises
     ------
-    ValueError
+    InputError
         When they contradict each other.
     """
     values = {setting: getattr(arguments, setting) for _, setting, _ in _SETTINGS}
@@ -76,15 +71,15 @@ def _add_number(
     parser.add_argument(
         option,
         dest=name,
-        type=number(type(default), low, high),
+        type=make_number_parser(type(default), low, high),
         default=default,
         metavar=metavar,
         help=f"{meaning.description} ({low:g} to {high:g}, default: %(default)s)",
     )
 
 
-def number(kind: type, low: float, high: float) -> Callable[[str], float]:
-    """Return what parses an option as a number of ``kind`` from ``low`` to ``high``."""
+def make_number_parser(kind: type, low: float, high: float) -> Callable[[str], float]:
+    """Return the ``type`` of an option that is a number of ``kind`` from ``low`` to ``high``."""
 
     def parse(text: str) -> float:
         try:
@@ -134,24 +129,8 @@ def check_output_folder(path: Path) -> None:
         raise PermissionError(f"{path} cannot be written: no permission in {existing}")
 
 
-def ros_layer(module: str) -> ModuleType:
-    """Import ``stereo_depth_ros.ros.<module>``.
-
-    Raises
-    ------
-    ValueError
-        Where ROS is not installed; the text says how to install it.
-    """
-    try:
-        return importlib.import_module(f"stereo_depth_ros.ros.{module}")
-    except ImportError as error:
-        raise ValueError(
-            f"{error}; source a ROS 2 installation, or pip install 'stereo_depth_ros[ros-jazzy]'"
-        ) from error
-
-
-def size(text: str) -> tuple[int, int]:
-    """Parse "480x640" into height and width."""
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width in px of "480x640"."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
         raise argparse.ArgumentTypeError(f"'{excerpt(text)}' is not HxW, such as 480x640")
@@ -161,60 +140,3 @@ def size(text: str) -> tuple[int, int]:
             f"'{excerpt(text)}' is too large: height and width are 1 to {MAX_SIDE} px"
         )
     return int(match[1]), int(match[2])
-
-
-def training_layer(module: str) -> ModuleType:
-    """Import ``stereo_depth_ros.<module>``, which needs PyTorch.
-
-    Raises
-    ------
-    ValueError
-        Where PyTorch, or another package of the extra "training", is not installed.
-    """
-    try:
-        return importlib.import_module(f"stereo_depth_ros.{module}")
-    except ImportError as error:
-        raise ValueError(f"{error}; pip install 'stereo_depth_ros[training]'") from error
-
-
-def engine_from(arguments: argparse.Namespace, vergence: int = 0) -> Engine:
-    """Open the engine that the arguments name, and show how far its build is if it needs one.
-
-    A search range of the arguments counts from zero; ``vergence`` is by how many px the views are
-    moved apart before the engine sees them.
-    """
-    largest = arguments.max_disparity
-    with BuildBar() as bar:
-        return open_engine(
-            arguments.model,
-            backend=arguments.backend,
-            max_disparity=largest + vergence if largest else 0,
-            caller=Caller(report=bar.show),
-        )
-
-
-class BuildBar:
-    """A bar from the first report of a build until closed; silent where the output is a file."""
-
-    def __init__(self) -> None:
-        self._bar: tqdm | None = None
-
-    def __enter__(self) -> BuildBar:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def show(self, progress: BuildProgress) -> None:
-        """Take up ``progress``."""
-        if self._bar is None:
-            look = "{desc} |{bar}| {n:.0f} % {elapsed}"
-            self._bar = tqdm(total=100, disable=None, bar_format=look, leave=False)
-        self._bar.set_description_str(progress.step, refresh=False)
-        self._bar.n = progress.percent or 0
-        self._bar.refresh()
-
-    def close(self) -> None:
-        """Remove the bar."""
-        if self._bar is not None:
-            self._bar.close()

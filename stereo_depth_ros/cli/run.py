@@ -1,7 +1,7 @@
 """Match one rectified pair from files.
 
 Writes into DIR: disparity.npy (float32, px, a value for every pixel) and confidence.npy (float32,
-0..1, 0 where the disparity is only a guess or a filter removes it), both at the size of the input,
+0..1, 0 where the disparity is only a guess or a filter rejects it), both at the size of the input,
 and a PNG of each; with a calibration also depth.npy (float32, m along Z: NaN unknown, +Inf too far,
 -Inf too near), depth.png and points.ply (m, left optical frame). Without one, the last three of an
 earlier run are removed from DIR.
@@ -20,20 +20,20 @@ from stereo_depth_ros.atomic_file import write_npy
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.calibration_files import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
+from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.options import (
     add_engine_options,
     add_settings_options,
     check_output_folder,
-    engine_from,
-    settings_from,
+    make_settings,
 )
+from stereo_depth_ros.engines import Caller, Engine, open_engine
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult, columns_of_vergence
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
-
-HELP = "match one pair of image files"
 
 _METRIC = ("depth.npy", "depth.png", "points.ply")
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Match the pair and write the files."""
     check_output_folder(arguments.output)
-    settings = settings_from(arguments)
+    settings = make_settings(arguments)
     if arguments.calib == "":
         raise CalibrationError("--calib names no file; leave it out for disparity without depth")
     left, right = pictures.read_pair(arguments.left, arguments.right)
@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CalibrationError("--baseline and --rectify need --calib")
     height, width = left.shape[:2]
     if arguments.max_disparity > width:
-        raise ValueError(
+        raise InputError(
             f"--max-disparity {arguments.max_disparity} is more than the images' width of {width} "
             "px; 0 lets the model choose"
         )
@@ -95,12 +95,24 @@ def run(arguments: argparse.Namespace) -> int:
         # Cameras that converge put infinity elsewhere, which only a calibration tells.
         hint = "; or the cameras converge: give --calib" if warning == SWAPPED else ""
         print(f"warning: {warning}{'' if arguments.calib else hint}")
-    with closing(engine_from(arguments, columns_of_vergence(camera))) as engine:
+    with closing(_open_engine(arguments, columns_of_vergence(camera))) as engine:
         print(f"engine: {engine.spec}")
         result = StereoPipeline(engine, settings).process(left, right, camera, outputs, maps)
     arguments.output.mkdir(parents=True, exist_ok=True)
     _write(arguments.output, result)
     return 0
+
+
+def _open_engine(arguments: argparse.Namespace, vergence: int) -> Engine:
+    """Open the engine, for views that are moved apart by ``vergence`` px before it sees them."""
+    max_disparity = arguments.max_disparity
+    with BuildBar() as bar:
+        return open_engine(
+            arguments.model,
+            backend=arguments.backend,
+            max_disparity=max_disparity + vergence if max_disparity else 0,
+            caller=Caller(report=bar.show),
+        )
 
 
 def _choose_rectification(
@@ -123,7 +135,7 @@ def _write(folder: Path, result: StereoResult) -> None:
     pictures.write_image(folder / "disparity.png", pictures.colour_disparity(match.disparity))
     pictures.write_image(folder / "confidence.png", pictures.colour_confidence(confidence))
     print(
-        f"disparity: median {np.median(match.disparity):.2f} px, known "
+        f"disparity: median {np.median(match.disparity):.2f} px, valid "
         f"{100 * match.valid.mean():.1f} %, inference {1e3 * match.seconds['inference']:.0f} ms"
     )
     depth = result.outputs.get(Output.DEPTH)

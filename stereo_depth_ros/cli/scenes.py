@@ -1,9 +1,9 @@
 """Render training scenes: a sheet that shows them, pairs with truth to score models on, or both.
 
-Each row of the sheet is one scene: left and right as the cameras see them, the true disparity, and
-what of the left view the right one sees (white). The pairs are a dataset of layout "plain" of
-`stereo-depth evaluate`, with masks of what both views see and of the sky. The same seed and size
-give the same scenes, of which --count says how many.
+Each row of the sheet is one scene: left and right view, the true disparity, and which pixels of the
+left view are visible in the right one too (white). The pairs are a dataset of layout "plain" of
+`stereo-depth evaluate`, with masks of the pixels visible in both views and of the sky. The same
+seed and size give the same scenes, --count of them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from stereo_depth_ros.cli.options import check_output_folder, size, training_layer
+from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.options import check_output_folder, parse_size
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import write_plain
-
-HELP = "show the rendered training scenes, or write them as a dataset"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="write the sheet here")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write the pairs here")
     parser.add_argument("--count", type=int, default=8, help="scenes (default: %(default)s)")
-    parser.add_argument("--size", type=size, default=(384, 512), metavar="HxW")
+    parser.add_argument("--size", type=parse_size, default=(384, 512), metavar="HxW")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photographs to use as textures too"
@@ -33,19 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Render, write what was asked for and say how fast it went."""
+    """Render, write the sheet and the pairs, and print the rate."""
     preview, folder = arguments.preview, arguments.write
     if preview is None and folder is None:
-        raise ValueError("nothing to write; give --preview FILE.png, --write DIR, or both")
+        raise InputError("nothing to write; give --preview FILE.png, --write DIR, or both")
     if arguments.count < 1:
-        raise ValueError(f"--count is {arguments.count}; give 1 or more")
+        raise InputError(f"--count is {arguments.count}; give 1 or more")
     if arguments.seed < 0:
-        raise ValueError(f"--seed is {arguments.seed}; give 0 or more")
+        raise InputError(f"--seed is {arguments.seed}; give 0 or more")
     if folder is not None:
         _check_new(folder)
     layer = "scenes.synthetic"
-    sheet = None if preview is None else training_layer(f"{layer}.preview").Sheet(preview)
-    draw_pairs = training_layer(f"{layer}.pairs").draw_pairs
+    sheet = None if preview is None else import_training(f"{layer}.preview").Sheet(preview)
+    draw_pairs = import_training(f"{layer}.pairs").draw_pairs
     pairs = draw_pairs(arguments.count, arguments.size, arguments.seed, arguments.photos)
     began = time.perf_counter()
     for index, pair in enumerate(tqdm(pairs, total=arguments.count, unit="pair")):
@@ -77,5 +77,5 @@ def _check_new(folder: Path) -> None:
     check_output_folder(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise FileExistsError(
-            f"{folder} is not empty, and what it holds would be scored too; name a new folder"
+            f"{folder} is not empty, and its files would be scored too; name a new folder"
         )

@@ -1,8 +1,8 @@
 """Train `lite` on rendered scenes, and write what a robot needs to run it.
 
-The folder keeps checkpoint, TensorBoard log and validation pictures; the same command goes on where
-an interrupted run stopped. At the end it holds lite.safetensors (weights), lite.onnx (a graph that
-agrees with PyTorch), lite.reference.npz (the pair that TensorRT engines prove themselves on) and
+The folder holds checkpoint, TensorBoard log and validation pictures; the same command resumes an
+interrupted run. At the end the folder also holds lite.safetensors (weights), lite.onnx (a graph
+that agrees with PyTorch), lite.reference.npz (the pair that TensorRT engines are tested on) and
 lite.yaml (the model card): copied into models/, or named by --model, they run. Several GPUs:
 torchrun --nproc-per-node N -m stereo_depth_ros.cli.main train lite …
 """
@@ -15,29 +15,33 @@ from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 
-from stereo_depth_ros.cli.options import size, training_layer
+from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
-
-HELP = "train lite on rendered scenes"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``train``."""
     parser.add_argument("network", choices=("lite",))
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--size", type=size, default=(480, 640), metavar="HxW", help="of the graph")
+    parser.add_argument(
+        "--size", type=parse_size, default=(480, 640), metavar="HxW", help="of the graph"
+    )
     parser.add_argument(
         "--evaluate", type=Path, metavar="DIR", help="pairs with truth, to score it on for the card"
     )
     parser.add_argument("--layout", choices=LAYOUTS, default="plain", help="of those pairs")
     recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
     recipe.add_argument("--steps", type=int)
-    recipe.add_argument("--batch", type=int, help="samples a step and process")
+    recipe.add_argument("--batch", type=int, help="samples per step and process")
     recipe.add_argument(
-        "--scene", type=size, metavar="HxW", help="size that scenes are rendered at"
+        "--scene", type=parse_size, metavar="HxW", help="size that scenes are rendered at"
     )
     recipe.add_argument(
-        "--crop", type=size, metavar="HxW", help="part of a scene a sample shows, as high as it"
+        "--crop",
+        type=parse_size,
+        metavar="HxW",
+        help="part of a scene per sample, as high as it",
     )
     recipe.add_argument("--reuse", type=int, help="samples drawn from each scene; more on a CPU")
     recipe.add_argument("--learning-rate", type=float)
@@ -49,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, and write the card."""
-    trainer_module = training_layer("training.trainer")
+    trainer_module = import_training("training.trainer")
     chosen = {
         name: value
         for name in (field.name for field in fields(trainer_module.Recipe))
@@ -59,12 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
         read_dataset(arguments.evaluate, arguments.layout)  # not after days of training
     recipe = trainer_module.Recipe(**chosen)
     is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
-    lock = training_layer("training.lock").lock_folder(arguments.output)
+    lock = import_training("training.lock").lock_folder(arguments.output)
     with lock if is_first else nullcontext():
         trainer = trainer_module.Trainer(recipe, arguments.output)
         trainer.run()
         if is_first:
-            release = training_layer("training.release")
+            release = import_training("training.release")
             pairs = None
             if arguments.evaluate is not None:
                 pairs = release.RealPairs(arguments.evaluate, arguments.layout)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import stereo_depth_ros
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt.device import board, find_device
+from stereo_depth_ros.share import PACKAGE
+from stereo_depth_ros.version import find_version
 
-_NAME = "stereo_depth_ros"
 _DRIVER = Path("/proc/driver/nvidia/version")
 _CPU = Path("/proc/cpuinfo")
 
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, str]:
         "cpu": _search(r"model name\s*:\s*(.+)", _CPU),
         "gpu": gpu,
         "driver": _search(r"Kernel Module\s+(?:for \w+\s+)?([\d.]+)", _DRIVER),
-        "package": _version(),
+        "package": f"{PACKAGE} {find_version()}",
         "commit": _commit(),
     }
 
@@ -41,13 +41,6 @@ def _search(pattern: str, file: Path) -> str:
     except OSError:
         found = None
     return found[1].strip() if found else "unknown"
-
-
-def _version() -> str:
-    try:
-        return f"{_NAME} {version(_NAME)}"
-    except PackageNotFoundError:
-        return f"{_NAME}, not installed"
 
 
 def _commit() -> str:

@@ -38,7 +38,7 @@ def test_engine_is_built_and_what_it_is_is_said(host, graph, capsys):
     assert "fp32 engine: " in text
     assert "7 layers, built in 0 s (no engine yet)" in text
     assert "self-test: finite 100 %, cosine 1.00000, mean difference 0.000 px" in text
-    kept = Path(text.rsplit("kept as ", 1)[1].strip())
+    kept = Path(text.rsplit("engine file: ", 1)[1].strip())
     assert kept.parent == host.cache.directory
     assert read_engine(kept).proven
 
@@ -73,7 +73,7 @@ def test_copy_is_written_where_it_is_wanted(host, graph, tmp_path, capsys):
     assert cli.main(["build", str(graph), "-o", str(copy)]) == 0
 
     assert read_engine(copy).proven
-    assert f"kept as {copy}" in capsys.readouterr().out
+    assert f"engine file: {copy}" in capsys.readouterr().out
 
 
 def test_precision_that_was_refused_is_told_with_its_reason(host, graph, tmp_path, capsys):

@@ -114,7 +114,7 @@ def test_paths_with_commas_reach_the_camera_whole(tmp_path, wall, monkeypatch):
     (tmp_path / "camera,1.yaml").write_text(f"{{fx: {wall.camera.fx}, baseline: 0.2}}")
     asked = []
     stand_in = SimpleNamespace(run_demo=lambda node, camera, folder: asked.append(camera))
-    monkeypatch.setattr("stereo_depth_ros.cli.demo.ros_layer", lambda module: stand_in)
+    monkeypatch.setattr("stereo_depth_ros.cli.demo.import_ros", lambda module: stand_in)
     monkeypatch.chdir(tmp_path)
     images = ["--left", "left,1.png", "--right", "right,1.png"]
 

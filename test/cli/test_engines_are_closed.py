@@ -45,7 +45,7 @@ def pair(tmp_path) -> Path:
 
 def test_run_closes_its_engine(pair, tmp_path, monkeypatch, capsys):
     engine = Failing()
-    monkeypatch.setattr(run, "engine_from", lambda *_: engine)
+    monkeypatch.setattr(run, "open_engine", lambda *_, **__: engine)
 
     files = [str(pair / "left.png"), str(pair / "right.png")]
     assert main(["run", *files, "-o", str(tmp_path / "out")]) == 1

@@ -23,7 +23,7 @@ def host(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     host = make_host(cache_directory())
     here = {host.runtime.name: machine_key(host.runtime, host.device)}
-    monkeypatch.setattr(engines, "_machines", lambda: here)
+    monkeypatch.setattr(engines, "_read_machine_keys", lambda: here)
     return host
 
 
@@ -123,4 +123,4 @@ def test_machine_without_a_gpu_lists_all_the_same_and_judges_no_other(
     assert cli.main(["engines", "prune"]) == 0
 
     assert path.exists()
-    assert "engines of other machines are not told apart: " in capsys.readouterr().out
+    assert "cannot tell which engines are of other machines: " in capsys.readouterr().out

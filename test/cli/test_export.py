@@ -9,6 +9,7 @@ from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.agreement import Agreement
 from stereo_depth_ros.networks import create_network
 
@@ -97,7 +98,7 @@ def test_random_weights_say_that_they_are(published, tmp_path, capsys):
 
 def test_graph_that_disagrees_is_one_line(weights, tmp_path, capsys, monkeypatch):
     def publish(*arguments, **settings):
-        raise ValueError("net.onnx: the graph disagrees with PyTorch")
+        raise InputError("net.onnx: the graph disagrees with PyTorch")
 
     monkeypatch.setattr(export, "publish", publish)
 

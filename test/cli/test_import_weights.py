@@ -74,13 +74,15 @@ def test_setting_without_a_value_is_wrong_usage(tmp_path, capsys):
     assert "'steps' is not KEY=VALUE" in capsys.readouterr().err
 
 
-def test_file_of_no_known_network_is_one_line(tmp_path, capsys):
+def test_file_of_another_network_is_one_line(tmp_path, capsys):
     torch.save({"fc.weight": torch.ones(3)}, tmp_path / "net.pth")
 
-    status = main(["import", str(tmp_path / "net.pth"), "-o", str(tmp_path / "net.safetensors")])
+    files = [str(tmp_path / "net.pth"), "-o", str(tmp_path / "net.safetensors")]
+    assert main(["import", *files, "--network", "lite_any_stereo"]) == 1
 
-    assert status == 1
-    assert "is not one of the supported networks" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "is not lite_any_stereo: 0 of its 1 entries (fc.weight) fit" in error
+    assert error.count("\n") == 1
 
 
 def test_file_that_is_not_there_is_one_line(tmp_path, capsys):

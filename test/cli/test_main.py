@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 
@@ -6,8 +7,10 @@ import numpy as np
 import pytest
 from fakes import save_graph
 
+from stereo_depth_ros import pictures
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.pictures import write_image
+from stereo_depth_ros.version import find_version
 
 
 def test_help_lists_every_verb(capsys):
@@ -19,12 +22,74 @@ def test_help_lists_every_verb(capsys):
     assert all(verb in text for verb in cli.VERBS)
 
 
-def test_evaluate_says_which_pixels_each_figure_counts(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["evaluate", "--help"])
-    text = " ".join(capsys.readouterr().out.split())
-    assert "EPE is the mean error of the answered pixels alone" in text
-    assert "every unanswered one counts as bad" in text
+def modules_after(*arguments):
+    """Return the modules that a process has imported once the command has ended."""
+    code = (
+        "import sys\n"
+        "from stereo_depth_ros.cli.main import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit: pass\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+    )
+    outcome = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return set(outcome.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["fly"]], ids=" ".join)
+def test_no_verb_is_loaded_before_it_is_typed(arguments):
+    modules = modules_after(*arguments)
+
+    own = {name for name in modules if name.startswith("stereo_depth_ros.cli.")}
+    assert own == {"stereo_depth_ros.cli.main"}
+    assert not {"cv2", "numpy", "onnxruntime", "torch", "yaml"} & modules
+
+
+def test_one_verb_is_loaded_alone():
+    modules = modules_after("import", "--help")
+
+    verbs = {f"stereo_depth_ros.cli.{module}" for module, _ in cli.VERBS.values()}
+    assert verbs & modules == {"stereo_depth_ros.cli.import_weights"}
+    assert not {"cv2", "numpy", "onnxruntime", "torch"} & modules
+
+
+def test_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"stereo-depth {find_version()}\n"
+
+
+def complete(tmp_path, line):
+    """Return what the shell offers after ``line``."""
+    pytest.importorskip("argcomplete")
+    offered = tmp_path / "offered"
+    completion = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(offered),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }
+    subprocess.run(
+        [sys.executable, "-m", "stereo_depth_ros.cli.main"],
+        env={**os.environ, **completion},
+        timeout=60,
+        check=False,
+    )
+    return offered.read_text().split()
+
+
+def test_verbs_and_their_options_are_completed(tmp_path):
+    assert complete(tmp_path, "stereo-depth ex") == ["export"]
+    assert complete(tmp_path, "stereo-depth -v export lite --it") == ["--iterations"]
+    assert complete(tmp_path, "stereo-depth models g") == ["get"]
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
@@ -50,6 +115,31 @@ def test_expected_error_is_one_line_and_status_one(tmp_path, capsys):
 
     assert status == 1
     assert capsys.readouterr().err == "stereo-depth run: image absent.png does not exist\n"
+
+
+def test_traceback_of_an_expected_error_is_shown_where_asked(tmp_path, capsys):
+    status = cli.main(["--traceback", "run", "no.png", "no.png", "-o", str(tmp_path / "out")])
+
+    error = capsys.readouterr().err
+    assert status == 1
+    assert error.startswith("Traceback (most recent call last):\n")
+    assert error.endswith("\nstereo-depth run: image no.png does not exist\n")
+
+
+@pytest.mark.parametrize("kind", [ValueError, RuntimeError, KeyError])
+def test_fault_of_the_program_shows_where_it_arose(kind, tmp_path, capsys, monkeypatch):
+    def fail(*images):
+        raise kind("no such axis")
+
+    monkeypatch.setattr(pictures, "read_pair", fail)
+
+    status = cli.main(["run", "left.png", "right.png", "-o", str(tmp_path / "out")])
+
+    lines = capsys.readouterr().err.splitlines()
+    assert status == 1
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2].startswith(f"{kind.__name__}: ")
+    assert lines[-1].startswith("stereo-depth run: this is a fault of stereo_depth_ros; ")
 
 
 def test_module_runs_as_a_program(tmp_path):

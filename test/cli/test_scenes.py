@@ -84,7 +84,7 @@ def test_pairs_do_not_depend_on_how_many_are_written(tmp_path):
 def test_folder_that_holds_something_is_left_as_it_is(tmp_path, capsys):
     (tmp_path / "note.txt").write_text("mine")
     assert cli.main(["scenes", "--write", str(tmp_path), "--count", "1"]) == 1
-    assert "is not empty, and what it holds would be scored too" in capsys.readouterr().err
+    assert "is not empty, and its files would be scored too" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
 
     assert cli.main(["scenes", "--write", str(tmp_path / "note.txt"), "--count", "1"]) == 1
@@ -100,12 +100,10 @@ def test_nothing_to_write_is_one_line(capsys):
     )
 
 
-def test_seed_decides_the_sheet(sheet, tmp_path):
-    for seed in ("4", "5"):
-        assert preview(tmp_path / f"{seed}.png", "--count", "3", "--seed", seed) == 0
+def test_another_seed_gives_another_sheet(sheet, tmp_path):
+    assert preview(tmp_path / "other.png", "--count", "1", "--seed", "5") == 0
 
-    again, other = ((tmp_path / f"{seed}.png").read_bytes() for seed in ("4", "5"))
-    assert sheet[0].read_bytes() == again != other
+    assert (read_image(tmp_path / "other.png") != read_image(sheet[0])[:24]).any()
 
 
 @pytest.mark.parametrize(

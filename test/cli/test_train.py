@@ -163,6 +163,9 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
         (["--crop", "64x96", "--scene", "32x64"], "does not fit into scenes of"),
         (["--crop", "48x64"], "crop is 48x64; give multiples of 32"),
         (["--steps", "0"], "steps is 0"),
+        (["--seed", str(2**63)], "0 or more is needed, and below 2^63"),
+        (["--learning-rate", "-1"], "learning_rate is -1.0, 0 or more is needed"),
+        (["--learning-rate", "nan"], "learning_rate is nan, 0 or more is needed"),
         (["--photos", "absent"], "no .jpg or .png below absent"),
     ],
 )

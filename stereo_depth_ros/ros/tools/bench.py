@@ -18,6 +18,7 @@ import rclpy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
+from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.ros.outputs import TOPICS, TYPES
 from stereo_depth_ros.ros.tools.processes import (
@@ -41,7 +42,7 @@ _PEAK_S = 10.0
 _PERCENTILES = " p50 / p95 (ms)"
 
 
-class BenchError(ValueError):
+class BenchError(UserError):
     """The node did not publish; the text is what it says of that."""
 
 

@@ -17,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.evaluation.metrics import accuracy
 from stereo_depth_ros.ros.images import decode_pair
 from stereo_depth_ros.ros.tools.processes import (
@@ -46,7 +47,7 @@ _START_S, _MEASURE_S = 20.0, 8.0
 _MAX_BAD2, _MIN_DENSITY = 10.0, 50.0
 
 
-class DemoError(ValueError):
+class DemoError(UserError):
     """The demo did not see what it must; the text says what, and what the node says of it."""
 
 
