@@ -8,8 +8,8 @@ from pathlib import Path
 
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of the file at ``path`` in hexadecimal."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):
-            found.update(block)
-    return found.hexdigest()
+            digest.update(block)
+    return digest.hexdigest()

@@ -55,14 +55,14 @@ def not_flying(disparity: np.ndarray, max_step: float) -> np.ndarray:
 
 def _has_support(disparity: np.ndarray, max_step: float, axis: int) -> np.ndarray:
     near = np.abs(np.diff(disparity, axis=axis)) <= max_step
-    kept = np.zeros(disparity.shape, bool)
+    supported = np.zeros(disparity.shape, bool)
     if axis == 1:
-        kept[:, 1:] |= near
-        kept[:, :-1] |= near
+        supported[:, 1:] |= near
+        supported[:, :-1] |= near
     else:
-        kept[1:] |= near
-        kept[:-1] |= near
-    return kept
+        supported[1:] |= near
+        supported[:-1] |= near
+    return supported
 
 
 def not_speckle(disparity: np.ndarray, max_size: int, max_step: float) -> np.ndarray:

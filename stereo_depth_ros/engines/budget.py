@@ -65,10 +65,10 @@ def latency_ms(engine: Engine, run: Run = run_here) -> float:
     size = _ANY_SIZE if spec.height is None or spec.width is None else (spec.height, spec.width)
     once = partial(_seconds, engine, *render_test_pair(*size))
     run(once)
-    found: list[float] = []
-    while len(found) < _LEAST_ROUNDS or (len(found) < _ROUNDS and sum(found) < _ENOUGH_S):
-        found.append(run(once))
-    return 1e3 * float(np.percentile(found, 95))
+    seconds: list[float] = []
+    while len(seconds) < _LEAST_ROUNDS or (len(seconds) < _ROUNDS and sum(seconds) < _ENOUGH_S):
+        seconds.append(run(once))
+    return 1e3 * float(np.percentile(seconds, 95))
 
 
 def no_guard(engine: Engine) -> AbstractContextManager[None]:

@@ -41,8 +41,8 @@ class EngineLoader:
         self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, wanted: Opener, fallback: Opener | None = None) -> None:
-        """Open ``wanted``; returns when it is open or its build has begun.
+    def start(self, opener: Opener, fallback: Opener | None = None) -> None:
+        """Open ``opener``; returns when it is open or its build has begun.
 
         In the latter case ``fallback`` follows, and the swap when the build is done. What ends on
         the CPU although there is a GPU, without a build, is tried once more after `RETRY_S`.
@@ -50,10 +50,10 @@ class EngineLoader:
         Raises
         ------
         Exception
-            What ``wanted`` raised before any build began, save what becomes ``lost``.
+            What ``opener`` raised before any build began, save what becomes ``lost``.
         """
         self._thread = threading.Thread(
-            target=self._load, args=(wanted, fallback), name="engine loader", daemon=True
+            target=self._load, args=(opener, fallback), name="engine loader", daemon=True
         )
         self._thread.start()
         self._settled.wait()
@@ -74,7 +74,7 @@ class EngineLoader:
         self.cancel()
         self._run(self.engine.close)
 
-    def _load(self, wanted: Opener, fallback: Opener | None) -> None:
+    def _load(self, opener: Opener, fallback: Opener | None) -> None:
         began = told = time.monotonic()
         has_built = False
 
@@ -93,14 +93,14 @@ class EngineLoader:
                 _LOG.info("TensorRT engine: %s", progress)
 
         try:
-            engine = wanted(Caller(self._run, report, self._cancelled))
+            engine = opener(Caller(self._run, report, self._cancelled))
             self._serve(engine, began)
             # What failed in a build would fail again, after as long.
             retry = bool(engine.spec.degraded) and not has_built
             self.progress = None
             self._settled.set()
             if retry and not self._cancelled.wait(RETRY_S):
-                self._retry(wanted, report)
+                self._retry(opener, report)
         except BuildCancelled:
             _LOG.info("TensorRT engine: the build was stopped")
         except EngineLostError as error:
@@ -115,10 +115,10 @@ class EngineLoader:
             self.progress = None
             self._settled.set()
 
-    def _retry(self, wanted: Opener, report: Callable[[BuildProgress], None]) -> None:
+    def _retry(self, opener: Opener, report: Callable[[BuildProgress], None]) -> None:
         began = time.monotonic()
         try:
-            engine = wanted(Caller(self._run, report, self._cancelled, gpu_only=True))
+            engine = opener(Caller(self._run, report, self._cancelled, gpu_only=True))
         except (BuildCancelled, EngineLostError):
             raise
         except Exception as error:

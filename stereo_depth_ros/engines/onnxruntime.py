@@ -73,11 +73,11 @@ class OnnxRuntimeEngine:
         blank = np.zeros((height, width, 3), np.uint8)
         self.infer(blank, blank)
 
-    def _check_provider(self, wanted: str, path: Path) -> None:
+    def _check_provider(self, provider: str, path: Path) -> None:
         active = self._session.get_providers()
-        if wanted not in active:
+        if provider not in active:
             raise EngineError(
-                f"{path}: provider {wanted} could not start (active: {', '.join(active)}); check "
+                f"{path}: provider {provider} could not start (active: {', '.join(active)}); check "
                 "its driver and libraries or leave 'providers' empty for the CPU"
             )
 
@@ -148,11 +148,11 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _resolve_providers(runtime: Any, wanted: Sequence[str]) -> list[str]:
+def _resolve_providers(runtime: Any, providers: Sequence[str]) -> list[str]:
     available = runtime.get_available_providers()
     by_short_name = {p.removesuffix("ExecutionProvider").lower(): p for p in available}
     chosen = []
-    for name in wanted or ("cpu",):
+    for name in providers or ("cpu",):
         short = name.removesuffix("ExecutionProvider").lower()
         if short not in by_short_name:
             raise EngineError(

@@ -69,20 +69,21 @@ def benchmark(
             taken = None if free is None else free - (_free_gpu_mib() or 0.0)
             memory.append((resident_mib() - resident, taken))
         for turn in range(_WARM_UP + rounds):
-            for pipeline, found in zip(pipelines, seconds, strict=True):
+            for pipeline, rounds_of_model in zip(pipelines, seconds, strict=True):
                 result = pipeline.process(pair.left, pair.right, camera, (Output.DEPTH,))
                 if turn >= _WARM_UP:
-                    found.append(result.match.seconds)
+                    rounds_of_model.append(result.match.seconds)
     first = np.array([s["inference"] for s in seconds[0]])
     timings = []
-    for (name, _), pipeline, found, (mib, gpu_mib) in zip(
+    for (name, _), pipeline, rounds_of_model, (mib, gpu_mib) in zip(
         openers, pipelines, seconds, memory, strict=True
     ):
-        inference = np.array([s["inference"] for s in found])
+        inference = np.array([s["inference"] for s in rounds_of_model])
         after = [
-            sum(v for stage, v in s.items() if stage not in (*_BEFORE, "inference")) for s in found
+            sum(v for stage, v in s.items() if stage not in (*_BEFORE, "inference"))
+            for s in rounds_of_model
         ]
-        before = [sum(s.get(stage, 0.0) for stage in _BEFORE) for s in found]
+        before = [sum(s.get(stage, 0.0) for stage in _BEFORE) for s in rounds_of_model]
         timings.append(
             Timing(
                 model=_describe_model(name, pipeline.engine),

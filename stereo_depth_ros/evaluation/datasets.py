@@ -176,18 +176,18 @@ def write_plain(
 def _two_view(root: Path) -> Iterator[Sample]:
     """Middlebury 2014, 2021 and evaluation v3, and ETH3D: PFM truth beside im0 and im1."""
     for folder in _folders(root):
-        found = [
+        truths = [
             folder / name for name in ("disp0GT.pfm", "disp0.pfm") if (folder / name).is_file()
         ]
         mask = folder / "mask0nocc.png"
-        if found:
+        if truths:
             sample = _sample(
                 folder.name,
                 folder / "im0.png",
                 folder / "im1.png",
                 read_pfm,
-                found[0],
-                found[0].with_name(found[0].name.replace("disp0", "disp1")),
+                truths[0],
+                truths[0].with_name(truths[0].name.replace("disp0", "disp1")),
             )
             yield replace(sample, nonocc=partial(_mask, mask)) if mask.is_file() else sample
 

@@ -98,8 +98,8 @@ def evaluate(
 def _check_sizes(name: str, **images: np.ndarray | None) -> None:
     sizes = {what: image.shape[:2] for what, image in images.items() if image is not None}
     if len(set(sizes.values())) > 1:
-        found = ", ".join(f"{what} {height}x{width}" for what, (height, width) in sizes.items())
-        raise DatasetError(f"{name}: {found}; they must have one size")
+        listed = ", ".join(f"{what} {height}x{width}" for what, (height, width) in sizes.items())
+        raise DatasetError(f"{name}: {listed}; they must have one size")
 
 
 def _with_sky(truth: np.ndarray, sky: np.ndarray | None) -> np.ndarray:

@@ -37,10 +37,10 @@ def describe_machine() -> dict[str, str]:
 
 def _search(pattern: str, file: Path) -> str:
     try:
-        found = re.search(pattern, file.read_text())
+        match = re.search(pattern, file.read_text())
     except OSError:
-        found = None
-    return found[1].strip() if found else "unknown"
+        match = None
+    return match[1].strip() if match else "unknown"
 
 
 def _commit() -> str:

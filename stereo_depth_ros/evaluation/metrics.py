@@ -103,14 +103,14 @@ def _share(faulty: np.ndarray, among: np.ndarray) -> Share | None:
 class Sparsification:
     """Mean error of what is kept as the least confident pixels are removed.
 
-    ``kept`` are the fractions of pixels, from 1 down; ``error`` the mean error in px of these most
-    confident pixels, ``oracle`` that of the pixels of least error. ``auc`` is the area under
+    ``share_left`` are fractions of the pixels, from 1 down; ``error`` the mean error in px of these
+    most confident pixels, ``oracle`` that of the pixels of least error. ``auc`` is the area under
     ``error``, ``ause`` that between the two, ``ause_random`` the same for a random order, whose
     curve is flat; ``relative`` is their ratio: 0 is perfect, 1 no better than chance. ``deciles``
     is the mean error of each tenth, the most confident first.
     """
 
-    kept: tuple[float, ...]
+    share_left: tuple[float, ...]
     error: tuple[float, ...]
     oracle: tuple[float, ...]
     auc: float
@@ -146,7 +146,7 @@ def sparsification(
     by_confidence = np.cumsum(ordered)[counts - 1] / counts
     by_error = np.cumsum(np.sort(error))[counts - 1] / counts
     return Sparsification(
-        kept=tuple(counts / error.size),
+        share_left=tuple(counts / error.size),
         error=tuple(by_confidence),
         oracle=tuple(by_error),
         auc=float(by_confidence.mean()),

@@ -37,8 +37,8 @@ def models_of(scores: Sequence[Score]) -> list[str]:
     return list(dict.fromkeys(score.model for score in scores))
 
 
-def _numbers(found: Accuracy) -> list[float]:
-    return [found.epe, *found.bad.values(), found.d1, found.density]
+def _numbers(scores: Accuracy) -> list[float]:
+    return [scores.epe, *scores.bad.values(), scores.d1, scores.density]
 
 
 def medians(scores: Sequence[Score], model: str, kind: str) -> list[float]:
@@ -46,8 +46,8 @@ def medians(scores: Sequence[Score], model: str, kind: str) -> list[float]:
 
     Samples without such pixels or answers are left out; empty where that is all of them.
     """
-    found = [getattr(score, kind) for score in scores if score.model == model]
-    rows = np.array([_numbers(accuracy) for accuracy in found if accuracy is not None])
+    accuracies = [getattr(score, kind) for score in scores if score.model == model]
+    rows = np.array([_numbers(accuracy) for accuracy in accuracies if accuracy is not None])
     return [float(np.median(column[np.isfinite(column)])) for column in rows.T]
 
 
@@ -63,11 +63,11 @@ def fault_medians(scores: Sequence[Score], model: str) -> dict[str, float | None
     None where no sample has as many.
     """
     mine = [score for score in scores if score.model == model]
-    found = {}
+    shares_by_fault = {}
     for fault in FAULTS:
         shares = [value for s in mine if (value := _percent_of(getattr(s, fault))) is not None]
-        found[fault] = float(np.median(shares)) if shares else None
-    return found
+        shares_by_fault[fault] = float(np.median(shares)) if shares else None
+    return shares_by_fault
 
 
 def _percent_of(share: Share | None) -> float | None:
@@ -88,9 +88,9 @@ def _summary(scores: Sequence[Score]) -> list[list[str]]:
     for model in models_of(scores):
         judged = _cells(confidence_medians(scores, model))
         judged += _cells(fault_medians(scores, model).values())
-        for kind, words in KINDS.items():
+        for kind, title in KINDS.items():
             if values := medians(scores, model, kind):
-                rows.append([model, words, *(f"{v:.2f}" for v in values), *judged])
+                rows.append([model, title, *(f"{v:.2f}" for v in values), *judged])
                 judged = [""] * len(judged)
     return rows
 
@@ -177,9 +177,9 @@ def as_html(scores: Sequence[Score], gallery: Gallery, title: str) -> str:
     for score in scores:
         parts.append(f"<h2>{html.escape(score.sample)}: {html.escape(score.model)}</h2>")
         rows, faults = [], _faults(score)
-        for kind, words in KINDS.items():
-            if (found := getattr(score, kind)) is not None:
-                rows.append([words, *_cells(_numbers(found)), *faults])
+        for kind, title in KINDS.items():
+            if (accuracy := getattr(score, kind)) is not None:
+                rows.append([title, *_cells(_numbers(accuracy)), *faults])
                 faults = [""] * len(faults)
         parts.append(_table(["pixels", *COLUMNS, *FAULTS], rows))
         for caption, data in gallery.rows.get((score.sample, score.model), []):
@@ -203,19 +203,19 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><tr>{cells}</tr>{body}</table>"
 
 
-def _curve(found: Sparsification) -> str:
+def _curve(curve: Sparsification) -> str:
     width, height = 260, 160
-    top = max(*found.error, *found.oracle, 1e-6)
+    top = max(*curve.error, *curve.oracle, 1e-6)
 
     def line(values: Sequence[float], colour: str) -> str:
         points = " ".join(
-            f"{width * kept:.1f},{height * (1 - value / top):.1f}"
-            for kept, value in zip(found.kept, values, strict=True)
+            f"{width * share:.1f},{height * (1 - value / top):.1f}"
+            for share, value in zip(curve.share_left, values, strict=True)
         )
         return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>'
 
     return (
         f'<svg width="{width}" height="{height}" style="border:1px solid #ccc">'
-        f"{line(found.oracle, '#aaa')}{line(found.error, '#000')}"
+        f"{line(curve.oracle, '#aaa')}{line(curve.error, '#000')}"
         f'<text x="4" y="14" font-size="12">{top:.2f} px</text></svg>'
     )

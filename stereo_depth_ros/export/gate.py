@@ -191,9 +191,11 @@ def _interface(model: onnx.ModelProto) -> Iterator[Finding]:
     outputs = {v.name: v for v in model.graph.output}
     takes_prior = graph_contract.has_prior(inputs)
     names = IMAGES + PRIOR if takes_prior else IMAGES
-    for kind, values, wanted in (("inputs", inputs, names), ("outputs", outputs, OUTPUTS)):
-        if tuple(values) != wanted:
-            yield Finding(kind, f"are {', '.join(values)}", f"name them {', '.join(wanted)}")
+    for kind, values, names_expected in (("inputs", inputs, names), ("outputs", outputs, OUTPUTS)):
+        if tuple(values) != names_expected:
+            yield Finding(
+                kind, f"are {', '.join(values)}", f"name them {', '.join(names_expected)}"
+            )
             return
     height, width = ((*_shape(inputs["left"]), 0, 0, 0)[axis] or 0 for axis in (1, 2))
     expected = {
@@ -202,9 +204,9 @@ def _interface(model: onnx.ModelProto) -> Iterator[Finding]:
     }
     for value in (*inputs.values(), *outputs.values()):
         shape, number_type = expected[value.name]
-        found = value.type.tensor_type.elem_type
-        if (found, _shape(value)) != (_ELEMENTS[number_type], shape) or not all(shape):
-            actual = f"{TensorProto.DataType.Name(found).lower()} {_shape(value)}"
+        actual_type = value.type.tensor_type.elem_type
+        if (actual_type, _shape(value)) != (_ELEMENTS[number_type], shape) or not all(shape):
+            actual = f"{TensorProto.DataType.Name(actual_type).lower()} {_shape(value)}"
             yield Finding(value.name, f"is {actual}", f"keep to {graph_contract.WORDS}")
 
 

@@ -77,9 +77,9 @@ def nearest(x: Tensor, size: tuple[int, int]) -> Tensor:
 
     By whole numbers: in a Resize, runtimes round to different neighbours.
     """
-    for axis, wanted in zip((2, 3), size, strict=True):
-        steps = torch.arange(wanted, device=x.device)
-        x = x.index_select(axis, (2 * steps + 1) * int(x.shape[axis]) // (2 * wanted))
+    for axis, side in zip((2, 3), size, strict=True):
+        steps = torch.arange(side, device=x.device)
+        x = x.index_select(axis, (2 * steps + 1) * int(x.shape[axis]) // (2 * side))
     return x
 
 

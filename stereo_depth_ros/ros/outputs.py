@@ -74,13 +74,13 @@ class StereoOutputs:
         create = self._node.create_lifecycle_publisher
         return qos.create_publisher(self._node, create, kind, topic, qos.OUTPUT)
 
-    def subscribed(self) -> set[Output]:
+    def list_subscribed(self) -> set[Output]:
         """Return the outputs that have subscribers."""
         return {o for o, p in self._publishers.items() if p.get_subscription_count() > 0}
 
     def has_subscribers(self) -> bool:
         """Whether anything published would be received, be it only the camera_info."""
-        return bool(self.subscribed()) or self._info.get_subscription_count() > 0
+        return bool(self.list_subscribed()) or self._info.get_subscription_count() > 0
 
     def publish_info(self, camera: StereoCamera, header: Header) -> None:
         """Publish the camera_info of the depth image, if it has subscribers."""

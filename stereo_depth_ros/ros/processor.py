@@ -89,7 +89,7 @@ class FrameProcessor:
     def _process(self, frame: Frame) -> None:
         camera, maps = self._get_geometry(frame)
         pipeline, outputs = self.pipeline, self._outputs
-        header, subscribed = frame.left.header, outputs.subscribed()
+        header, subscribed = frame.left.header, outputs.list_subscribed()
         if not subscribed:
             outputs.publish_info(pipeline.output_camera(camera, pipeline.settings), header)
             self._statistics.clear_error()

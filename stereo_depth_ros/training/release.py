@@ -87,7 +87,7 @@ def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
     scores = evaluate(engines, samples)
     for engine in engines.values():
         engine.close()
-    found: dict[str, Any] = {
+    figures_of: dict[str, Any] = {
         "on": f"{len(samples)} pairs, medians, every pixel answered",
         "sha256": digest_of(samples),
     }
@@ -100,8 +100,8 @@ def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
             "ause": round(confidence_medians(scores, name)[0], 2),
         }
         faults = fault_medians(scores, name).items()
-        found[name] = {**figures, **{k: round(v, 2) for k, v in faults if v is not None}}
-    return found
+        figures_of[name] = {**figures, **{k: round(v, 2) for k, v in faults if v is not None}}
+    return figures_of
 
 
 def command(
@@ -111,7 +111,7 @@ def command(
     start = "stereo-depth"
     if processes > 1:
         start = f"torchrun --nproc-per-node {processes} -m stereo_depth_ros.cli.main"
-    words = [start, "train lite -o lite_run"]
+    parts = [start, "train lite -o lite_run"]
     for field in fields(recipe):
         value = getattr(recipe, field.name)
         if value == field.default:
@@ -120,9 +120,9 @@ def command(
             value = "x".join(map(str, value))
         if field.name in ("photos", "begin"):
             value = Path(value).name
-        words.append(f"--{field.name.replace('_', '-')} {shlex.quote(str(value))}")
+        parts.append(f"--{field.name.replace('_', '-')} {shlex.quote(str(value))}")
     if size != (480, 640):
-        words.append(f"--size {size[0]}x{size[1]}")
+        parts.append(f"--size {size[0]}x{size[1]}")
     if pairs is not None:
-        words.append(f"--evaluate {shlex.quote(pairs.folder.name)} --layout {pairs.layout}")
-    return " ".join(words)
+        parts.append(f"--evaluate {shlex.quote(pairs.folder.name)} --layout {pairs.layout}")
+    return " ".join(parts)

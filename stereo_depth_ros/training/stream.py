@@ -64,9 +64,9 @@ class _Drawn:
             if tensor.is_cuda:  # its memory may be used again only after the caller's work
                 tensor.record_stream(torch.cuda.current_stream())
         if self.priors:
-            found = zip(*(prior.result() for prior in self.priors), strict=True)
+            maps_of_pairs = zip(*(prior.result() for prior in self.priors), strict=True)
             for target, maps in zip(
-                (self.sample.prior, self.sample.prior_confidence), found, strict=True
+                (self.sample.prior, self.sample.prior_confidence), maps_of_pairs, strict=True
             ):
                 target[self.chosen, 0] = torch.from_numpy(np.stack(maps)).to(target.device)
         return self.sample
@@ -159,13 +159,13 @@ class SceneStream:
         if kind >= self._padded:
             return
         side = 2 if kind < self._padded / 2 else 3
-        kept = int(sample.left.shape[side] * (0.35 + 0.6 * share))
+        inside = int(sample.left.shape[side] * (0.35 + 0.6 * share))
 
         def beyond(x: Tensor) -> Tensor:
-            return x[index].narrow(side - 1, kept, x.shape[side] - kept)
+            return x[index].narrow(side - 1, inside, x.shape[side] - inside)
 
         for image in (sample.left, sample.right):
-            beyond(image).copy_(image[index].narrow(side - 1, kept - 1, 1))
+            beyond(image).copy_(image[index].narrow(side - 1, inside - 1, 1))
         beyond(sample.disparity).fill_(UNKNOWN)
         beyond(sample.visible).fill_(False)
 

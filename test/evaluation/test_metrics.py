@@ -63,7 +63,7 @@ def test_confidence_that_orders_by_error_is_perfect():
     assert found.relative == pytest.approx(0.0, abs=1e-9)
     assert list(found.deciles) == sorted(found.deciles)
     # errors uniform in 0..1: the best fraction k has a mean of k / 2, on average 1/4 and a bit
-    assert found.auc == pytest.approx(np.mean(found.kept) / 2, abs=1e-3)
+    assert found.auc == pytest.approx(np.mean(found.share_left) / 2, abs=1e-3)
 
 
 def test_random_confidence_is_no_better_than_chance():
@@ -93,7 +93,7 @@ def test_confidence_that_is_upside_down_is_worse_than_chance():
 def test_the_whole_curve_starts_at_the_mean_error_of_all():
     disparity, truth = errors()
     found = sparsification(disparity, -disparity, truth)
-    assert found.kept[0] == 1.0
+    assert found.share_left[0] == 1.0
     assert found.error[0] == found.oracle[0] == pytest.approx(disparity.mean())
 
 

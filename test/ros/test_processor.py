@@ -37,7 +37,7 @@ class Outputs:
     def __init__(self) -> None:
         self.published = []
 
-    def subscribed(self):
+    def list_subscribed(self):
         return {Output.DEPTH}
 
     def publish(self, result, header) -> None:

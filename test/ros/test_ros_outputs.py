@@ -37,15 +37,15 @@ def part(dds) -> Iterator[SimpleNamespace]:
 
 
 def test_outputs_know_their_subscribers(part):
-    assert (part.outputs.subscribed(), part.outputs.has_subscribers()) == (set(), False)
+    assert (part.outputs.list_subscribed(), part.outputs.has_subscribers()) == (set(), False)
 
     part.rig.subscribe("depth/camera_info")
     assert part.rig.until(part.outputs.has_subscribers)
-    assert part.outputs.subscribed() == set()
+    assert part.outputs.list_subscribed() == set()
 
     part.rig.subscribe("disparity", "points")
-    assert part.rig.until(lambda: len(part.outputs.subscribed()) == 2)
-    assert {output.value for output in part.outputs.subscribed()} == {"disparity", "points"}
+    assert part.rig.until(lambda: len(part.outputs.list_subscribed()) == 2)
+    assert {output.value for output in part.outputs.list_subscribed()} == {"disparity", "points"}
 
 
 def test_every_output_of_a_result_is_published_under_the_header(part):
@@ -55,10 +55,10 @@ def test_every_output_of_a_result_is_published_under_the_header(part):
     header.stamp.sec = 7
     part.rig.subscribe(*OUTPUTS)
     count = len(OUTPUTS) - 1
-    assert part.rig.until(lambda: len(part.outputs.subscribed()) == count)
+    assert part.rig.until(lambda: len(part.outputs.list_subscribed()) == count)
 
     def arrived() -> bool:
-        result = pipeline.process(view, view[:, ::-1], CAMERA, part.outputs.subscribed())
+        result = pipeline.process(view, view[:, ::-1], CAMERA, part.outputs.list_subscribed())
         part.outputs.publish(result, header)
         return all(part.rig.received[topic] for topic in OUTPUTS)
 

@@ -29,7 +29,7 @@ class TensorRTBackend:
             return [Way("TensorRT", partial(_open_prebuilt, request))]
         if not (request.is_backend_given or request.has_gpu):
             return []
-        return [Way(words, partial(_open, request, module)) for module, words in MODULES.items()]
+        return [Way(title, partial(_open, request, module)) for module, title in MODULES.items()]
 
 
 def _open(request: Request, module: str) -> Engine:

@@ -59,12 +59,12 @@ def run_in_child(
         When the function fails, the child crashes, does not start within ``start_s`` seconds or
         then takes longer than ``longest_s``.
     """
-    with tempfile.TemporaryFile() as words:
+    with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-c", f"from {__name__} import main; main()"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=words,
+            stderr=errors,
             env=_environment(),
             # So that a SIGINT of the terminal reaches the parent alone, which stops the child.
             start_new_session=True,
@@ -80,7 +80,7 @@ def run_in_child(
         finally:
             _stop(process)
         if answer is None:
-            raise EngineError(_post_mortem(process.returncode, words))
+            raise EngineError(_post_mortem(process.returncode, errors))
     if "error" in answer:
         raise EngineError(answer["error"])
     return answer["result"]
@@ -160,19 +160,19 @@ def _stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
-def _post_mortem(status: int, words: IO[bytes]) -> str:
-    words.seek(0)
-    lines = [line.strip() for line in words.read().decode(errors="replace").splitlines()]
+def _post_mortem(status: int, errors: IO[bytes]) -> str:
+    errors.seek(0)
+    lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines()]
     said = "; ".join([line for line in lines if line][-3:])
     if status == -signal.SIGKILL:
-        how = (
+        end = (
             "was killed, most likely for lack of memory: stop other programs or lower the workspace"
         )
     elif status < 0:
-        how = f"crashed ({signal.Signals(-status).name})"
+        end = f"crashed ({signal.Signals(-status).name})"
     else:
-        how = f"ended with status {status}"
-    return f"the child process {how}" + (f"; its last words: {said}" if said else "")
+        end = f"ended with status {status}"
+    return f"the child process {end}" + (f"; its last words: {said}" if said else "")
 
 
 def main() -> None:

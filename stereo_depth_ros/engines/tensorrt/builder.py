@@ -64,9 +64,9 @@ def build_file(
         workspace_mb = workspace_for(Path(graph).stat().st_size, workspace_mb, device, free)
     else:
         workspace_mb = workspace_mb or _LARGEST_WORKSPACE_MB
-    found = find_runtime(runtime)
+    tensorrt = find_runtime(runtime)
     read = read_graph(Path(graph))
-    builder = Builder(found, read, report=report, cancelled=cancelled)
+    builder = Builder(tensorrt, read, report=report, cancelled=cancelled)
     started = time.monotonic()
     timings = Path(timing_cache) if timing_cache else None
     try:
@@ -146,12 +146,12 @@ class Builder:
         """
         self._report(None, "reading the graph")
         if not self._parser.parse_from_file(str(self._graph.path)):
-            found = [
+            problems = "; ".join(
                 _parser_error(self._parser.get_error(index))
                 for index in range(self._parser.num_errors)
-            ]
+            )
             raise EngineError(
-                f"{self._graph.path}: {self._runtime} cannot run this graph: {'; '.join(found)}. "
+                f"{self._graph.path}: {self._runtime} cannot run this graph: {problems}. "
                 "Export it with this package's export, or use another TensorRT"
             )
 

@@ -229,14 +229,14 @@ class EngineCache:
             for kind in (PLAN, SIDECAR)
             for path in self.directory.glob(f"*{kind}")
         }
-        found: list[tuple[Path, EngineFile | EngineDamaged]] = []
+        engines: list[tuple[Path, EngineFile | EngineDamaged]] = []
         for stem in sorted(stems):
             path = stem.with_name(stem.name + PLAN)
             try:
-                found.append((path, read_engine(path)))
+                engines.append((path, read_engine(path)))
             except EngineDamaged as error:
-                found.append((path, error))
-        return found
+                engines.append((path, error))
+        return engines
 
     def sweep(self) -> None:
         """Delete what was left unfinished, and locks that nobody has taken, for a day.

@@ -133,8 +133,8 @@ def board() -> str:
     """Return machine and, on a Jetson, the release of its Linux, such as "aarch64 R36.4.0"."""
     try:
         # "# R36 (release), REVISION: 4.0, GCID: ..."
-        words = Path("/etc/nv_tegra_release").read_text().replace(",", " ").split()
-        return f"{platform.machine()} {words[1]}.{words[words.index('REVISION:') + 1]}"
+        release = Path("/etc/nv_tegra_release").read_text().replace(",", " ").split()
+        return f"{platform.machine()} {release[1]}.{release[release.index('REVISION:') + 1]}"
     except (OSError, ValueError, IndexError):
         return platform.machine()
 

@@ -156,12 +156,12 @@ class Execution:
             )
             for name, (shape, kind) in layout.items()
         }
-        found = {}
+        actual = {}
         for index in range(self._engine.num_io_tensors):
             name = self._engine.get_tensor_name(index)
             mode, kind = self._engine.get_tensor_mode(name), self._engine.get_tensor_dtype(name)
-            found[name] = (mode.name, kind.name, tuple(self._engine.get_tensor_shape(name)))
-        if found != expected:
+            actual[name] = (mode.name, kind.name, tuple(self._engine.get_tensor_shape(name)))
+        if actual != expected:
             raise EngineDamaged(
-                f"{self._where}: breaks the graph contract: its tensors are {found}"
+                f"{self._where}: breaks the graph contract: its tensors are {actual}"
             )

@@ -103,9 +103,9 @@ def counterpart(graph: Graph, precision: str) -> Graph | None:
     path = graph.path.with_name(other)
     if not path.is_file():
         return None
-    found = read_graph(path)
-    fits = found.precision == precision and graph.identity == found.identity is not None
-    return found if fits else None
+    candidate = read_graph(path)
+    fits = candidate.precision == precision and graph.identity == candidate.identity is not None
+    return candidate if fits else None
 
 
 def _read(path: Path, data: memoryview) -> Graph:

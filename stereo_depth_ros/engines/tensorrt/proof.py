@@ -93,21 +93,21 @@ class Prover:
                 return Obtained(file, None)  # by whoever held the lock before
             if file is not None:
                 return self._prove(file, self._reference(graph))
-            why = cache.why_missing(key, graph)
+            reason = cache.why_missing(key, graph)
         except EngineDamaged as error:
-            why = str(error)
+            reason = str(error)
             cache.remove(cache.path(key, graph))
-        self._say(f"{why}: building in {precision_text(graph, self.options)}")
+        self._say(f"{reason}: building in {precision_text(graph, self.options)}")
         # First, as a build takes hours on small boards and is lost on whoever cannot prove it.
         reference = self._reference(graph)
-        file = self._build(graph, key, why)
+        file = self._build(graph, key, reason)
         try:
             return self._prove(file, reference)
         except EngineDamaged as error:
             # It would refuse the next one too.
             return Obtained(cache.refuse(file, str(error)), None)
 
-    def _build(self, graph: Graph, key: dict[str, Any], why: str) -> EngineFile:
+    def _build(self, graph: Graph, key: dict[str, Any], reason: str) -> EngineFile:
         cache, runtime = self.host.cache, self.host.runtime
         timings = cache.timings(runtime, self.host.device) if runtime.keeps_timings else ""
         part = cache.part(cache.path(key, graph))
@@ -123,7 +123,7 @@ class Prover:
                 tf32=self.options.tf32,
                 timing_cache=str(timings),
             )
-            return cache.add(part, key, graph, {**build, "why": why})
+            return cache.add(part, key, graph, {**build, "why": reason})
         finally:
             part.unlink(missing_ok=True)
 

@@ -122,7 +122,7 @@ class Replay:
         self._outputs.memory.array.fill(0xFF)  # NaN
         self._run_graph(graph)
         for name, values in expected.items():
-            found = self._outputs.arrays[name]
-            equal = np.isclose(found, values, _TOLERANCE, _TOLERANCE, equal_nan=True).mean()
+            replayed = self._outputs.arrays[name]
+            equal = np.isclose(replayed, values, _TOLERANCE, _TOLERANCE, equal_nan=True).mean()
             if equal < _LEAST_EQUAL:
                 raise EngineError(f"only {100 * equal:.0f} % of its {name} is that of the engine")

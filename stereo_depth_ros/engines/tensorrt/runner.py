@@ -62,13 +62,13 @@ class TensorRTEngine:
         try:
             runtime = runtime or find_runtime(file.runtime)
             with self._cuda.current():
-                how = self._start(file, runtime, cuda_graph, mapped)
-            self.spec = self._specify(file, f"{runtime}, {self._cuda.name}, {how}")
+                description = self._start(file, runtime, cuda_graph, mapped)
+            self.spec = self._specify(file, f"{runtime}, {self._cuda.name}, {description}")
         except BaseException:
             self.close()
             raise
 
-    def _specify(self, file: EngineFile, how: str) -> EngineSpec:
+    def _specify(self, file: EngineFile, description: str) -> EngineSpec:
         height, width = file.size
         metadata = file.metadata
         return EngineSpec(
@@ -79,7 +79,7 @@ class TensorRTEngine:
             max_disparity=float(metadata["max_disparity"]),
             precision=file.precision,
             device=self._cuda.device,
-            provenance=f"{file.path}, {how}",
+            provenance=f"{file.path}, {description}",
             licence=metadata.get("licence", ""),
             commercial=metadata.get("commercial") != "false",
         )

@@ -47,7 +47,7 @@ class Reporter:
         loss = watchdog.find_transport_loss(observed) if inputs.is_subscribed else None
         if loss and loss != silence:
             self._log.warning(loss)
-        subscribed = sorted(output.value for output in channel.outputs.subscribed())
+        subscribed = sorted(output.value for output in channel.outputs.list_subscribed())
         reports = [
             health.report_engine(spec if is_ready else None, loader.error, loader.progress),
             health.report_inputs(observed.topics, inputs.synchronizer, loss),

@@ -131,8 +131,8 @@ class CudaPython:
 
 
 def _import() -> Any:
-    found = tuple(int(part) for part in _version().split(".")[:3] if part.isdigit())
-    if found and found < _OLDEST:
+    version = tuple(int(part) for part in _version().split(".")[:3] if part.isdigit())
+    if version and version < _OLDEST:
         raise ImportError(
             f"cuda-python {_version()} stops all of Python while the GPU works; install "
             f"{'.'.join(map(str, _OLDEST))} or later"
