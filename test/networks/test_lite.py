@@ -12,24 +12,18 @@ from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
 from stereo_depth_ros.export import export_onnx
 from stereo_depth_ros.export.agreement import measure_agreement, outputs_of
 from stereo_depth_ros.networks import NetworkError, create_network
-from stereo_depth_ros.networks.lite import (
+from stereo_depth_ros.networks.lite import SPAN, Lite
+from stereo_depth_ros.networks.lite.aggregation import Aggregation, Prior, summarise
+from stereo_depth_ros.networks.lite.blocks import nearest
+from stereo_depth_ros.networks.lite.judgement import Judgement, four_of_each, sample
+from stereo_depth_ros.networks.lite.matching import (
     CANDIDATES,
-    SPAN,
-    Aggregation,
-    Judgement,
-    Lite,
     Matching,
-    Prior,
-    Refinement,
-    Upsampling,
     correlation,
-    four_of_each,
     highest_peak,
-    nearest,
-    sample,
     softmax,
-    summarise,
 )
+from stereo_depth_ros.networks.lite.refinement import Refinement, Upsampling
 from stereo_depth_ros.share import share_directory
 
 MATCHED, PRIOR = 1, -1  # signs of the logit by which every pixel takes one of them

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from stereo_depth_ros.networks.lite import CANDIDATES, SPAN, Matches
+from stereo_depth_ros.networks.lite import SPAN, Matches
+from stereo_depth_ros.networks.lite.matching import CANDIDATES
 from stereo_depth_ros.training import losses
 
 HEIGHT, WIDTH = 16, 32
