@@ -10,8 +10,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from stereo_depth_ros.networks.layers.padding import Padding
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import Padding, size_of
 
 Entry = TypeVar("Entry")
 Network = TypeVar("Network", bound="StereoNetwork")

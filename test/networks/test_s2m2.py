@@ -9,7 +9,7 @@ from generator import fill_one, stereo_pair
 from parity import DATA, Fixture, as_tensor
 
 from stereo_depth_ros.networks import create_network, s2m2
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
 from stereo_depth_ros.networks.s2m2.attention import encode_offsets
 from stereo_depth_ros.networks.s2m2.matching import assign
 from stereo_depth_ros.networks.s2m2.padding import BlurredPadding

@@ -25,24 +25,26 @@ from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     Structure,
     from_shapes,
 )
-from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
-from stereo_depth_ros.networks.layers.confidence import mass_around, settled
 from stereo_depth_ros.networks.layers.conv import ConvNorm, FeatureGate, UpConv, conv2d
-from stereo_depth_ros.networks.layers.correlation import (
-    all_pairs_correlation,
-    correlation_volume,
-)
-from stereo_depth_ros.networks.layers.disparity_head import DisparityHead
+from stereo_depth_ros.networks.layers.distribution import expected_disparity, mass_around, settled
 from stereo_depth_ros.networks.layers.edgenext import EdgeNeXtPyramid
-from stereo_depth_ros.networks.layers.geometry_lookup import GeometryLookup
 from stereo_depth_ros.networks.layers.hourglass import volume_classifier, volume_stem
-from stereo_depth_ros.networks.layers.imagenet import normalise
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.regression import expected_disparity
-from stereo_depth_ros.networks.layers.selective_gru import MotionEncoder, SelectiveGru
-from stereo_depth_ros.networks.layers.spatial_selection import SpatialSelection
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
-from stereo_depth_ros.networks.layers.volume import concatenation_volume, unit_groups
+from stereo_depth_ros.networks.layers.lookup import GeometryLookup
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm, normalise
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
+from stereo_depth_ros.networks.layers.selective_gru import (
+    ChannelGate,
+    DisparityHead,
+    MotionEncoder,
+    SelectiveGru,
+    SpatialSelection,
+)
+from stereo_depth_ros.networks.layers.volume import (
+    all_pairs_correlation,
+    concatenation_volume,
+    correlation_volume,
+    unit_groups,
+)
 from stereo_depth_ros.networks.source import Source
 
 _STRUCTURES = {"pruned": RELEASED, "unpruned": Structure()}

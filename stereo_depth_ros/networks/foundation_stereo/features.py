@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.bicubic import resample
-from stereo_depth_ros.networks.layers.conv import ConvNorm
+from stereo_depth_ros.networks.layers.conv import ConvNorm, ResidualBlock
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES, DinoV2
 from stereo_depth_ros.networks.layers.dpt import DPT_SIZES, DPTHead
 from stereo_depth_ros.networks.layers.edgenext import EdgeNeXtPyramid
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.residual import ResidualBlock
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
+from stereo_depth_ros.networks.layers.resampling import resample
 from stereo_depth_ros.networks.layers.size import size_of
 
 _GRAIN = 112  # lcm(14, 16): the transformer sees sides that are multiples of it

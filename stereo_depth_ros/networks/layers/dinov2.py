@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.bicubic import resample
+from stereo_depth_ros.networks.layers.conv import MLP
+from stereo_depth_ros.networks.layers.resampling import resample
 from stereo_depth_ros.networks.layers.size import size_of
 
 PATCH = 14
@@ -51,19 +52,6 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, heads, N, 64)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
-
-
-class MLP(nn.Module):
-    """Two linear layers, four times as wide between, with the exact GELU."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map (B, N, C) to the same."""
-        return self.fc2(F.gelu(self.fc1(tokens)))
 
 
 class LayerScale(nn.Module):

@@ -15,14 +15,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers import imagenet
-from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
-from stereo_depth_ros.networks.layers.confidence import mass_around, settled
-from stereo_depth_ros.networks.layers.correlation import all_pairs_correlation, correlation_volume
-from stereo_depth_ros.networks.layers.geometry_lookup import GeometryLookup
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.regression import expected_disparity
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.layers.distribution import expected_disparity, mass_around, settled
+from stereo_depth_ros.networks.layers.lookup import GeometryLookup
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm, normalise
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
+from stereo_depth_ros.networks.layers.selective_gru import ChannelGate, SpatialSelection
+from stereo_depth_ros.networks.layers.volume import all_pairs_correlation, correlation_volume
 from stereo_depth_ros.networks.lite_any_stereo.features import (
     FasterNet,
     FasterNetFeatures,
@@ -40,7 +38,6 @@ from stereo_depth_ros.networks.lite_any_stereo.refinement import (
     GROUPS,
     HIDDEN,
     RADIUS,
-    SpatialGate,
     UpdateBlock,
     UpsamplingMerge,
 )
@@ -127,7 +124,7 @@ class LiteAnyStereo(StereoNetwork):
 
     def normalise(self, image: Tensor) -> Tensor:
         """Scale RGB, 0 to 255, to what the backbone was trained with."""
-        return imagenet.normalise(image)
+        return normalise(image)
 
     def features(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the left view's p2, p3 and p4, and the right view's p2; see ``Features``."""
@@ -246,7 +243,7 @@ class LiteAnyStereo2H(LiteAnyStereo):
             }
         )
         self.cam = ChannelGate(HIDDEN, HIDDEN // 16)
-        self.sam = SpatialGate()
+        self.sam = SpatialSelection("conv")
         self.update_block = UpdateBlock()
         self.stem_2 = image_stem(InstanceNorm)
         self.spx_2_gru = UpsamplingMerge()

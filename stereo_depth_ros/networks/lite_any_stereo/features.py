@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
 from stereo_depth_ros.networks.lite_any_stereo.parts import Merge, conv, named, unit
 
 

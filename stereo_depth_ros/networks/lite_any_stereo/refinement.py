@@ -14,19 +14,6 @@ GROUPS = 8  # of the correlation volume that is looked up
 RADIUS = 4  # of the lookup, in steps of each of its two levels
 
 
-class SpatialGate(nn.Module):
-    """A weight for each pixel from the mean and the maximum of its channels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = conv(2, 1, 7)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to weights (B, 1, H, W), 0 to 1."""
-        mean, largest = features.mean(1, keepdim=True), features.amax(1, keepdim=True)
-        return self.conv(torch.cat([mean, largest], 1)).sigmoid()
-
-
 class UpdateBlock(nn.Module):
     """One step of the refinement, and the features that its last state has for the upsampling."""
 

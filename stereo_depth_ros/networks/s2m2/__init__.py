@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.layers.lookup import halve_table
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
 from stereo_depth_ros.networks.s2m2.blocks import GatedFusion, UNet, two_convs
 from stereo_depth_ros.networks.s2m2.features import Backbone, Transformer
 from stereo_depth_ros.networks.s2m2.matching import TransportMatching
@@ -130,7 +131,7 @@ class S2M2(StereoNetwork):
 
         context = self.ctx_feat(self.feat_fusion_layer(features, early))  # (B, C, H4, W4)
         hidden = context.tanh()
-        halved = (pairs[:, :, ::2] + pairs[:, :, 1::2]) / 2  # (B, 1, W8 right, H4, W4 left)
+        halved = halve_table(pairs)  # (B, 1, W8 right, H4, W4 left)
         for _ in range(self.iterations):
             hidden, disparity, confidence, visibility = self.refiner(
                 hidden, context, (pairs, halved), disparity, confidence, visibility

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers.confidence import settled
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
+from stereo_depth_ros.networks.layers.distribution import settled
 from stereo_depth_ros.networks.layers.dpt import DPT_SIZES
-from stereo_depth_ros.networks.layers.imagenet import normalise
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.layers.normalisation import normalise
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
 from stereo_depth_ros.networks.smoe_stereo.backbone import Backbone
 from stereo_depth_ros.networks.smoe_stereo.heads import ContextDecoder, MatchingEncoder
 from stereo_depth_ros.networks.smoe_stereo.update import (

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.dinov2 import MLP, Block
+from stereo_depth_ros.networks.layers.conv import MLP
+from stereo_depth_ros.networks.layers.dinov2 import Block
 
 RANKS = (4, 8, 16, 32)
 KERNELS = (3, 5, 7, 9)

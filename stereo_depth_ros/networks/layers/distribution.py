@@ -1,9 +1,17 @@
-"""One confidence scale for every network, from what each knows about its own match."""
+"""What a distribution over disparities says: one disparity, and how sure it is."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+def expected_disparity(probability: Tensor) -> Tensor:
+    """Return the mean candidate, (B, 1, H, W), of ``probability`` (B, D, H, W), in its steps."""
+    steps = torch.arange(
+        probability.shape[1], device=probability.device, dtype=probability.dtype
+    ).view(1, -1, 1, 1)
+    return (probability * steps).sum(1, keepdim=True)
 
 
 def mass_around(probability: Tensor, candidate: Tensor, radius: float = 1.5) -> Tensor:
