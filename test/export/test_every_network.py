@@ -50,9 +50,9 @@ VARIANTS = [
 SETTINGS = [
     pytest.param((variant, config), id=f"{variant} {' '.join(config)}", marks=pytest.mark.slow)
     for variant, config in [
-        ("s2m2/s_neg", {}),
-        ("smoe_stereo/damv2_vits_noselect", {}),
-        ("foundation_stereo/vits_md416", {}),  # attention over the heads
+        ("s2m2/s", {"allow_negative": True}),
+        ("smoe_stereo/damv2_vits", {"selective": False}),
+        ("foundation_stereo/vits", {"attention_axis": "heads"}),
         ("foundation_stereo/vits", {"hierarchical": True, "max_disparity": 64}),
     ]
 ]

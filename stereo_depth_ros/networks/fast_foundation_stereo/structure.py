@@ -287,11 +287,11 @@ class _Reader:
 
     def join(self, slot: str) -> dict[str, Any]:
         up, out = self.layers(f"{slot}.upsample"), self.layers(f"{slot}.out")
-        patch = max((x["stride"] for x in _unnested(up) if _reduces(x)), default=1)
+        patch = max((x["stride"] for x in _unnest(up) if _reduces(x)), default=1)
         if patch > 1 and up[-1]["kind"] != "upsample":
             up.append(upsample(patch))  # it has no entries, but the skip has all pixels
-        raised = [width for x in _unnested(up) if (width := x.get("outputs", x.get("width")))]
-        first = next(iter(_unnested(out)), {})
+        raised = [width for x in _unnest(up) if (width := x.get("outputs", x.get("width")))]
+        first = next(iter(_unnest(out)), {})
         summed = first.get("inputs", first.get("width")) in (None, *raised[-1:])
         operation = self.attribute(slot, "op", "sum" if summed else "concat")
         return {"join": operation, "upsample": up, "out": out}
@@ -355,7 +355,7 @@ def _reduces(layer: Layer) -> bool:
     return layer.get("stride", 1) > 1 and not layer.get("transposed", False)
 
 
-def _unnested(layers: list[Layer]) -> list[Layer]:
+def _unnest(layers: list[Layer]) -> list[Layer]:
     """Return ``layers`` with those of sequences in their place."""
-    parts = (_unnested(x["layers"]) if x["kind"] == "sequence" else [x] for x in layers)
+    parts = (_unnest(x["layers"]) if x["kind"] == "sequence" else [x] for x in layers)
     return [layer for part in parts for layer in part]

@@ -23,8 +23,7 @@ class SideTunedFeatures(EdgeNeXtPyramid):
 
     def __init__(self, vit: str) -> None:
         super().__init__()
-        self.dino = nn.Module()
-        self.dino.depth_anything = DepthAnything(vit)
+        self.dino = nn.ModuleDict({"depth_anything": DepthAnything(vit)})
         self.mono_channels = DPT_SIZES[vit].features // 2
         self.channels = 96 + self.mono_channels
         conv = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False)
@@ -39,8 +38,8 @@ class SideTunedFeatures(EdgeNeXtPyramid):
         Returns maps of ``channels``, 192, 320 and 304 channels at 1/4, 1/8, 1/16 and 1/32, and
         Depth Anything's own feature (N, mono_channels, H/4, W/4).
         """
-        mono = self.dino.depth_anything(views)
-        x4, *coarser = super().forward(views)
+        mono = self.dino["depth_anything"](views)
+        x4, *coarser = self.pyramid(views)
         return [self.conv4(torch.cat([x4, mono], 1)), *coarser], mono
 
 

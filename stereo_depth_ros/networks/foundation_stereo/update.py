@@ -58,6 +58,6 @@ class UpdateBlock(nn.Module):
         h4 = self.gru04(h4, inputs, selection[0])
         return [h4, h8, h16], self.disp_head(h4).float()
 
-    def upsampling_feature(self, h4: Tensor) -> Tensor:
+    def upsampling_feature(self, hidden: Sequence[Tensor]) -> Tensor:
         """Map the finest hidden state to (B, 32, H/4, W/4)."""
-        return 0.25 * self.mask(h4)
+        return 0.25 * self.mask(hidden[0])

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, norm (where there is one), leaky ReLU (unless not wanted)."""
+    """Convolution without bias, norm (where there is one), leaky ReLU (if ``activation``)."""
 
     def __init__(
         self, conv: nn.Module, norm: nn.Module | None = None, activation: bool = True

@@ -1,4 +1,4 @@
-"""What a distribution over disparities says: one disparity, and how sure it is."""
+"""What a distribution over disparities says: a disparity and its confidence."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ def mass_around(probability: Tensor, candidate: Tensor, radius: float = 1.5) -> 
     return (probability * weight).sum(1, keepdim=True).clamp(max=1)
 
 
-def settled(last_step: Tensor, scale: float = 1.0) -> Tensor:
+def rate_step(last_step: Tensor, scale: float = 1.0) -> Tensor:
     """Return 1 where the last refinement step (px, any shape) was 0, and 1/2 where ``scale``."""
     return scale / (scale + last_step.abs())

@@ -155,7 +155,7 @@ class EdgeNeXtPyramid(nn.Module):
         self.deconv16_8 = UpBlock(320, 96)
         self.deconv8_4 = UpBlock(192, 48)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def pyramid(self, image: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to 96, 192, 320, 304 channels at 1/4, 1/8, 1/16, 1/32."""
         x, skips = self.stem(image), []
         for stage in self.stages:

@@ -51,11 +51,11 @@ class GeometryLookup:
         columns = torch.arange(
             disparity.shape[-1], device=disparity.device, dtype=disparity.dtype
         )  # (W,)
-        found = []
+        taps = []
         for scale, volume, pairs in self.levels:
-            found.append(taps_around(volume, disparity / scale, self.radius))
-            found.append(taps_around(pairs, (columns - disparity) / scale, self.radius))
-        return torch.cat([taps.flatten(1, 2) for taps in found], 1)
+            taps.append(taps_around(volume, disparity / scale, self.radius))
+            taps.append(taps_around(pairs, (columns - disparity) / scale, self.radius))
+        return torch.cat([values.flatten(1, 2) for values in taps], 1)
 
 
 def halve_table(table: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class Padding:
         return F.pad(image, sides, mode="replicate") if any(sides) else image
 
     def pad_zeros(self, map_: Tensor) -> Tensor:
-        """Pad (B, C, H, W) to the same size with zeros, which stand for nothing known."""
+        """Pad (B, C, H, W) to the same size with zeros, which stand for no prior."""
         sides = (self.left, self.right, self.top, self.bottom)
         return F.pad(map_, sides) if any(sides) else map_
 

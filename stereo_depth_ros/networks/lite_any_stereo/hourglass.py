@@ -12,7 +12,7 @@ from stereo_depth_ros.networks.lite_any_stereo.features import (
     FasterNetBlock,
     MobileNetFeatures,
 )
-from stereo_depth_ros.networks.lite_any_stereo.parts import conv, named
+from stereo_depth_ros.networks.lite_any_stereo.parts import conv, sequence
 
 CANDIDATES = 48  # disparities, one step of 1/4 of the size apart
 WIDTHS = (CANDIDATES, 96, 192)  # at 1/4, 1/8 and 1/16
@@ -56,11 +56,11 @@ class FasterNetHourglass(nn.Module):
 
         def filters(width: int, depth: int) -> nn.Sequential:
             blocks = (FasterNetBlock(width, ratio) for _ in range(depth))
-            return nn.Sequential(*(named(block=block) for block in blocks))
+            return nn.Sequential(*(sequence(block=block) for block in blocks))
 
         def halve(width: int) -> nn.Sequential:
             proj = nn.Sequential(conv(width, 2 * width, 3, stride=2), nn.BatchNorm2d(2 * width))
-            return named(proj=proj, block=FasterNetBlock(2 * width, ratio))
+            return sequence(proj=proj, block=FasterNetBlock(2 * width, ratio))
 
         c4, c8, c16 = WIDTHS
         p2, p3, p4, _ = FasterNet.WIDTHS
@@ -73,9 +73,9 @@ class FasterNetHourglass(nn.Module):
         self.conv4 = filters(c16, depths[2] - 1)
         self.att4 = Attention(c16, p4)
         self.conv5 = nn.Sequential(double_odd(c16, c8), nn.BatchNorm2d(c8))
-        self.redir2 = named(block=FasterNetBlock(c8, ratio))
+        self.redir2 = sequence(block=FasterNetBlock(c8, ratio))
         self.conv6 = nn.Sequential(double_odd(c8, c4), nn.BatchNorm2d(c4))
-        self.redir1 = named(block=FasterNetBlock(c4, ratio))
+        self.redir1 = sequence(block=FasterNetBlock(c4, ratio))
 
     def forward(self, cost: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
         """Filter (B, 48, H/4, W/4), with the left features of three scales, to the same."""

@@ -125,7 +125,7 @@ class UpdateBlock(nn.Module):
     ) -> tuple[list[Tensor], Tensor]:
         """Return the next ``hidden`` (fine to coarse) and what to add to ``disparity``, in steps.
 
-        ``disparity`` is (B, 1, h, w) float32, ``correlation`` what is found there (B, 36, h, w).
+        ``disparity`` is (B, 1, h, w) float32, ``correlation`` what was read there (B, 36, h, w).
         """
         fine, middle, coarse = hidden
         coarse = self.gru32(coarse, context[2], halve(middle))
