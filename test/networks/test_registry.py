@@ -20,10 +20,10 @@ RECORDED = sorted(
     for file in DATA.glob("*/*.shapes.json")
     if WITHOUT_NAME not in file.name
 )
-# Those with steps: the first match and one step, or one step alone.
+# Of those with steps, at one iteration.
 PREDICTIONS = {
     "fast_foundation_stereo": 2,
-    "s2m2": 2,
+    "s2m2": 3,
     "foundation_stereo": 2,
     "smoe_stereo": 1,
 }
@@ -133,6 +133,16 @@ def test_only_the_last_step_is_brought_to_full_size(name, variant, config):
     network.eval()(*(as_tensor(view) for view in stereo_pair(32, 64)))
 
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize(("name", "variant"), [("lite_any_stereo", "las2_h"), ("s2m2", "s")])
+def test_losses_on_the_disparities_of_all_steps_reach_every_weight(name, variant):
+    network = create_network(name, variant, iterations=1)
+    views = [as_tensor(view) for view in stereo_pair(32, 64)]
+
+    sum(output.disparity.mean() for output in network.predictions(*views)).backward()
+
+    assert not [key for key, weight in network.named_parameters() if weight.grad is None]
 
 
 @pytest.mark.parametrize("name", list_networks())

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoOutput
+from stereo_depth_ros.networks.base import StereoOutput, enlarge_quarter
 from stereo_depth_ros.networks.config import require_min
 from stereo_depth_ros.networks.iterative import IterativeNetwork
 from stereo_depth_ros.networks.layers.lookup import halve_table
@@ -120,7 +120,7 @@ class S2M2(IterativeNetwork):
         self.upsample_mask_1x = FilterLogits(channels)
 
     def steps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], StereoOutput]]:
-        """Yield the outputs of the first match and of each refinement of it."""
+        """Yield the outputs of the first match, the global refinement and each local one."""
         images = torch.cat([left, right]) * (2 / 255) - 1  # (2B, 3, H, W), -1 to 1
         quarter, half = self.cnn_backbone(images)  # (2B, C, H4, W4), (2B, C, H2, W2)
         pyramid = self.feat_pyramid(quarter)
@@ -132,6 +132,7 @@ class S2M2(IterativeNetwork):
         image, half, early, features = (
             both.chunk(2)[0] for both in (images, half, pyramid[0], features)
         )
+        yield partial(enlarge_quarter, disparity, (confidence * visibility).clamp(max=1))
         # As published: the first match is trained by a loss of its own.
         disparity, confidence = disparity.detach(), confidence.detach()
         disparity = self.global_refiner(features, disparity, confidence)
