@@ -39,7 +39,7 @@ def require_multiple(factor: int, **values: int) -> None:
 def _check(kind: type, values: Mapping[str, Any], path: str) -> dict[str, Any]:
     names = [field.name for field in fields(kind)]
     if unknown := [name for name in values if name not in names]:
-        raise ValueError(f"takes no {path}{unknown[0]}, only {', '.join(names) or 'its variant'}")
+        raise ValueError(f"takes no {path}{unknown[0]}, only {', '.join(names) or 'a variant'}")
     kinds = get_type_hints(kind)
     return {name: _convert(value, kinds[name], f"{path}{name}") for name, value in values.items()}
 

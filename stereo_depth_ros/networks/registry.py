@@ -34,7 +34,13 @@ def list_networks() -> dict[str, tuple[str, ...]]:
 def create_network(name: str, variant: str | None = None, **changes: Any) -> StereoNetwork:
     """Build ``variant`` (None: the default) of network ``name`` with untrained weights.
 
-    ``changes`` are fields of the variant's config (``iterations``, ``max_disparity``, …).
+    Parameters
+    ----------
+    name, variant
+        As `list_networks` returns them.
+    **changes
+        Fields of the variant's config (``iterations``, ``max_disparity``, …), as Python or JSON
+        holds them.
 
     Raises
     ------

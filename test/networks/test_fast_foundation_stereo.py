@@ -15,10 +15,10 @@ from parity import Fixture, as_tensor
 
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.networks import fast_foundation_stereo as ffs
+from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
-    from_shapes,
 )
 
 NAME = "fast_foundation_stereo"

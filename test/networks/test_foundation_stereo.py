@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from generator import fill, stereo_pair
-from parity import Fixture, as_tensor
+from parity import Fixture, as_tensor, create_recorded
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks import create_network, foundation_stereo
@@ -27,7 +27,7 @@ def published(shapes):
 def build(fixture, **config):
     """The fixture's network with its weights, in evaluation."""
     recorded = fixture.info["config"]
-    network = create_network(
+    network = create_recorded(
         "foundation_stereo",
         fixture.info["variant"],
         max_disparity=recorded["max_disp"],
@@ -143,7 +143,7 @@ def assert_recorded(fixture, name, got):
 def test_keys_and_shapes_are_the_published_ones(variant):
     fixture = Fixture("foundation_stereo", variant)
     with torch.device("meta"):
-        state = create_network("foundation_stereo", fixture.info["variant"]).state_dict()
+        state = create_recorded("foundation_stereo", fixture.info["variant"]).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == published(fixture.shapes)

@@ -104,7 +104,7 @@ def stages(variant):
     result["corr1"], result["corr4"] = seen["corr"][0], seen["corr"][3]
     result["disp_low"] = torch.cat(seen["step"]).squeeze(1).cumsum(0)
     result["disparity"] = refined[-1]
-    result["disp_up"] = torch.stack(refined[:3])
+    result["disp_up"] = torch.cat(refined[:3])
     return result
 
 

@@ -19,10 +19,10 @@ from stereo_depth_ros.networks.fast_foundation_stereo.blocks import (
     Chain,
     SearchedHourglass,
 )
+from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
-    from_shapes,
 )
 from stereo_depth_ros.networks.igev import (
     CONCATENATED,
@@ -108,7 +108,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
     """Return variant and changes of a checkpoint of these keys and shapes, None if not ours.
 
     What shapes do not tell is taken to be as in the released checkpoints. The structure is left
-    out where they do not tell what a block is made of; see ``structure.from_shapes``.
+    out where they do not tell what a block is made of; see ``reading.from_shapes``.
     """
     if not shapes.keys() >= _SIGNATURE:
         return None
