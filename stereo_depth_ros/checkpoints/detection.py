@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -13,24 +11,17 @@ from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.reading import shapes_of
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.networks import StereoNetwork, create_network
-from stereo_depth_ros.networks.registry import MODULES
+from stereo_depth_ros.networks.registry import NETWORKS, network_module
 
 Shapes = Mapping[str, tuple[int, ...]]
 _SHOWN, _LETTERS_SHOWN = 5, 80  # keys of each kind in an error, and letters of a key
 
 
-def network_module(name: str) -> ModuleType:
-    """Return the module of network ``name``, with its VARIANTS, SOURCES and ``recognise``."""
-    if name not in MODULES:
-        raise CheckpointError(f"network '{name}' is not known; there are {', '.join(MODULES)}")
-    return importlib.import_module(f"stereo_depth_ros.networks.{name}")
-
-
 def identify(shapes: Shapes, network: str | None = None) -> tuple[str, dict[str, Any]]:
     """Return the network that has these entries, and the arguments that build it.
 
-    The arguments are those of ``create``, ``variant`` among them. ``network``, where given, is the
-    only one considered.
+    The arguments are those of ``create_network``, ``variant`` among them. ``network``, where given,
+    is the only one considered.
 
     Raises
     ------
@@ -57,7 +48,7 @@ def recognise(shapes: Shapes, network: str | None = None) -> dict[str, dict[str,
 def _recognisable(network: str | None) -> list[str]:
     """Return the networks with published checkpoints, or ``network`` alone."""
     # A network of our own has none, and nothing to recognise them by.
-    known = [name for name in MODULES if hasattr(network_module(name), "recognise")]
+    known = [name for name in NETWORKS if hasattr(network_module(name), "recognise")]
     if network is None:
         return known
     if not hasattr(network_module(network), "recognise"):

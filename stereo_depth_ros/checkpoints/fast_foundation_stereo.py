@@ -9,7 +9,7 @@ from typing import Any
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.reading import WeightsFile
 from stereo_depth_ros.networks.fast_foundation_stereo import SOURCES
-from stereo_depth_ros.networks.fast_foundation_stereo.structure import from_shapes
+from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 
 NAME = "fast_foundation_stereo"
 _MAX_DISPARITY = 1024  # px; the authors train at 192 to 416

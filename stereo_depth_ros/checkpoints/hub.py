@@ -15,10 +15,9 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
-from stereo_depth_ros.checkpoints.detection import network_module
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.file_hash import sha256_of
-from stereo_depth_ros.networks.registry import MODULES
+from stereo_depth_ros.networks.registry import NETWORKS, network_module
 from stereo_depth_ros.networks.source import Source
 
 _ATTEMPTS = 5
@@ -30,7 +29,7 @@ def published() -> dict[str, Source]:
     """Return every published checkpoint by name, "network/variant"."""
     return {
         f"{network}/{label}": source
-        for network in MODULES
+        for network in NETWORKS
         for label, source in getattr(network_module(network), "SOURCES", {}).items()
     }
 

@@ -20,7 +20,6 @@ from stereo_depth_ros.checkpoints.detection import (
     build,
     identify,
     mismatch,
-    network_module,
     recognise,
 )
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
@@ -28,6 +27,7 @@ from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.networks import StereoNetwork
+from stereo_depth_ros.networks.registry import network_module
 from stereo_depth_ros.networks.source import Source
 
 _MAX_PREFIXES = 3

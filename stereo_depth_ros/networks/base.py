@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.padding import Padding
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
+from stereo_depth_ros.networks.layers.size import Padding, size_of
 
 Entry = TypeVar("Entry")
-Network = TypeVar("Network", bound="StereoNetwork")
 
 
 class StereoOutput(NamedTuple):
@@ -35,13 +35,13 @@ class StereoNetwork(nn.Module):
 
     name: str
     variant: str
-    licence: str  # of the authors' published weights, an SPDX name or words
+    licence: str  # of the authors' published weights, an SPDX name or a sentence
     multiple: int
     max_disparity: int  # px, 0 where the whole row is searched
     iterations: int | None = None  # refinement steps, None where there are none
     padding: type[Padding] = Padding
     float32_parts: tuple[str, ...] = ()  # submodules that stay in float32 in mixed precision
-    takes_prior: bool = False  # whether it can be told what a matcher found, see ``forward``
+    takes_prior: bool = False  # whether it takes a matcher's output too, see ``forward``
     unused: Collection[str] = ()  # shell patterns of the published entries that are not needed
     # Regular expressions of second names of published entries, and the first names.
     second_names: ClassVar[Mapping[str, str]] = {}
@@ -55,34 +55,65 @@ class StereoNetwork(nn.Module):
         prior: Tensor | None = None,
         prior_confidence: Tensor | None = None,
     ) -> StereoOutput:
-        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W.
+        """Match a rectified pair of any size.
 
-        ``prior`` and ``prior_confidence``, float32 (B, 1, H, W), are what a matcher found:
-        disparity of the left view in px and confidence 0 to 1, both 0 where it found nothing. Only
-        a network that ``takes_prior`` may be given them; None stands for zeros.
+        Parameters
+        ----------
+        left, right
+            Float32 (B, 3, H, W), RGB, 0 to 255.
+        prior, prior_confidence
+            Float32 (B, 1, H, W), the output of a matcher: disparity of the left view in px and
+            confidence 0 to 1, both 0 where it has none. Only for a network that ``takes_prior``;
+            None stands for zeros.
+
+        Returns
+        -------
+        StereoOutput
+            Maps of the size of the images.
 
         Raises
         ------
         ValueError
             When the views differ in size, or for a prior that does not fit.
         """
+        inputs, restore = self.prepare(left, right, prior, prior_confidence)
+        return restore(self.match(*inputs))
+
+    def predictions(self, left: Tensor, right: Tensor, *prior: Tensor) -> Iterator[StereoOutput]:
+        """Yield the output of each step of a pass at full size, the last that of ``forward``.
+
+        Parameters and errors are those of ``forward``. A network without steps yields once.
+        """
+        yield self(left, right, *prior)
+
+    def prepare(
+        self,
+        left: Tensor,
+        right: Tensor,
+        prior: Tensor | None = None,
+        prior_confidence: Tensor | None = None,
+    ) -> tuple[list[Tensor], Callable[[StereoOutput], StereoOutput]]:
+        """Return what ``match`` takes for the inputs of ``forward``, and what crops its output."""
         check_views(left, right)
         padding = self.padding(*size_of(left), self.multiple)
-        given = [padding.pad(left), padding.pad(right)]
+        inputs = [padding.pad(left), padding.pad(right)]
         if self.takes_prior:
-            given += map(padding.pad_zeros, prior_of(left, prior, prior_confidence))
+            inputs += map(padding.pad_zeros, prior_of(left, prior, prior_confidence))
         elif prior is not None or prior_confidence is not None:
             raise ValueError(f"{self.name} takes no prior")
-        disparity, confidence = self.match(*given)
-        return StereoOutput(padding.crop(disparity).float(), padding.crop(confidence).float())
+
+        def crop(output: StereoOutput) -> StereoOutput:
+            return StereoOutput(*(padding.crop(map_).float() for map_ in output))
+
+        return inputs, crop
 
     def own_entries(self, published: Mapping[str, Entry]) -> dict[str, Entry]:
         """Return the entries of an authors' state dict, by first names, less the unneeded ones."""
         entries = dict(published)
         for pattern, first in self.second_names.items():
             for key, value in published.items():
-                name, found = re.subn(pattern, first, key)
-                if found:
+                name, count = re.subn(pattern, first, key)
+                if count:
                     entries.setdefault(name, value)
         own = self.state_dict().keys()
         return {
@@ -97,16 +128,22 @@ class StereoNetwork(nn.Module):
         """Load a state dict of this network or of its authors'; see ``nn.Module``."""
         return super().load_state_dict(self.own_entries(state_dict), strict, assign)
 
-    def to(self: Network, *args: Any, **kwargs: Any) -> Network:
-        """Move or cast as ``nn.Module`` does; ``torch.channels_last`` goes to 2-D convolutions."""
-        layout = kwargs.pop("memory_format", None)
-        if layout is torch.channels_last:
-            for part in self.modules():
-                if isinstance(part, (nn.Conv2d, nn.ConvTranspose2d)):
-                    nn.Module.to(part, memory_format=layout)
-        elif layout is not None:
-            kwargs["memory_format"] = layout
-        return super().to(*args, **kwargs) if args or kwargs else self
+
+def enlarge_quarter(
+    disparity: Tensor, confidence: Tensor, logits: Tensor | None = None
+) -> StereoOutput:
+    """Bring disparity, in its own px, and confidence, (B, 1, H/4, W/4) both, to full size.
+
+    ``logits`` (B, 144, H/4, W/4) are those of ``convex_upsample``; without them the disparity is
+    interpolated as the confidence is.
+    """
+    disparity = 4 * disparity
+    return StereoOutput(
+        F.interpolate(disparity, scale_factor=4, mode="bilinear")
+        if logits is None
+        else convex_upsample(disparity, logits),
+        F.interpolate(confidence, scale_factor=4, mode="bilinear"),
+    )
 
 
 def check_views(left: Tensor, right: Tensor) -> None:
@@ -125,9 +162,9 @@ def prior_of(
         nothing = torch.zeros_like(left[:, :1])
         return nothing, nothing
     expected = (left.shape[0], 1, *left.shape[2:])
-    for name, given in (("prior", prior), ("prior_confidence", confidence)):
-        if given is None or given.shape != expected:
-            found = "missing" if given is None else tuple(given.shape)
-            raise ValueError(f"{name} is {found}; give {expected}, or no prior at all")
+    for name, value in (("prior", prior), ("prior_confidence", confidence)):
+        if value is None or value.shape != expected:
+            actual = "missing" if value is None else tuple(value.shape)
+            raise ValueError(f"{name} is {actual}; give {expected}, or no prior at all")
     assert prior is not None and confidence is not None
     return prior, confidence

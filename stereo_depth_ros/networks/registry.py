@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import inspect
-import re
-from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks.base import StereoNetwork
+from stereo_depth_ros.networks.config import update
 
-# Each module has VARIANTS, whose first is the default, create(variant, **config), and may have
-# ALIASES: other names for a variant with some config.
-MODULES = (
+NETWORKS = (
     "lite",
     "fast_foundation_stereo",
     "lite_any_stereo",
@@ -22,6 +18,12 @@ MODULES = (
     "foundation_stereo",
     "smoe_stereo",
 )
+"""Modules here, each of one network.
+
+Each has VARIANTS, a frozen dataclass by name, the default first, and ``create(variant, config)``;
+one with published weights has SOURCES and ``recognise(shapes)``, which returns a variant and
+changes of its config.
+"""
 
 
 class NetworkError(InputError):
@@ -30,55 +32,46 @@ class NetworkError(InputError):
 
 def list_networks() -> dict[str, tuple[str, ...]]:
     """Return every network's name and its variants, the default variant first."""
-    return {name: _module(name).VARIANTS for name in MODULES}
+    return {name: tuple(network_module(name).VARIANTS) for name in NETWORKS}
 
 
-def create_network(name: str, variant: str | None = None, **config: Any) -> StereoNetwork:
+def create_network(name: str, variant: str | None = None, **changes: Any) -> StereoNetwork:
     """Build ``variant`` (None: the default) of network ``name`` with untrained weights.
 
-    ``config`` holds what the network lets one change (``iterations``, ``max_disparity``, …).
+    Parameters
+    ----------
+    name, variant
+        As `list_networks` returns them.
+    **changes
+        Fields of the variant's config (``iterations``, ``max_disparity``, …), as Python or JSON
+        holds them.
 
     Raises
     ------
     NetworkError
-        For an unknown network or variant, or a ``config`` that it does not take.
+        For an unknown network or variant, or for changes that its config does not take.
     """
-    if name not in MODULES:
-        raise NetworkError(f"network '{name}' is not known; there are {', '.join(MODULES)}")
-    module = _module(name)
+    module = network_module(name)
     if variant is None:
-        variant = module.VARIANTS[0]
-    variant, preset = getattr(module, "ALIASES", {}).get(variant, (variant, {}))
-    config = {**preset, **config}
+        variant = next(iter(module.VARIANTS))
     if variant not in module.VARIANTS:
         raise NetworkError(
             f"{name} has no variant '{variant}'; it has {', '.join(module.VARIANTS)}"
         )
     try:
-        _check(module.create, config)
-        return module.create(variant, **config)
+        return module.create(variant, update(module.VARIANTS[variant], changes))
     except (TypeError, ValueError) as error:
-        if unknown := re.search(r"unexpected keyword argument '(\w+)'", str(error)):
-            raise NetworkError(f"{name} {variant} takes no {unknown[1]}") from error
         raise NetworkError(f"{name} {variant}: {error}") from error
 
 
-_KINDS = {bool: "true or false", int: "a whole number", str: "a word"}
+def network_module(name: str) -> ModuleType:
+    """Return the module of network ``name``; see ``NETWORKS``.
 
-
-def _check(create: Callable[..., StereoNetwork], config: Mapping[str, Any]) -> None:
-    """Refuse values that are not of the kind of the defaults."""
-    parameters = inspect.signature(create).parameters
-    for key, value in config.items():
-        if key in parameters:
-            kind = type(parameters[key].default)
-        elif "config" in parameters:
-            kind = int  # all that create hands on to a variant
-        else:
-            continue  # create refuses it
-        if kind in _KINDS and type(value) is not kind:
-            raise ValueError(f"{key} is {value!r}; it must be {_KINDS[kind]}")
-
-
-def _module(name: str) -> ModuleType:
+    Raises
+    ------
+    NetworkError
+        For an unknown network.
+    """
+    if name not in NETWORKS:
+        raise NetworkError(f"network '{name}' is not known; there are {', '.join(NETWORKS)}")
     return importlib.import_module(f"stereo_depth_ros.networks.{name}")

@@ -1,4 +1,4 @@
-"""Where a network's published weights are to be had, and on what terms."""
+"""Where a network's published weights are, and their licence."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ class Source:
     hub: str = ""
 
     def is_of(self, sha256: str) -> bool:
-        """Tell whether a file of that hash is known to be this one."""
+        """Return whether a file of that hash is known to be this one."""
         return bool(self.sha256) and sha256.startswith(self.sha256)

@@ -14,10 +14,10 @@ from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_w
 from stereo_depth_ros.checkpoints.reading import read_weights_file
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.networks import fast_foundation_stereo as ffs
+from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
-    from_shapes,
 )
 
 

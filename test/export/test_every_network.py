@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 import torch
 from generator import stereo_pair
-from parity import DATA
+from parity import DATA, create_recorded
 from rounding import save_rounded
 from weights import load_filled
 
@@ -50,6 +50,7 @@ VARIANTS = [
 SETTINGS = [
     pytest.param((variant, config), id=f"{variant} {' '.join(config)}", marks=pytest.mark.slow)
     for variant, config in [
+        # Fixtures' names, for their weights.
         ("s2m2/s_neg", {}),
         ("smoe_stereo/damv2_vits_noselect", {}),
         ("foundation_stereo/vits_md416", {}),  # attention over the heads
@@ -85,10 +86,10 @@ def graphs(request, tmp_path_factory):
     path, config = request.param
     name, variant = path.split("/")
     with torch.device("meta"):
-        iterates = create_network(name, variant).iterations is not None
+        iterates = create_recorded(name, variant).iterations is not None
     if iterates:
         config = {**config, "iterations": ITERATIONS}
-    network = load_filled(create_network(name, variant, **config), **recorded_weights(path))
+    network = load_filled(create_recorded(name, variant, **config), **recorded_weights(path))
     folder = tmp_path_factory.mktemp(name)
     folded = fold(network, *SIZE, folder)
     paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}

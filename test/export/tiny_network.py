@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers.confidence import mass_around
+from stereo_depth_ros.networks.layers.distribution import mass_around
 
 
 class TinyNetwork(StereoNetwork):

@@ -13,7 +13,32 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from stereo_depth_ros.networks import create_network
+from stereo_depth_ros.networks.fast_foundation_stereo.structure import Structure
+
 DATA = Path(__file__).parents[1] / "data" / "parity"
+# Variant and changes of its config behind the fixtures that are not named after a variant.
+SETTINGS = {
+    "fast_foundation_stereo/released_vitl_d192": ("pruned", {}),
+    "fast_foundation_stereo/unpruned_vits_d192": (
+        "unpruned",
+        {"structure": Structure(features=128)},
+    ),
+    "fast_foundation_stereo/unpruned_vits_d64_nonorm": (
+        "unpruned",
+        {"structure": Structure(features=128, normalise=False), "max_disparity": 64},
+    ),
+    "foundation_stereo/vits_dispattn": ("vits", {"attention_axis": "disparity"}),
+    "foundation_stereo/vits_md416": ("vits", {"attention_axis": "heads"}),
+    "s2m2/s_neg": ("s", {"allow_negative": True}),
+    "smoe_stereo/damv2_vits_noselect": ("damv2_vits", {"selective": False}),
+}
+
+
+def create_recorded(network, fixture, **changes):
+    """Build the network behind a fixture, untrained, with ``changes``."""
+    variant, settings = SETTINGS.get(f"{network}/{fixture}", (fixture, {}))
+    return create_network(network, variant, **{**settings, **changes})
 
 
 class Fixture:

@@ -13,11 +13,12 @@ import torch
 from generator import fill, stereo_pair
 from parity import Fixture, as_tensor
 
+from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.networks import fast_foundation_stereo as ffs
+from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
-    from_shapes,
 )
 
 NAME = "fast_foundation_stereo"
@@ -71,7 +72,8 @@ def pickled_attributes(info):
 @lru_cache
 def network(variant):
     fixture = recorded(variant)
-    net = ffs.create(
+    net = create_network(
+        NAME,
         ffs.recognise(fixture.shapes)["variant"],
         structure=from_shapes(fixture.shapes, pickled_attributes(fixture.info)),
         max_disparity=fixture.info["config"]["max_disp"],
@@ -159,10 +161,11 @@ def test_shapes_alone_give_the_structure_of_the_released_checkpoint():
 
 @pytest.mark.parametrize("variant", RECORDED)
 def test_a_structure_is_plain_json(variant):
-    structure = network(variant).structure
+    fixture = recorded(variant)
+    structure = from_shapes(fixture.shapes, pickled_attributes(fixture.info))
     record = json.loads(json.dumps(asdict(structure)))
     with torch.device("meta"):
-        again = ffs.create("pruned", structure=record)
+        again = create_network(NAME, "pruned", structure=record)
     assert again.state_dict().keys() == network(variant).state_dict().keys()
     assert repr(again.cost_agg) == repr(network(variant).cost_agg)
 
@@ -197,7 +200,7 @@ def test_a_checkpoint_is_recognised_by_its_shapes(variant):
     found = ffs.recognise(recorded(variant).shapes)
     assert found["variant"] == ("unpruned" if variant.startswith("unpruned") else "pruned")
     with torch.device("meta"):
-        made = ffs.create(**found).state_dict()
+        made = create_network(NAME, **found).state_dict()
     assert made.keys() == network(variant).state_dict().keys()
 
 
@@ -269,4 +272,4 @@ def test_parts_that_blocks_replace_are_dropped():
 )
 def test_settings_that_cannot_work_are_refused(wrong, said):
     with pytest.raises(ValueError, match=said):
-        ffs.create(**wrong)
+        create_network(NAME, **wrong)

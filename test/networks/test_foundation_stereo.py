@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from generator import fill, stereo_pair
-from parity import Fixture, as_tensor
+from parity import Fixture, as_tensor, create_recorded
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks import create_network, foundation_stereo
@@ -27,7 +27,7 @@ def published(shapes):
 def build(fixture, **config):
     """The fixture's network with its weights, in evaluation."""
     recorded = fixture.info["config"]
-    network = create_network(
+    network = create_recorded(
         "foundation_stereo",
         fixture.info["variant"],
         max_disparity=recorded["max_disp"],
@@ -68,7 +68,7 @@ def stages(network, left, right):
                 (inputs, output)
             )
         )
-    disparity, _ = network(left, right)
+    _, *refined = (output.disparity for output in network.predictions(left, right))
 
     def given(name, argument=0, call=0):
         return calls[name][call][0][argument]
@@ -94,9 +94,10 @@ def stages(network, left, right):
         "logits": returned("classifier"),
         "geo_feat0": given("update_block.encoder", 1),
         "init_disp": given("update_block.encoder", 0),
-        "mask_feat": given("spx_2_gru"),
-        "spx": returned("spx_gru"),
-        "disparity": disparity,
+        "mask_feat": given("spx_2_gru", call=-1),
+        "spx": returned("spx_gru", -1),
+        "disparity": refined[-1],
+        "disp_up": torch.cat(refined),
     }
     result["dpt_out"] = F.interpolate(
         returned(f"{dino}.depth_head"),
@@ -126,12 +127,6 @@ def stages(network, left, right):
     _, delta = returned("update_block", last)
     steps.append(steps[-1] + delta)
     result["disp_low"] = torch.cat(steps)
-    result["disp_up"] = torch.cat(
-        [
-            network.upsample(step, returned("update_block", number)[0][0], result["stem_2x"])
-            for number, step in enumerate(steps)
-        ]
-    )
     return result
 
 
@@ -148,7 +143,7 @@ def assert_recorded(fixture, name, got):
 def test_keys_and_shapes_are_the_published_ones(variant):
     fixture = Fixture("foundation_stereo", variant)
     with torch.device("meta"):
-        state = create_network("foundation_stereo", fixture.info["variant"]).state_dict()
+        state = create_recorded("foundation_stereo", fixture.info["variant"]).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == published(fixture.shapes)
@@ -248,4 +243,4 @@ def test_the_transformer_sees_multiples_of_112_up_to_1344(image, seen):
 )
 def test_a_configuration_that_cannot_be_built_is_refused(config):
     with pytest.raises(ValueError), torch.device("meta"):
-        foundation_stereo.create(**config)
+        create_network("foundation_stereo", **config)

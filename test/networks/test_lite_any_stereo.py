@@ -8,11 +8,11 @@ import torch
 from generator import fill, stereo_pair
 from parity import DATA, Fixture, as_tensor
 
-from stereo_depth_ros.networks import lite_any_stereo
-from stereo_depth_ros.networks.lite_any_stereo import SOURCES, VARIANTS, create, recognise
+from stereo_depth_ros.networks import create_network, lite_any_stereo
+from stereo_depth_ros.networks.lite_any_stereo import SOURCES, VARIANTS, recognise
 
 # What only the training of the published network returns.
-TRAINING = {"disp_bilinear", "disp_init_bilinear"}
+TRAINING = {"disp_bilinear"}
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def fixture(variant):
 @functools.cache
 def network(variant, **config):
     recorded = fixture(variant)
-    built = create(variant, **config).eval()
+    built = create_network("lite_any_stereo", variant, **config).eval()
     built.load_state_dict(
         {
             key: torch.from_numpy(value) * (recorded.info["weight_scale"] if value.ndim > 1 else 1)
@@ -51,6 +51,13 @@ def trace(variant, **config):
     for hook in hooks:
         hook.remove()
     return calls, output
+
+
+@functools.cache
+@torch.no_grad()
+def predictions(variant):
+    """Return what the steps of our network predict: the first match, and each refinement."""
+    return list(network(variant).predictions(*pair()))
 
 
 def stage(variant, name):
@@ -104,11 +111,13 @@ def stage(variant, name):
             return calls["sam"][0][1]
         case "disp_final":
             return output.disparity
+        case "disp_init_bilinear":
+            return predictions(variant)[0].disparity
     raise LookupError(name)
 
 
 def refinement_stage(variant, i, name):
-    calls, output = trace(variant, iterations=i + 1)  # Only the last step is upsampled.
+    calls, _ = trace(variant, iterations=i + 1)  # Only the last step is upsampled.
     (disparity, taps), motion = calls["update_block.encoder"][i]
     match name:
         case "lookup":
@@ -124,7 +133,7 @@ def refinement_stage(variant, i, name):
         case "upsample_logits":
             return calls["spx_gru"][0][1]
         case "disp_up":
-            return output.disparity
+            return predictions(variant)[i + 1].disparity
     raise LookupError(name)
 
 
@@ -138,7 +147,10 @@ STAGES = [
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_keys_and_shapes_are_those_of_the_published_weights(variant):
-    ours = {key: tuple(value.shape) for key, value in create(variant).state_dict().items()}
+    ours = {
+        key: tuple(value.shape)
+        for key, value in create_network("lite_any_stereo", variant).state_dict().items()
+    }
 
     assert ours == fixture(variant).shapes
 
@@ -191,12 +203,12 @@ def test_two_pairs_in_a_batch_give_what_each_gives_alone(variant):
 
 
 def test_refinement_that_still_moves_lowers_the_confidence():
-    resting = create("las2_h").eval()
+    resting = create_network("lite_any_stereo", "las2_h").eval()
     resting.load_state_dict(network("las2_h").state_dict())
     head = resting.update_block.disp_head.conv[4]
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
-    moving = create("las2_h").eval()
+    moving = create_network("lite_any_stereo", "las2_h").eval()
     moving.load_state_dict(resting.state_dict())
     torch.nn.init.constant_(moving.update_block.disp_head.conv[4].bias, 0.05)
 
@@ -224,14 +236,14 @@ def test_other_network_is_not_recognised(other, variant):
 
 
 def test_refinement_without_iterations_is_refused():
-    with pytest.raises(ValueError, match="at least 1"):
-        create("las2_h", iterations=0)
+    with pytest.raises(ValueError, match="1 or more"):
+        create_network("lite_any_stereo", "las2_h", iterations=0)
 
 
 @pytest.mark.parametrize("variant", [name for name in VARIANTS if name != "las2_h"])
 def test_iterations_are_refused_where_there_is_no_refinement(variant):
-    with pytest.raises(TypeError, match="iterations"):
-        create(variant, iterations=4)
+    with pytest.raises(ValueError, match="iterations"):
+        create_network("lite_any_stereo", variant, iterations=4)
 
 
 def test_every_variant_has_a_source_under_a_licence_that_the_network_names():

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from generator import fill_one, stereo_pair
-from parity import DATA, Fixture, as_tensor
+from parity import DATA, Fixture, as_tensor, create_recorded
 
 from stereo_depth_ros.networks import create_network, s2m2
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
 from stereo_depth_ros.networks.s2m2.attention import encode_offsets
 from stereo_depth_ros.networks.s2m2.matching import assign
 from stereo_depth_ros.networks.s2m2.padding import BlurredPadding
@@ -19,8 +19,9 @@ LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("l", "xl")]
 FIXTURES = ["s", "s_neg", "m", *LARGE]
 
 
-def build(fixture):
-    """The fixture's network with its weights, in evaluation."""
+def build(name):
+    """A fixture's network with its weights, in evaluation."""
+    fixture = Fixture("s2m2", name)
     seed = fixture.info["weights"]["seed"]
     scale = np.float32(fixture.info["weights"]["weight_scale"])
     state = {
@@ -28,7 +29,7 @@ def build(fixture):
         for key, shape in fixture.shapes.items()
     }
     with torch.device("meta"):  # the largest would take gigabytes twice
-        network = create_network("s2m2", fixture.info["variant"])
+        network = create_recorded("s2m2", name)
     network.load_state_dict(state, assign=True)
     return network.eval()
 
@@ -43,6 +44,15 @@ def watch(module, seen):
     module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
 
 
+def maps_of(network, left, right):
+    """Disparity, confidence and visibility at full size."""
+    maps, upsample = [], network.upsample
+    network.upsample = lambda *state: maps.append(upsample(*state)) or maps[-1]
+    network(left, right)
+    del network.upsample
+    return maps[0].split(1, dim=1)
+
+
 @torch.inference_mode()
 def stages(network, left, right):
     """Every recorded stage, by name."""
@@ -55,7 +65,7 @@ def stages(network, left, right):
         module.register_forward_pre_hook(lambda _module, inputs: seen["costs"].extend(inputs))
     for stage in network.transformer.uformer_list:
         watch(stage, seen["stages"])
-    disparity, confidence, visibility = network.maps(left, right).split(1, dim=1)
+    disparity, confidence, visibility = maps_of(network, left, right)
 
     quarter, half = seen["cnn_backbone"][0]
     result = {"cnn_4x": quarter, "cnn_2x": half}
@@ -101,7 +111,7 @@ def assert_close(got, golden, about, name):
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_keys_and_shapes_are_the_published_ones(variant):
     with torch.device("meta"):
-        state = create_network("s2m2", variant).state_dict()
+        state = create_recorded("s2m2", variant).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == Fixture("s2m2", variant).shapes
@@ -111,7 +121,7 @@ def test_keys_and_shapes_are_the_published_ones(variant):
 def test_every_stage_is_the_published_one(variant):
     fixture = Fixture("s2m2", variant)
 
-    got = stages(build(fixture), *images(fixture))
+    got = stages(build(variant), *images(fixture))
 
     assert set(fixture.arrays) <= set(got)
     for name, about in fixture.info["arrays"].items():
@@ -155,7 +165,7 @@ def test_relative_positions_are_the_published_table(parts, name, rows, columns):
 
 @pytest.fixture(scope="module")
 def network():
-    return build(Fixture("s2m2", "s"))
+    return build("s")
 
 
 @pytest.mark.parametrize(("height", "width"), [(51, 77), (20, 33)])
@@ -177,7 +187,7 @@ def test_any_size_gives_maps_of_that_size(network, height, width):
 def test_confidence_is_that_of_the_network_where_it_sees_the_point(network):
     left, right = (as_tensor(x) for x in stereo_pair(64, 96))
 
-    disparity, confidence, visibility = network.maps(left, right).split(1, dim=1)
+    disparity, confidence, visibility = maps_of(network, left, right)
     output = network(left, right)
 
     assert torch.equal(output.disparity, disparity)
@@ -198,7 +208,7 @@ def test_a_batch_is_its_pairs_one_by_one(network):
 @torch.inference_mode()
 def test_negative_disparities_appear_only_where_they_are_allowed(network):
     left, right = (as_tensor(x) for x in stereo_pair(64, 96))
-    signed = s2m2.create("s", allow_negative=True).eval()
+    signed = create_network("s2m2", "s", allow_negative=True).eval()
     signed.load_state_dict(network.state_dict())
 
     assert network(right, left).disparity.min() >= 0
@@ -208,7 +218,7 @@ def test_negative_disparities_appear_only_where_they_are_allowed(network):
 @torch.inference_mode()
 def test_without_iterations_the_first_match_is_upsampled(network):
     left, right = (as_tensor(x) for x in stereo_pair(32, 64))
-    quick = s2m2.create("s", iterations=0).eval()
+    quick = create_network("s2m2", "s", iterations=0).eval()
     quick.load_state_dict(network.state_dict())
 
     assert quick(left, right).disparity.isfinite().all()
@@ -238,4 +248,4 @@ def test_another_networks_checkpoint_is_not_recognised():
 @pytest.mark.parametrize(("variant", "config"), [("xs", {}), ("s", {"iterations": -1})])
 def test_a_network_that_cannot_be_built_is_refused(variant, config):
     with pytest.raises(ValueError, match=r"no variant 'xs'|iterations is -1"):
-        s2m2.create(variant, **config)
+        create_network("s2m2", variant, **config)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from generator import fill, stereo_pair
-from parity import Fixture, as_tensor
+from parity import Fixture, as_tensor, create_recorded
 
 from stereo_depth_ros.networks import create_network, smoe_stereo
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
@@ -30,7 +30,7 @@ STAGES = [
 def load(variant):
     """The fixture and its network with its weights, in evaluation."""
     fixture = Fixture("smoe_stereo", variant)
-    network = create_network("smoe_stereo", variant, iterations=fixture.info["iters"]).eval()
+    network = create_recorded("smoe_stereo", variant, iterations=fixture.info["iters"]).eval()
     network.load_state_dict(weights(fixture, network.state_dict()))
     return fixture, network
 
@@ -91,7 +91,7 @@ def stages(variant):
     record("net2", update.gru32)
     record("step", update, lambda *call: call[2][1])
     record("mask", update, lambda layer, _, output: layer.upsampling_mask(output[0][0]))
-    disparity = network(*images()).disparity
+    refined = [output.disparity for output in network.predictions(*images())]
     for hook in hooks:
         hook.remove()
 
@@ -103,16 +103,9 @@ def stages(variant):
     result["fmap1"], result["fmap2"] = result["fmap"].split(1)
     result["corr1"], result["corr4"] = seen["corr"][0], seen["corr"][3]
     result["disp_low"] = torch.cat(seen["step"]).squeeze(1).cumsum(0)
-    result["disparity"] = disparity
-    result["disp_up"] = torch.cat([disparity_after(network, count) for count in (1, 2, 3)])[:, None]
+    result["disparity"] = refined[-1]
+    result["disp_up"] = torch.cat(refined[:3])
     return result
-
-
-def disparity_after(network, iterations):
-    usual, network.iterations = network.iterations, iterations
-    disparity = network(*images()).disparity
-    network.iterations = usual
-    return disparity[0]
 
 
 def chosen(got, about):
@@ -130,7 +123,7 @@ def assert_close(got, golden, about):
 @pytest.mark.parametrize("variant", FIXTURES)
 def test_keys_and_shapes_are_the_published_ones_that_are_read(variant):
     with torch.device("meta"):
-        state = create_network("smoe_stereo", variant).state_dict()
+        state = create_recorded("smoe_stereo", variant).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert shapes == needed(Fixture("smoe_stereo", variant), shapes)
@@ -217,7 +210,7 @@ def test_published_checkpoint_is_recognised(variant):
 @pytest.mark.parametrize("selective", [True, False])
 def test_own_state_dict_is_recognised(variant, selective):
     with torch.device("meta"):
-        state = smoe_stereo.create(variant, selective=selective).state_dict()
+        state = create_network("smoe_stereo", variant, selective=selective).state_dict()
 
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     assert smoe_stereo.recognise(shapes) == {"variant": variant, "selective": selective}
@@ -230,7 +223,7 @@ def test_another_networks_checkpoint_is_not_recognised(network, variant):
 
 def test_large_variant_stops_after_its_third_tap_and_adapts_twelve_blocks():
     with torch.device("meta"):
-        state = smoe_stereo.create("damv2_vitl").state_dict()
+        state = create_network("smoe_stereo", "damv2_vitl").state_dict()
 
     block = "backbone.model.vfm_model.pretrained.blocks.{}.attn.qkv.{}weight"
     assert state[block.format(11, "base_layer.")].shape == (3072, 1024)
@@ -253,4 +246,4 @@ def test_transformer_as_deep_as_the_large_one_maps_the_left_views_at_all_taps():
 )
 def test_what_cannot_be_built_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
-        smoe_stereo.create(**arguments)
+        create_network("smoe_stereo", **arguments)

@@ -7,55 +7,60 @@ chose the blocks that filter the cost volume, and the recurrent refinement is pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
+from stereo_depth_ros.networks.config import require_min, require_multiple
 from stereo_depth_ros.networks.fast_foundation_stereo.blocks import (
     REPLACED,
     Chain,
     SearchedHourglass,
 )
+from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
-    from_shapes,
 )
-from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
-from stereo_depth_ros.networks.layers.confidence import mass_around, settled
-from stereo_depth_ros.networks.layers.conv import ConvNorm, FeatureGate, UpConv, conv2d
-from stereo_depth_ros.networks.layers.correlation import (
-    all_pairs_correlation,
-    correlation_volume,
+from stereo_depth_ros.networks.igev import (
+    CONCATENATED,
+    GROUPS,
+    RADIUS,
+    HybridVolumeNetwork,
+    Start,
+    half_stem,
 )
-from stereo_depth_ros.networks.layers.disparity_head import DisparityHead
+from stereo_depth_ros.networks.layers.conv import FeatureGate, UpConv, conv2d
 from stereo_depth_ros.networks.layers.edgenext import EdgeNeXtPyramid
-from stereo_depth_ros.networks.layers.geometry_lookup import GeometryLookup
 from stereo_depth_ros.networks.layers.hourglass import volume_classifier, volume_stem
-from stereo_depth_ros.networks.layers.imagenet import normalise
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.regression import expected_disparity
-from stereo_depth_ros.networks.layers.selective_gru import MotionEncoder, SelectiveGru
-from stereo_depth_ros.networks.layers.spatial_selection import SpatialSelection
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
-from stereo_depth_ros.networks.layers.volume import concatenation_volume, unit_groups
+from stereo_depth_ros.networks.layers.selective_gru import (
+    ChannelGate,
+    DisparityHead,
+    MotionEncoder,
+    SelectiveGru,
+    SpatialSelection,
+)
 from stereo_depth_ros.networks.source import Source
 
-_STRUCTURES = {"pruned": RELEASED, "unpruned": Structure()}
-VARIANTS = tuple(_STRUCTURES)
-_SMALL = Structure(features=128)
-# What outputs were recorded with.
-ALIASES: dict[str, tuple[str, dict[str, Any]]] = {
-    "released_vitl_d192": ("pruned", {}),
-    "unpruned_vits_d192": ("unpruned", {"structure": _SMALL}),
-    "unpruned_vits_d64_nonorm": (
-        "unpruned",
-        {"structure": replace(_SMALL, normalise=False), "max_disparity": 64},
-    ),
+
+@dataclass(frozen=True)
+class FastFoundationStereoConfig:
+    """How a `FastFoundationStereo` is built; ``max_disparity`` in px, a multiple of 32."""
+
+    structure: Structure = RELEASED
+    max_disparity: int = 192
+    iterations: int = 8
+
+    def __post_init__(self) -> None:
+        require_multiple(32, max_disparity=self.max_disparity)
+        require_min(1, iterations=self.iterations)
+
+
+VARIANTS = {
+    "pruned": FastFoundationStereoConfig(),  # the released 23-36-37 and commercial checkpoints
+    "unpruned": FastFoundationStereoConfig(Structure()),  # before search and pruning
 }
 
 # Entries of the published checkpoints that no disparity depends on, as shell patterns. Those of
@@ -92,51 +97,20 @@ SOURCES = {
 }
 
 # In FoundationStereo the first has another name and the others are the same.
-_TELLING = {
+_SIGNATURE = {
     "feature.conv4.weight",
     "cost_agg.conv1_up.conv.weight",
     "update_block.gru04.conv0.0.weight",
 }
-_GROUPS = 8
-_CONCATENATED = 12  # channels of each view that the volume keeps
-_RADIUS = 4
-
-
-def create(
-    variant: str = VARIANTS[0],
-    *,
-    structure: Mapping[str, Any] | Structure | None = None,
-    max_disparity: int = 192,
-    iterations: int = 8,
-) -> FastFoundationStereo:
-    """Build ``variant`` with untrained weights; see ``FastFoundationStereo``.
-
-    ``structure`` is a `Structure` or its record, for a checkpoint that was searched or pruned
-    otherwise; None is that of the released 23-36-37 and commercial checkpoints ("pruned") or the
-    network before search and pruning ("unpruned").
-
-    Raises
-    ------
-    ValueError
-        For an unknown variant, a structure of unknown blocks, a ``max_disparity`` that is not a
-        multiple of 32, or less than one iteration.
-    """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
-    if structure is None:
-        structure = _STRUCTURES[variant]
-    elif not isinstance(structure, Structure):
-        structure = Structure(**structure)
-    return FastFoundationStereo(variant, structure, max_disparity, iterations)
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """Return what ``create`` needs for a checkpoint of these keys and shapes, None if not ours.
+    """Return variant and changes of a checkpoint of these keys and shapes, None if not ours.
 
     What shapes do not tell is taken to be as in the released checkpoints. The structure is left
-    out where they do not tell what a block is made of; see ``structure.from_shapes``.
+    out where they do not tell what a block is made of; see ``reading.from_shapes``.
     """
-    if not shapes.keys() >= _TELLING:
+    if not shapes.keys() >= _SIGNATURE:
         return None
     try:
         structure = from_shapes(shapes)
@@ -147,37 +121,26 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
     return {"variant": variant, "structure": asdict(structure)}
 
 
-class FastFoundationStereo(StereoNetwork):
-    """Matches by a filtered cost volume at 1/4 of the size, refined by a recurrent unit.
-
-    The confidence is the share of the first distribution over disparities that lies around the
-    final one, less where the last refinement step still moved it.
-    """
+class FastFoundationStereo(HybridVolumeNetwork):
+    """Matches by a searched filter of the volume and a pruned recurrent unit; see `IgevNetwork`."""
 
     name = "fast_foundation_stereo"
     licence = _LICENCE
-    multiple = 32
-    iterations: int
     unused = UNUSED
 
-    def __init__(
-        self, variant: str, structure: Structure, max_disparity: int, iterations: int
-    ) -> None:
+    def __init__(self, variant: str, config: FastFoundationStereoConfig) -> None:
         super().__init__()
-        if max_disparity < 32 or max_disparity % 32:
-            raise ValueError(f"max_disparity is {max_disparity}; it must be a multiple of 32")
-        if iterations < 1:
-            raise ValueError(f"iterations is {iterations}; it must be 1 or more")
         self.variant = variant
-        self.structure = structure
-        self.max_disparity = max_disparity
-        self.iterations = iterations
+        self.max_disparity = config.max_disparity
+        self.iterations = config.iterations
+        structure = config.structure
+        self.has_unit_features = structure.normalise
 
         s, blocks = structure, structure.blocks
         self.feature = Features(s.features)
-        self.proj_cmb = nn.Conv2d(s.features, _CONCATENATED, 1)
+        self.proj_cmb = nn.Conv2d(s.features, CONCATENATED, 1)
         self.corr_stem = _chain(blocks, "corr_stem") or volume_stem(
-            _GROUPS + 2 * _CONCATENATED, s.volume
+            GROUPS + 2 * CONCATENATED, s.volume
         )
         self.corr_feature_att = _chain(blocks, "corr_feature_att") or FeatureGate(
             s.features, s.volume
@@ -197,70 +160,20 @@ class FastFoundationStereo(StereoNetwork):
         self.sam = SpatialSelection()
         self.update_block = UpdateBlock(s)
 
-        half, full = s.stem
-        self.stem_2 = nn.Sequential(
-            ConvNorm(nn.Conv2d(3, half, 3, stride=2, padding=1, bias=False), InstanceNorm()),
-            nn.Conv2d(half, full, 3, padding=1, bias=False),
-            InstanceNorm(),
-            nn.ReLU(),
-        )
+        self.stem_2 = half_stem(*s.stem)
         up, joined = s.upsampling
-        self.spx_2_gru = UpConv(s.mask[1], up, skip=full, outputs=joined)
+        self.spx_2_gru = UpConv(s.mask[1], up, skip=s.stem[1], outputs=joined)
         self.spx_gru = nn.Sequential(nn.ConvTranspose2d(joined, 9, 4, stride=2, padding=1))
 
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a pair of multiples of 32; see ``forward``."""
-        left, right = normalise(left), normalise(right)
-        (x4, *coarser), right_x4 = self.features(left, right)
-        volume = self.filter(self.correlate(x4, right_x4), x4, *coarser)
-        probability = self.classifier(volume).squeeze(1).float().softmax(1)  # (B, D, H/4, W/4)
-        disparity = expected_disparity(probability)  # (B, 1, H/4, W/4), in px of 1/4 size
-        hidden, context, selection = self.context(x4)
-        pairs = all_pairs_correlation(unit_groups(x4, 1), unit_groups(right_x4, 1))
-        look_up = GeometryLookup(volume, pairs, _RADIUS)
-        for _ in range(self.iterations):
-            found = look_up(disparity)  # (B, 18 (volume + 1), H/4, W/4)
-            hidden, step = self.update_block(hidden, context, selection, disparity, found)
-            disparity = disparity + step
-        confidence = mass_around(probability, disparity) * settled(4 * step)
-        return StereoOutput(
-            self.upsample(disparity, hidden, self.stem_2(left)),
-            F.interpolate(confidence, scale_factor=4, mode="bilinear"),
-        )
-
-    def features(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return the left view's maps at 1/4 to 1/32 and the right's at 1/4."""
+    def start(self, left: Tensor, right: Tensor) -> Start:
+        """Return what the refinement of normalised images starts from."""
         maps = self.feature(torch.cat([left, right]))
-        return [both.chunk(2)[0] for both in maps], maps[0].chunk(2)[1]
+        lefts = [both.chunk(2)[0] for both in maps]  # at 1/4 to 1/32
+        hidden, *context = self.attend(*self.cnet(lefts[0]))
+        return Start(*self.volumes(lefts, maps[0].chunk(2)[1]), hidden, context)
 
-    def correlate(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the volume (B, 32, D, H/4, W/4): products of groups, then both features."""
-        planes = self.max_disparity // 4
-        if self.structure.normalise:
-            matched = unit_groups(left, _GROUPS), unit_groups(right, _GROUPS)
-        else:
-            matched = left.float(), right.float()
-        products = correlation_volume(*matched, planes, _GROUPS)
-        both = concatenation_volume(self.proj_cmb(left), self.proj_cmb(right), planes)
-        return torch.cat([products, both], 1)
 
-    def filter(self, volume: Tensor, x4: Tensor, x8: Tensor, x16: Tensor, x32: Tensor) -> Tensor:
-        """Return the volume that is read from, (B, volume, D, H/4, W/4)."""
-        volume = self.corr_feature_att(self.corr_stem(volume), x4)
-        return self.cost_agg(volume, x8, x16, x32)
-
-    def context(self, x4: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the first hidden state, the context, and the share of the small kernels."""
-        hidden, context = self.cnet(x4)
-        context = F.relu(context)
-        context = context * self.cam(context)
-        return hidden.tanh(), context, self.sam(context)
-
-    def upsample(self, disparity: Tensor, hidden: Tensor, stem: Tensor) -> Tensor:
-        """Return the disparity (B, 1, H, W) in px; ``stem`` is the left image's, at 1/2."""
-        feature = self.update_block.upsampling_feature(hidden)  # (B, mask, H/4, W/4)
-        logits = self.spx_gru(self.spx_2_gru(feature, stem))  # (B, 9, H, W)
-        return convex_upsample(4 * disparity, F.pixel_unshuffle(logits, 4))
+create = FastFoundationStereo
 
 
 class Features(EdgeNeXtPyramid):
@@ -272,7 +185,7 @@ class Features(EdgeNeXtPyramid):
 
     def forward(self, views: Tensor) -> list[Tensor]:
         """Map normalised views (N, 3, H, W), H and W multiples of 32, to their features."""
-        x4, *coarser = super().forward(views)
+        x4, *coarser = self.pyramid(views)
         return [self.conv4(x4), *coarser]
 
 
@@ -300,7 +213,7 @@ class UpdateBlock(nn.Module):
     def __init__(self, structure: Structure) -> None:
         super().__init__()
         s = structure
-        lookup = 2 * (2 * _RADIUS + 1) * (s.volume + 1)
+        lookup = 2 * (2 * RADIUS + 1) * (s.volume + 1)
         self.encoder = MotionEncoder(lookup, s.lookup, s.disparity, s.motion, s.motion_kernel)
         self.gru04 = SelectiveGru(s.context + s.motion + 1, s.hidden, s.mixed, s.gated)
         self.disp_head = DisparityHead(s.hidden, s.head, s.head_mlps)

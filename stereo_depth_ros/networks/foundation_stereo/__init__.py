@@ -6,43 +6,58 @@ transformer filter a hybrid cost volume; selective GRUs on three scales refine t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
+from stereo_depth_ros.networks.base import StereoOutput
+from stereo_depth_ros.networks.config import require_min, require_multiple
 from stereo_depth_ros.networks.foundation_stereo.context import ContextNet
 from stereo_depth_ros.networks.foundation_stereo.features import SideTunedFeatures
 from stereo_depth_ros.networks.foundation_stereo.update import UpdateBlock
-from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
-from stereo_depth_ros.networks.layers.confidence import mass_around, settled
-from stereo_depth_ros.networks.layers.conv import ConvNorm, FeatureGate, UpConv
-from stereo_depth_ros.networks.layers.correlation import (
-    all_pairs_correlation,
-    correlation_volume,
+from stereo_depth_ros.networks.igev import (
+    CONCATENATED,
+    GROUPS,
+    RADIUS,
+    HybridVolumeNetwork,
+    Start,
+    half_stem,
 )
+from stereo_depth_ros.networks.layers.conv import FeatureGate, UpConv
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
-from stereo_depth_ros.networks.layers.geometry_lookup import GeometryLookup
 from stereo_depth_ros.networks.layers.hourglass import Hourglass, volume_classifier, volume_stem
-from stereo_depth_ros.networks.layers.imagenet import normalise
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.padding import Padding
-from stereo_depth_ros.networks.layers.regression import expected_disparity
+from stereo_depth_ros.networks.layers.selective_gru import ChannelGate, SpatialSelection
 from stereo_depth_ros.networks.layers.size import size_of
-from stereo_depth_ros.networks.layers.spatial_selection import SpatialSelection
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
-from stereo_depth_ros.networks.layers.volume import concatenation_volume, unit_groups
 from stereo_depth_ros.networks.source import Source
 
-VARIANTS = ("vits", "vitl")
-# The settings that outputs were recorded with.
-ALIASES = {
-    "vits_dispattn": ("vits", {"attention_axis": "disparity"}),
-    "vits_md416": ("vits", {"attention_axis": "heads", "max_disparity": 416}),
-}
+
+@dataclass(frozen=True)
+class FoundationStereoConfig:
+    """How a `FoundationStereo` is built.
+
+    ``vit`` names the size of Depth Anything, ``max_disparity`` is in px, a multiple of 32.
+    ``attention_axis`` is "disparity" as in the paper and in the code that trained the published
+    weights, or "heads", which the public code has computed since June 2025; see
+    ``DisparityTransformer``. With ``hierarchical`` a pass at half the size gives the disparity
+    from which the full one starts, for large images.
+    """
+
+    vit: str
+    max_disparity: int = 416
+    iterations: int = 32
+    attention_axis: str = "disparity"
+    hierarchical: bool = False
+
+    def __post_init__(self) -> None:
+        require_multiple(32, max_disparity=self.max_disparity)
+        require_min(1, iterations=self.iterations)
+
+
+VARIANTS = {vit: FoundationStereoConfig(vit) for vit in ("vits", "vitl")}
 
 _DINO = "feature.dino.depth_anything."
 
@@ -67,84 +82,39 @@ SOURCES = {
     "vitl": Source("23-51-11/model_best_bp2.pth", _PAGE, _LICENCE, False, None, "60e79bde9c6a"),
 }
 
-_GROUPS = 8
-_CONCATENATED = 12  # channels of each view that the volume keeps
 _WIDTH = 28  # channels of the volume once it is filtered
-_RADIUS = 4
-_LOOKUP = 2 * (2 * _RADIUS + 1) * (_WIDTH + 1)
+_LOOKUP = 2 * (2 * RADIUS + 1) * (_WIDTH + 1)
 
 
-def create(
-    variant: str = VARIANTS[0],
-    *,
-    max_disparity: int = 416,
-    iterations: int = 32,
-    attention_axis: str = "disparity",
-    hierarchical: bool = False,
-) -> FoundationStereo:
-    """Build ``variant`` with untrained weights; see ``FoundationStereo``.
-
-    Raises
-    ------
-    ValueError
-        For an unknown variant or attention axis, a ``max_disparity`` that is not a multiple of
-        32, or less than one iteration.
-    """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
-    return FoundationStereo(variant, max_disparity, iterations, attention_axis, hierarchical)
-
-
-def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, object] | None:
-    """Return what ``create`` needs for a checkpoint of these keys and shapes, None if not ours."""
+def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
+    """Return the variant of a checkpoint of these keys and shapes, None if not ours."""
     width = shapes.get(f"{_DINO}pretrained.cls_token", (0,))[-1]
     if "cost_agg.atts.4.sa.0.self_attn.q_proj.weight" not in shapes:
         return None
     return next(({"variant": v} for v in VARIANTS if VIT_SIZES[v].width == width), None)
 
 
-class FoundationStereo(StereoNetwork):
-    """Matches by a filtered cost volume, refined by recurrent units on three scales.
-
-    ``attention_axis`` is "disparity" as in the paper and in the code that trained the published
-    weights, or "heads", which the public code has computed since June 2025; see
-    ``DisparityTransformer``. With ``hierarchical`` a pass at half the size gives the disparity
-    from which the full one starts, for large images.
-
-    The confidence is the share of the first distribution over disparities that lies around the
-    final one, less where the last refinement step still moved it.
-    """
+class FoundationStereo(HybridVolumeNetwork):
+    """Refines the disparity by recurrent units on three scales; see `IgevNetwork`."""
 
     name = "foundation_stereo"
     licence = _LICENCE
-    multiple = 32
     unused = UNUSED
     second_names: ClassVar = {r"^(cnet\.layer\d\.0)\.norm3\.": r"\1.downsample.1."}
 
-    def __init__(
-        self,
-        variant: str,
-        max_disparity: int,
-        iterations: int,
-        attention_axis: str,
-        hierarchical: bool,
-    ) -> None:
+    def __init__(self, variant: str, config: FoundationStereoConfig) -> None:
         super().__init__()
-        if max_disparity < 32 or max_disparity % 32:
-            raise ValueError(f"max_disparity is {max_disparity}; it must be a multiple of 32")
-        if iterations < 1:
-            raise ValueError(f"iterations is {iterations}; it must be 1 or more")
         self.variant = variant
-        self.max_disparity = max_disparity
-        self.iterations = iterations
-        self.hierarchical = hierarchical
+        self.max_disparity = config.max_disparity
+        self.iterations = config.iterations
+        self.hierarchical = config.hierarchical
 
-        self.feature = SideTunedFeatures(variant)
+        self.feature = SideTunedFeatures(config.vit)
         channels = self.feature.channels
-        self.proj_cmb = nn.Conv2d(channels, _CONCATENATED, 1)
-        self.corr_stem = volume_stem(_GROUPS + 2 * _CONCATENATED, _WIDTH)
+        self.proj_cmb = nn.Conv2d(channels, CONCATENATED, 1)
+        self.corr_stem = volume_stem(GROUPS + 2 * CONCATENATED, _WIDTH)
         self.corr_feature_att = FeatureGate(channels, _WIDTH)
-        self.cost_agg = Hourglass(_WIDTH, attention_axis)
+        self.cost_agg = Hourglass(_WIDTH, config.attention_axis)
         self.classifier = volume_classifier(_WIDTH)
 
         self.cnet = ContextNet(self.feature.mono_channels)
@@ -152,98 +122,51 @@ class FoundationStereo(StereoNetwork):
         self.sam = SpatialSelection()
         self.update_block = UpdateBlock(_LOOKUP)
 
-        self.stem_2 = nn.Sequential(
-            ConvNorm(nn.Conv2d(3, 32, 3, stride=2, padding=1, bias=False), InstanceNorm()),
-            nn.Conv2d(32, 32, 3, padding=1, bias=False),
-            InstanceNorm(),
-            nn.ReLU(),
-        )
+        self.stem_2 = half_stem(32, 32)
         self.spx_2_gru = UpConv(32, 32, skip=32, outputs=64)
         self.spx_gru = nn.Sequential(nn.ConvTranspose2d(64, 9, 4, stride=2, padding=1))
 
-    def forward(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a rectified pair, float32 (B, 3, H, W) RGB 0 to 255 each, of any H and W."""
+    def prepare(
+        self,
+        left: Tensor,
+        right: Tensor,
+        prior: Tensor | None = None,
+        prior_confidence: Tensor | None = None,
+    ) -> tuple[list[Tensor], Callable[[StereoOutput], StereoOutput]]:
+        """Return what ``match`` takes and what crops its output; see ``hierarchical``."""
+        inputs, crop = super().prepare(left, right, prior, prior_confidence)
         if not self.hierarchical:
-            return super().forward(left, right)
+            return inputs, crop
+        small, crop_small = super().prepare(
+            *(F.interpolate(view, scale_factor=0.5, mode="bilinear") for view in (left, right))
+        )
         height, width = size_of(left)
         coarse, coarse_confidence = (
             F.interpolate(map_, (height, width), mode="bilinear", align_corners=True)
-            for map_ in super().forward(
-                *(F.interpolate(view, scale_factor=0.5, mode="bilinear") for view in (left, right))
-            )
+            for map_ in crop_small(self.match(*small))
         )
         coarse = (2 * coarse).clamp(min=0)
-        padding = Padding(height, width, self.multiple)
+        padding = self.padding(height, width, self.multiple)
         # The published code adds the left padding, though both views get the same.
         coarse = padding.pad(coarse) + padding.left
-        small = tuple(side // 4 for side in size_of(coarse))
-        initial = F.interpolate(coarse, small, mode="bilinear", align_corners=True) / 4
-        matched = self.match(padding.pad(left), padding.pad(right), initial)
-        disparity, confidence = (padding.crop(map_) for map_ in matched)
-        # The coarse volume alone reaches further than max_disparity.
-        confidence = torch.where(disparity < self.max_disparity, confidence, coarse_confidence)
-        return StereoOutput(disparity, confidence)
+        quarter = tuple(side // 4 for side in size_of(coarse))
+        initial = F.interpolate(coarse, quarter, mode="bilinear", align_corners=True) / 4
 
-    def match(self, left: Tensor, right: Tensor, initial: Tensor | None = None) -> StereoOutput:
-        """Match a pair of multiples of 32; ``initial`` (B, 1, H/4, W/4), in its px, starts it."""
-        left, right = normalise(left), normalise(right)
-        (x4, *coarser), right_x4, mono = self.features(left, right)
-        volume = self.filter(self.correlate(x4, right_x4), x4, *coarser)
-        probability, disparity = self.regress(volume)
-        if initial is not None:
-            disparity = initial
-        hidden, context, selection = self.context(left, mono)
-        pairs = all_pairs_correlation(unit_groups(x4, 1), unit_groups(right_x4, 1))
-        look_up = GeometryLookup(volume, pairs, _RADIUS)
-        for _ in range(self.iterations):
-            found = look_up(disparity)  # (B, 522, H/4, W/4)
-            hidden, step = self.update_block(hidden, context, selection, disparity, found)
-            disparity = disparity + step
-        confidence = mass_around(probability, disparity) * settled(4 * step)
-        return StereoOutput(
-            self.upsample(disparity, hidden[0], self.stem_2(left)),
-            F.interpolate(confidence, scale_factor=4, mode="bilinear"),
-        )
+        def restore(output: StereoOutput) -> StereoOutput:
+            disparity, confidence = crop(output)
+            # The coarse volume alone reaches further than max_disparity.
+            within = disparity < self.max_disparity
+            return StereoOutput(disparity, torch.where(within, confidence, coarse_confidence))
 
-    def features(self, left: Tensor, right: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Return the left view's maps at 1/4 to 1/32, the right's at 1/4 and the left mono one."""
+        return [*inputs, initial], restore
+
+    def start(self, left: Tensor, right: Tensor) -> Start:
+        """Return what the refinement of normalised images starts from."""
         maps, mono = self.feature(torch.cat([left, right]))
-        lefts = [view.chunk(2)[0] for view in maps]
-        return lefts, maps[0].chunk(2)[1], mono.chunk(2)[0]
+        lefts = [both.chunk(2)[0] for both in maps]  # at 1/4 to 1/32
+        scales = [self.attend(*scale) for scale in self.cnet(left, mono.chunk(2)[0])]
+        hidden, *context = zip(*scales, strict=True)  # of each of three scales
+        return Start(*self.volumes(lefts, maps[0].chunk(2)[1]), hidden, context)
 
-    def correlate(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return the volume (B, 32, D, H/4, W/4): cosines of groups, then both views' features."""
-        planes = self.max_disparity // 4
-        units = unit_groups(left, _GROUPS), unit_groups(right, _GROUPS)
-        cosines = correlation_volume(*units, planes, _GROUPS)
-        both = concatenation_volume(self.proj_cmb(left), self.proj_cmb(right), planes)
-        return torch.cat([cosines, both], 1)
 
-    def filter(self, volume: Tensor, x4: Tensor, x8: Tensor, x16: Tensor, x32: Tensor) -> Tensor:
-        """Return the volume that is read from, (B, 28, D, H/4, W/4)."""
-        volume = self.corr_feature_att(self.corr_stem(volume), x4)
-        return self.cost_agg(volume, x8, x16, x32)
-
-    def regress(self, volume: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the distribution (B, D, H/4, W/4) and its mean (B, 1, H/4, W/4), in 4 px."""
-        probability = self.classifier(volume).squeeze(1).float().softmax(1)
-        return probability, expected_disparity(probability)
-
-    def context(
-        self, left: Tensor, mono: Tensor
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-        """Return first states, context (B, 128, h, w) and selection (B, 1, h, w) of 3 scales."""
-        states, contexts, selections = [], [], []
-        for hidden, context in self.cnet(left, mono):
-            context = F.relu(context)
-            context = context * self.cam(context)
-            states.append(hidden.tanh())
-            contexts.append(context)
-            selections.append(self.sam(context))
-        return states, contexts, selections
-
-    def upsample(self, disparity: Tensor, hidden: Tensor, stem: Tensor) -> Tensor:
-        """Return the disparity (B, 1, H, W) in px; ``stem`` is the left image's, at 1/2."""
-        feature = self.update_block.upsampling_feature(hidden)  # (B, 32, H/4, W/4)
-        logits = self.spx_gru(self.spx_2_gru(feature, stem))  # (B, 9, H, W)
-        return convex_upsample(4 * disparity, F.pixel_unshuffle(logits, 4))
+create = FoundationStereo

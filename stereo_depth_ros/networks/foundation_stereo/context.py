@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.conv import conv2d
-from stereo_depth_ros.networks.layers.residual import ResidualBlock
+from stereo_depth_ros.networks.layers.conv import ResidualBlock, conv2d
 
 HIDDEN = 128
 

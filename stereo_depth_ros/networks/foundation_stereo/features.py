@@ -6,13 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.bicubic import resample
-from stereo_depth_ros.networks.layers.conv import ConvNorm
+from stereo_depth_ros.networks.layers.conv import ConvNorm, ResidualBlock
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES, DinoV2
 from stereo_depth_ros.networks.layers.dpt import DPT_SIZES, DPTHead
 from stereo_depth_ros.networks.layers.edgenext import EdgeNeXtPyramid
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.residual import ResidualBlock
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
+from stereo_depth_ros.networks.layers.resampling import resample
 from stereo_depth_ros.networks.layers.size import size_of
 
 _GRAIN = 112  # lcm(14, 16): the transformer sees sides that are multiples of it
@@ -24,8 +23,7 @@ class SideTunedFeatures(EdgeNeXtPyramid):
 
     def __init__(self, vit: str) -> None:
         super().__init__()
-        self.dino = nn.Module()
-        self.dino.depth_anything = DepthAnything(vit)
+        self.dino = nn.ModuleDict({"depth_anything": DepthAnything(vit)})
         self.mono_channels = DPT_SIZES[vit].features // 2
         self.channels = 96 + self.mono_channels
         conv = nn.Conv2d(self.channels, self.channels, 3, padding=1, bias=False)
@@ -40,8 +38,8 @@ class SideTunedFeatures(EdgeNeXtPyramid):
         Returns maps of ``channels``, 192, 320 and 304 channels at 1/4, 1/8, 1/16 and 1/32, and
         Depth Anything's own feature (N, mono_channels, H/4, W/4).
         """
-        mono = self.dino.depth_anything(views)
-        x4, *coarser = super().forward(views)
+        mono = self.dino["depth_anything"](views)
+        x4, *coarser = self.pyramid(views)
         return [self.conv4(torch.cat([x4, mono], 1)), *coarser], mono
 
 

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from stereo_depth_ros.networks.foundation_stereo.context import HIDDEN
-from stereo_depth_ros.networks.layers.disparity_head import DisparityHead
-from stereo_depth_ros.networks.layers.selective_gru import MotionEncoder, SelectiveGru
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.resampling import enlarge, halve
+from stereo_depth_ros.networks.layers.selective_gru import (
+    DisparityHead,
+    MotionEncoder,
+    SelectiveGru,
+)
 
 
 class UpdateBlock(nn.Module):
@@ -48,22 +50,14 @@ class UpdateBlock(nn.Module):
         coarse, ``disparity`` is (B, 1, H/4, W/4) and ``lookup`` what was read there.
         """
         h4, h8, h16 = hidden
-        h16 = self.gru16(h16, torch.cat([context[2], _halve(h8)], 1), selection[2])
-        inputs = torch.cat([context[1], _halve(h4), _enlarge(h16, h8)], 1)
+        h16 = self.gru16(h16, torch.cat([context[2], halve(h8)], 1), selection[2])
+        inputs = torch.cat([context[1], halve(h4), enlarge(h16, h8)], 1)
         h8 = self.gru08(h8, inputs, selection[1])
         motion = self.encoder(disparity, lookup)
-        inputs = torch.cat([context[0], motion, _enlarge(h8, h4)], 1)
+        inputs = torch.cat([context[0], motion, enlarge(h8, h4)], 1)
         h4 = self.gru04(h4, inputs, selection[0])
         return [h4, h8, h16], self.disp_head(h4).float()
 
-    def upsampling_feature(self, h4: Tensor) -> Tensor:
+    def upsampling_feature(self, hidden: Sequence[Tensor]) -> Tensor:
         """Map the finest hidden state to (B, 32, H/4, W/4)."""
-        return 0.25 * self.mask(h4)
-
-
-def _halve(hidden: Tensor) -> Tensor:
-    return F.avg_pool2d(hidden, 3, stride=2, padding=1)
-
-
-def _enlarge(hidden: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(hidden, size=size_of(like), mode="bilinear", align_corners=True)
+        return 0.25 * self.mask(hidden[0])

@@ -1,6 +1,8 @@
-"""Convolutions with norm and activation, the small parts of networks that filter a volume."""
+"""Convolutions with norm and activation, residual blocks and the like."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch.nn import functional as F
 
 
 class ConvNorm(nn.Module):
-    """Convolution without bias, norm (where there is one), leaky ReLU (unless not wanted)."""
+    """Convolution without bias, norm (where there is one), leaky ReLU (if ``activation``)."""
 
     def __init__(
         self, conv: nn.Module, norm: nn.Module | None = None, activation: bool = True
@@ -101,3 +103,65 @@ class UpConv(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map (B, inputs, H, W) and (B, skip, 2 H, 2 W) to (B, outputs, 2 H, 2 W)."""
         return self.conv2(torch.cat([self.conv1(x), skip], 1))
+
+
+class ResidualBlock(nn.Module):
+    """Two normed 3 x 3 convolutions beside a shortcut, each with a ReLU, and one after the sum.
+
+    ``norm`` makes a norm for a number of channels. With a stride or another width the shortcut is
+    a normed 1 x 1 convolution.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, norm: Callable[[int], nn.Module], stride: int = 1
+    ) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+        self.norm1 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.norm2 = norm(outputs)
+        self.downsample = (
+            nn.Identity()
+            if stride == 1 and inputs == outputs
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), norm(outputs))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        y = F.relu(self.norm1(self.conv1(x)))
+        y = F.relu(self.norm2(self.conv2(y)))
+        return F.relu(self.downsample(x) + y)
+
+
+class MLP(nn.Module):
+    """Two linear layers, four times as wide between, with the exact GELU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map (…, width) to the same."""
+        return self.fc2(F.gelu(self.fc1(tokens)))
+
+
+class ConvNeXtBlock(nn.Module):
+    """A depthwise convolution, a norm (if ``normed``) and two linear layers on channels, added.
+
+    ``inner`` is the number of channels between the linear layers.
+    """
+
+    def __init__(self, width: int, inner: int, normed: bool = True) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width, eps=1e-6) if normed else nn.Identity()
+        self.pwconv1 = nn.Linear(width, inner)
+        self.pwconv2 = nn.Linear(inner, width)
+        self.gamma = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, width, H, W) to the same."""
+        y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))  # (B, H, W, width)
+        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
+        return x + y.permute(0, 3, 1, 2)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.bicubic import resample
+from stereo_depth_ros.networks.layers.conv import MLP
+from stereo_depth_ros.networks.layers.resampling import resample
 from stereo_depth_ros.networks.layers.size import size_of
 
 PATCH = 14
@@ -41,7 +42,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width)
+        self.qkv: nn.Module = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -51,19 +52,6 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # 3 x (B, heads, N, 64)
         mixed = F.scaled_dot_product_attention(q, k, v)
         return self.proj(mixed.transpose(1, 2).reshape(batch, count, width))
-
-
-class MLP(nn.Module):
-    """Two linear layers, four times as wide between, with the exact GELU."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map (B, N, C) to the same."""
-        return self.fc2(F.gelu(self.fc1(tokens)))
 
 
 class LayerScale(nn.Module):
@@ -90,13 +78,13 @@ class Block(nn.Module):
         self.attn = Attention(width, heads)
         self.ls1 = LayerScale(width)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = MLP(width)
+        self.mlp: nn.Module = MLP(width)
         self.ls2 = LayerScale(width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map (B, N, C) to the same."""
+    def forward(self, tokens: Tensor, *grid: tuple[int, int]) -> Tensor:
+        """Map (B, N, C) to the same; ``grid`` goes to an ``mlp`` that takes it."""
         tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens)))
+        return tokens + self.ls2(self.mlp(self.norm2(tokens), *grid))
 
 
 class PatchEmbed(nn.Module):
@@ -151,4 +139,5 @@ class DinoV2(nn.Module):
         """Return the positional table at ``grid``, (1, C, h, w)."""
         table = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (_TABLE, _TABLE))
         # DINOv2 was trained with this 0.1: without it, each position is read slightly elsewhere.
-        return resample(table, grid, tuple((side + 0.1) / _TABLE for side in grid))
+        height, width = grid
+        return resample(table, grid, ((height + 0.1) / _TABLE, (width + 0.1) / _TABLE))

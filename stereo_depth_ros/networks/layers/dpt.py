@@ -44,7 +44,7 @@ class Reassemble(nn.Module):
             conv = nn.Conv2d(c, features, 3, padding=1, bias=False)
             self.scratch.add_module(f"layer{level}_rn", conv)
 
-    def forward(self, taps: list[Tensor]) -> list[Tensor]:
+    def pyramid(self, taps: list[Tensor]) -> list[Tensor]:
         """Map four (B, width, h, w) to (B, features, ., .) of 4, 2, 1 and 1/2 times (h, w)."""
         return [
             self.scratch.get_submodule(f"layer{level}_rn")(resize(project(tap)))
@@ -66,14 +66,14 @@ class DPTHead(Reassemble):
 
     def forward(self, taps: list[Tensor]) -> Tensor:
         """Map four (B, width, h, w) to (B, features / 2, 8 h, 8 w)."""
-        scratch = self.scratch
-        l1, l2, l3, l4 = super().forward(taps)
-        path = scratch.refinenet4(l4, None, size_of(l3))  # (B, F, h, w)
-        path = scratch.refinenet3(path, l3, size_of(l2))  # (B, F, 2 h, 2 w)
-        path = scratch.refinenet2(path, l2, size_of(l1))  # (B, F, 4 h, 4 w)
+        part = self.scratch.get_submodule
+        l1, l2, l3, l4 = self.pyramid(taps)
+        path = part("refinenet4")(l4, None, size_of(l3))  # (B, F, h, w)
+        path = part("refinenet3")(path, l3, size_of(l2))  # (B, F, 2 h, 2 w)
+        path = part("refinenet2")(path, l2, size_of(l1))  # (B, F, 4 h, 4 w)
         height, width = size_of(l1)
-        path = scratch.refinenet1(path, l1, (2 * height, 2 * width))
-        return scratch.output_conv1(path)
+        path = part("refinenet1")(path, l1, (2 * height, 2 * width))
+        return part("output_conv1")(path)
 
 
 class Fusion(nn.Module):

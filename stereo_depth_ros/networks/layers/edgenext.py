@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.conv import ConvNorm
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
+from stereo_depth_ros.networks.layers.conv import MLP, ConvNorm
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
 from stereo_depth_ros.networks.layers.size import size_of
 
 WIDTHS = (48, 96, 160, 304)
@@ -29,19 +29,6 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (B, C, H, W)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
-class MLP(nn.Module):
-    """Two linear layers, four times as wide between, with the exact GELU."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Map (…, width) to the same."""
-        return self.fc2(F.gelu(self.fc1(tokens)))
 
 
 class ConvBlock(nn.Module):
@@ -168,7 +155,7 @@ class EdgeNeXtPyramid(nn.Module):
         self.deconv16_8 = UpBlock(320, 96)
         self.deconv8_4 = UpBlock(192, 48)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def pyramid(self, image: Tensor) -> list[Tensor]:
         """Map (B, 3, H, W) to 96, 192, 320, 304 channels at 1/4, 1/8, 1/16, 1/32."""
         x, skips = self.stem(image), []
         for stage in self.stages:

@@ -1,10 +1,46 @@
-"""Recurrent refinement of a disparity, as in Selective-IGEV: motion features and their GRU."""
+"""Recurrent refinement of a disparity, as in Selective-IGEV: gates, motion features, GRU, head."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from stereo_depth_ros.networks.layers.conv import ConvNeXtBlock
+
+
+class ChannelGate(nn.Module):
+    """A weight for each channel from its global mean and maximum."""
+
+    def __init__(self, channels: int, reduced: int) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(
+            nn.Conv2d(channels, reduced, 1, bias=False),
+            nn.ReLU(),
+            nn.Conv2d(reduced, channels, 1, bias=False),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the weights (B, C, 1, 1), 0 to 1, of ``features`` (B, C, H, W)."""
+        mean, largest = features.mean((2, 3), keepdim=True), features.amax((2, 3), keepdim=True)
+        return (self.fc(mean) + self.fc(largest)).sigmoid()
+
+
+class SpatialSelection(nn.Module):
+    """The share of small kernels at each pixel, from the mean and the largest channel there.
+
+    ``name`` is that of the convolution in published weights.
+    """
+
+    def __init__(self, name: str = "samconv") -> None:
+        super().__init__()
+        self.name = name
+        self.add_module(name, nn.Conv2d(2, 1, 7, padding=3, bias=False))
+
+    def forward(self, context: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, 1, H, W), 0 to 1."""
+        mean, largest = context.mean(1, keepdim=True), context.amax(1, keepdim=True)
+        return self.get_submodule(self.name)(torch.cat([mean, largest], 1)).sigmoid()
 
 
 def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
@@ -87,3 +123,20 @@ class SelectiveGru(nn.Module):
         small = self.small_gru(hidden, inputs, gated)
         large = self.large_gru(hidden, inputs, gated)
         return attention * small + (1 - attention) * large
+
+
+class DisparityHead(nn.Module):
+    """Two ConvNeXt blocks of ``width`` channels, ``mlps`` wide inside, between convolutions."""
+
+    def __init__(self, hidden: int, width: int, mlps: tuple[int, int]) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(hidden, width, 3, padding=1),
+            nn.ReLU(),
+            *(ConvNeXtBlock(width, mlp, normed=False) for mlp in mlps),
+            nn.Conv2d(width, 1, 3, padding=1),
+        )
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Map (B, hidden, H, W) to (B, 1, H, W)."""
+        return self.conv(hidden)

@@ -14,6 +14,7 @@ one.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -28,13 +29,22 @@ from stereo_depth_ros.networks.lite.matching import CANDIDATES, Matching, highes
 from stereo_depth_ros.networks.lite.pyramid import Pyramid
 from stereo_depth_ros.networks.lite.refinement import Refinement, Upsampling
 
-VARIANTS = ("base",)
 SPAN = 4 * CANDIDATES  # px
 
 
-def create(variant: str, **config: int) -> Lite:
-    """Build a variant; ``max_disparity`` may be given."""
-    return Lite(**config)
+@dataclass(frozen=True)
+class LiteConfig:
+    """How a `Lite` is built; ``max_disparity`` in px."""
+
+    max_disparity: int = SPAN
+
+
+VARIANTS = {"base": LiteConfig()}
+
+
+def create(variant: str, config: LiteConfig) -> Lite:
+    """Build the one variant with untrained weights."""
+    return Lite(config.max_disparity)
 
 
 class Matches(NamedTuple):

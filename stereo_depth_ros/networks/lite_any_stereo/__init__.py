@@ -8,21 +8,20 @@ them, and convex upsampling. LAS2-H puts recurrent refinement before the upsampl
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers import imagenet
-from stereo_depth_ros.networks.layers.channel_gate import ChannelGate
-from stereo_depth_ros.networks.layers.confidence import mass_around, settled
-from stereo_depth_ros.networks.layers.correlation import all_pairs_correlation, correlation_volume
-from stereo_depth_ros.networks.layers.geometry_lookup import GeometryLookup
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.regression import expected_disparity
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput, enlarge_quarter
+from stereo_depth_ros.networks.config import require_min
+from stereo_depth_ros.networks.igev import GROUPS, IgevNetwork, Start
+from stereo_depth_ros.networks.layers.distribution import expected_disparity, mass_around
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm, normalise
+from stereo_depth_ros.networks.layers.selective_gru import ChannelGate, SpatialSelection
+from stereo_depth_ros.networks.layers.volume import all_pairs_correlation, correlation_volume
 from stereo_depth_ros.networks.lite_any_stereo.features import (
     FasterNet,
     FasterNetFeatures,
@@ -37,16 +36,43 @@ from stereo_depth_ros.networks.lite_any_stereo.hourglass import (
 )
 from stereo_depth_ros.networks.lite_any_stereo.parts import Merge, conv, double, image_stem, unit
 from stereo_depth_ros.networks.lite_any_stereo.refinement import (
-    GROUPS,
     HIDDEN,
-    RADIUS,
-    SpatialGate,
     UpdateBlock,
     UpsamplingMerge,
 )
 from stereo_depth_ros.networks.source import Source
 
-VARIANTS = ("las2_m", "las2_s", "las2_l", "las2_h", "las1")
+
+@dataclass(frozen=True)
+class LAS1Config:
+    """Nothing may be set of LAS1."""
+
+
+@dataclass(frozen=True)
+class LAS2Config:
+    """Depths and widening of the blocks that filter the cost at 1/4, 1/8 and 1/16."""
+
+    depths: tuple[int, int, int] = (4, 8, 16)
+    ratio: int = 4
+
+
+@dataclass(frozen=True)
+class LAS2HConfig(LAS2Config):
+    """Those of the filter, and the steps of refinement: 4 in the published evaluation."""
+
+    iterations: int = 4
+
+    def __post_init__(self) -> None:
+        require_min(1, iterations=self.iterations)
+
+
+VARIANTS: dict[str, LAS1Config | LAS2Config] = {
+    "las2_m": LAS2Config(),
+    "las2_s": LAS2Config((1, 2, 4)),
+    "las2_l": LAS2Config((8, 16, 32), ratio=8),
+    "las2_h": LAS2HConfig(),
+    "las1": LAS1Config(),
+}
 
 
 def _source2(size: str, length: int, sha256: str) -> Source:
@@ -79,23 +105,17 @@ SOURCES = {
 }
 
 
-def create(variant: str, **config: int) -> LiteAnyStereo:
-    """Build ``variant``; ``las2_h`` takes ``iterations``, 4 in the published evaluation.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a ``config`` that the variant does not take.
-    """
-    if variant == "las1":
-        return LiteAnyStereo1(**config)
-    if variant == "las2_h":
-        return LiteAnyStereo2H(**config)
-    return LiteAnyStereo2(variant, **config)
+def create(variant: str, config: LAS1Config | LAS2Config) -> LiteAnyStereo:
+    """Build a variant with untrained weights."""
+    if isinstance(config, LAS1Config):
+        return LiteAnyStereo1(variant)
+    if isinstance(config, LAS2HConfig):
+        return LiteAnyStereo2H(variant, config)
+    return LiteAnyStereo2(variant, config)
 
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
-    """Return the arguments of ``create`` for a state dict of these shapes, None for another's."""
+    """Return the variant of a state dict of these shapes, None for another's."""
     if "cost_agg_2d.upconv1.0.weight" in shapes:
         return {"variant": "las1"}
     if "fnet.backbone.patch_embed.proj.weight" not in shapes:
@@ -112,8 +132,7 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
 class LiteAnyStereo(StereoNetwork):
     """What all variants share.
 
-    Confidence is the probability mass around the answer, which in LAS2-H is the refined one, times
-    how little its last step changed; both at a quarter of the size.
+    Confidence is the probability mass around the disparity, at a quarter of the size.
 
     Results depend on the padding and on everything else in view: the statistics of instance norms
     run over the whole image.
@@ -125,9 +144,13 @@ class LiteAnyStereo(StereoNetwork):
     max_disparity = 4 * CANDIDATES  # fixed by the width of the hourglass
     fnet: Features
 
+    def __init__(self, variant: str) -> None:
+        super().__init__()
+        self.variant = variant
+
     def normalise(self, image: Tensor) -> Tensor:
         """Scale RGB, 0 to 255, to what the backbone was trained with."""
-        return imagenet.normalise(image)
+        return normalise(image)
 
     def features(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the left view's p2, p3 and p4, and the right view's p2; see ``Features``."""
@@ -148,22 +171,12 @@ class LiteAnyStereo(StereoNetwork):
         probability = cost.float().softmax(1)
         return probability, expected_disparity(probability)
 
-    def upsample(self, disparity: Tensor, confidence: Tensor, logits: Tensor) -> StereoOutput:
-        """Bring disparity and confidence (B, 1, H/4, W/4) to full size.
-
-        ``logits`` (B, 9, H, W) are those of the weights of the neighbours.
-        """
-        return StereoOutput(
-            convex_upsample(4 * disparity, F.pixel_unshuffle(logits, 4)),
-            F.interpolate(confidence, scale_factor=4.0, mode="bilinear", align_corners=False),
-        )
-
 
 class _Unrefined(LiteAnyStereo):
     """The variants whose disparity is upsampled as regressed; ``width`` is that of p2."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
+    def __init__(self, variant: str, width: int) -> None:
+        super().__init__(variant)
         self.refine_1 = nn.Sequential(
             unit(conv(width, width, 3), InstanceNorm(), nn.LeakyReLU()),
             unit(conv(width, width, 3), InstanceNorm(), nn.ReLU()),
@@ -184,16 +197,15 @@ class _Unrefined(LiteAnyStereo):
         probability, disparity = self.regress(self.filter(volume, p2, p3, p4))
         half = self.refine_2(self.refine_1(p2), self.stem_2(left))  # (B, 16, H/2, W/2)
         confidence = mass_around(probability, disparity)  # (B, 1, H/4, W/4)
-        return self.upsample(disparity, confidence, self.refine_3(half))
+        logits = F.pixel_unshuffle(self.refine_3(half), 4)
+        return enlarge_quarter(disparity, confidence, logits)
 
 
 class LiteAnyStereo1(_Unrefined):
     """LAS1: features of MobileNetV2, three 3-D convolutions, then ConvNeXt blocks."""
 
-    variant = "las1"
-
-    def __init__(self) -> None:
-        super().__init__(MobileNetFeatures.WIDTHS[0])
+    def __init__(self, variant: str) -> None:
+        super().__init__(variant, MobileNetFeatures.WIDTHS[0])
         self.fnet = MobileNetFeatures()
         self.cost_stem_3d = nn.Sequential(Conv3dUnit(1, 4), Conv3dUnit(4, 4), Conv3dUnit(4, 1))
         self.cost_agg_2d = ConvNeXtHourglass()
@@ -210,35 +222,25 @@ class LiteAnyStereo1(_Unrefined):
 class LiteAnyStereo2(_Unrefined):
     """LAS2-S, M and L: features of FasterNet, filtered by blocks of the same kind."""
 
-    def __init__(self, variant: str) -> None:
-        super().__init__(FasterNet.WIDTHS[0])
-        self.variant = variant
-        depths, ratio = {
-            "las2_s": ((1, 2, 4), 4),
-            "las2_m": ((4, 8, 16), 4),
-            "las2_l": ((8, 16, 32), 8),
-        }[variant]
+    def __init__(self, variant: str, config: LAS2Config) -> None:
+        super().__init__(variant, FasterNet.WIDTHS[0])
         self.fnet = FasterNetFeatures()
-        self.cost_agg = FasterNetHourglass(depths, ratio)
+        self.cost_agg = FasterNetHourglass(config.depths, config.ratio)
 
     def filter(self, volume: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
         """Map (B, 1, 48, H/4, W/4) and the left features to logits (B, 48, H/4, W/4)."""
         return self.cost_agg(volume.flatten(1, 2), p2, p3, p4)
 
 
-class LiteAnyStereo2H(LiteAnyStereo):
-    """LAS2-H: LAS2-M with ``iterations`` steps of recurrent refinement."""
+class LiteAnyStereo2H(LiteAnyStereo, IgevNetwork):
+    """LAS2-H: LAS2-M with steps of recurrent refinement; see `IgevNetwork`."""
 
-    variant = "las2_h"
-
-    def __init__(self, iterations: int = 4) -> None:
-        super().__init__()
-        if iterations < 1:
-            raise ValueError(f"iterations must be at least 1, not {iterations}")
-        self.iterations = iterations
+    def __init__(self, variant: str, config: LAS2HConfig) -> None:
+        super().__init__(variant)
+        self.iterations = config.iterations
         width = FasterNet.WIDTHS[0]
         self.fnet = FasterNetFeatures()
-        self.cost_agg = FasterNetHourglass((4, 8, 16), ratio=4)
+        self.cost_agg = FasterNetHourglass(config.depths, config.ratio)
         self.cnet = nn.ModuleDict(
             {
                 "hidden_conv": nn.Conv2d(width, HIDDEN, 3, padding=1),
@@ -246,38 +248,17 @@ class LiteAnyStereo2H(LiteAnyStereo):
             }
         )
         self.cam = ChannelGate(HIDDEN, HIDDEN // 16)
-        self.sam = SpatialGate()
+        self.sam = SpatialSelection("conv")
         self.update_block = UpdateBlock()
         self.stem_2 = image_stem(InstanceNorm)
         self.spx_2_gru = UpsamplingMerge()
         self.spx_gru = double(32, 9, bias=True)
 
-    def context(self, p2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the first state and the context, (B, 64, H/4, W/4), and the attention (B, 1, …).
-
-        The attention chooses between the refinement's small and large kernels.
-        """
-        hidden = self.cnet["hidden_conv"](p2).tanh()
-        context = F.relu(self.cnet["input_conv"](p2))
-        context = context * self.cam(context)
-        return hidden, context, self.sam(context)
-
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a pair whose height and width are multiples of 32; see ``forward``."""
-        left, right = self.normalise(left), self.normalise(right)  # (B, 3, H, W)
+    def start(self, left: Tensor, right: Tensor) -> Start:
+        """Return what the refinement of normalised images starts from."""
         p2, p3, p4, right_p2 = self.features(left, right)
         volume = self.correlate(p2, right_p2, GROUPS)  # (B, 8, 48, H/4, W/4)
-        probability, disparity = self.regress(self.cost_agg(volume.mean(1), p2, p3, p4))
-
-        hidden, context, attention = self.context(p2)
         pairs = all_pairs_correlation(p2 / p2.shape[1], right_p2)  # (B, 1, W/4, H/4, W/4)
-        look_up = GeometryLookup(volume, pairs, RADIUS)
-        for _ in range(self.iterations):
-            taps = look_up(disparity)  # (B, 162, H/4, W/4)
-            hidden, step = self.update_block(hidden, context, attention, disparity, taps)
-            disparity = disparity + step
-
-        coarse = self.update_block.upsampling_features(hidden)  # (B, 16, H/4, W/4)
-        logits = self.spx_gru(self.spx_2_gru(coarse, self.stem_2(left)))  # (B, 9, H, W)
-        confidence = mass_around(probability, disparity) * settled(4 * step)  # (B, 1, H/4, W/4)
-        return self.upsample(disparity, confidence, logits)
+        probability, _ = self.regress(self.cost_agg(volume.mean(1), p2, p3, p4))
+        hidden, *context = self.attend(self.cnet["hidden_conv"](p2), self.cnet["input_conv"](p2))
+        return Start(volume, pairs, probability, hidden, context)

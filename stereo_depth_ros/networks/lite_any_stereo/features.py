@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.lite_any_stereo.parts import Merge, conv, named, unit
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
+from stereo_depth_ros.networks.lite_any_stereo.parts import Merge, conv, sequence, unit
 
 
 class Features(nn.Module):
@@ -75,13 +75,13 @@ class FasterNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         c2, c3, c4, c5 = self.WIDTHS
-        self.patch_embed = named(
+        self.patch_embed = sequence(
             proj=nn.Conv2d(3, c2, 4, stride=4, bias=False), norm=nn.BatchNorm2d(c2)
         )
-        self.stages_0 = named(blocks=self._blocks(c2, 1))
-        self.stages_1 = named(downsample=self._halve(c2), blocks=self._blocks(c3, 2))
-        self.stages_2 = named(downsample=self._halve(c3), blocks=self._blocks(c4, 8))
-        self.stages_3 = named(downsample=self._halve(c4), blocks=self._blocks(c5, 2))
+        self.stages_0 = sequence(blocks=self._blocks(c2, 1))
+        self.stages_1 = sequence(downsample=self._halve(c2), blocks=self._blocks(c3, 2))
+        self.stages_2 = sequence(downsample=self._halve(c3), blocks=self._blocks(c4, 8))
+        self.stages_3 = sequence(downsample=self._halve(c4), blocks=self._blocks(c5, 2))
 
     @staticmethod
     def _blocks(width: int, depth: int) -> nn.Sequential:
@@ -90,7 +90,7 @@ class FasterNet(nn.Module):
     @staticmethod
     def _halve(width: int) -> nn.Sequential:
         reduction = nn.Conv2d(width, 2 * width, 2, stride=2, bias=False)
-        return named(reduction=reduction, norm=nn.BatchNorm2d(2 * width))
+        return sequence(reduction=reduction, norm=nn.BatchNorm2d(2 * width))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Return the maps of all four stages of a normalised image (B, 3, H, W)."""
@@ -167,9 +167,9 @@ class MobileNetFeatures(Features):
         self.block0 = nn.Sequential(SeparableConv(32, 16))
         self.block1 = _residuals(16, 24, 2, stride=2)
         self.block2 = _residuals(24, 32, 3, stride=2)
-        # Two of MobileNetV2's stages share this scale and have kept their numbers.
+        # Two of MobileNetV2's stages share this scale and keep their numbers.
         stages = {"3": _residuals(32, 64, 4, stride=2), "4": _residuals(64, 96, 3, stride=1)}
-        self.block3 = named(**stages)
+        self.block3 = sequence(**stages)
         self.block4 = _residuals(96, 160, 3, stride=2)
 
     def scales(self, image: Tensor) -> list[Tensor]:

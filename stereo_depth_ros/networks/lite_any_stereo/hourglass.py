@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stereo_depth_ros.networks.layers.conv import ConvNeXtBlock
 from stereo_depth_ros.networks.layers.edgenext import ChannelNorm
 from stereo_depth_ros.networks.lite_any_stereo.features import (
     FasterNet,
     FasterNetBlock,
     MobileNetFeatures,
 )
-from stereo_depth_ros.networks.lite_any_stereo.parts import conv, named
+from stereo_depth_ros.networks.lite_any_stereo.parts import conv, sequence
 
 CANDIDATES = 48  # disparities, one step of 1/4 of the size apart
 WIDTHS = (CANDIDATES, 96, 192)  # at 1/4, 1/8 and 1/16
@@ -56,11 +56,11 @@ class FasterNetHourglass(nn.Module):
 
         def filters(width: int, depth: int) -> nn.Sequential:
             blocks = (FasterNetBlock(width, ratio) for _ in range(depth))
-            return nn.Sequential(*(named(block=block) for block in blocks))
+            return nn.Sequential(*(sequence(block=block) for block in blocks))
 
         def halve(width: int) -> nn.Sequential:
             proj = nn.Sequential(conv(width, 2 * width, 3, stride=2), nn.BatchNorm2d(2 * width))
-            return named(proj=proj, block=FasterNetBlock(2 * width, ratio))
+            return sequence(proj=proj, block=FasterNetBlock(2 * width, ratio))
 
         c4, c8, c16 = WIDTHS
         p2, p3, p4, _ = FasterNet.WIDTHS
@@ -73,9 +73,9 @@ class FasterNetHourglass(nn.Module):
         self.conv4 = filters(c16, depths[2] - 1)
         self.att4 = Attention(c16, p4)
         self.conv5 = nn.Sequential(double_odd(c16, c8), nn.BatchNorm2d(c8))
-        self.redir2 = named(block=FasterNetBlock(c8, ratio))
+        self.redir2 = sequence(block=FasterNetBlock(c8, ratio))
         self.conv6 = nn.Sequential(double_odd(c8, c4), nn.BatchNorm2d(c4))
-        self.redir1 = named(block=FasterNetBlock(c4, ratio))
+        self.redir1 = sequence(block=FasterNetBlock(c4, ratio))
 
     def forward(self, cost: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
         """Filter (B, 48, H/4, W/4), with the left features of three scales, to the same."""
@@ -86,24 +86,6 @@ class FasterNetHourglass(nn.Module):
         return F.relu(self.conv6(x8) + self.redir1(x4))  # (B, 48, H/4, W/4)
 
 
-class ConvNeXtBlock(nn.Module):
-    """A depthwise convolution, then norm and two linear layers on each pixel's channels."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.dwconv = nn.Conv2d(width, width, 7, padding=3, groups=width)
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.pwconv1 = nn.Linear(width, 4 * width)
-        self.pwconv2 = nn.Linear(4 * width, width)
-        self.gamma = nn.Parameter(torch.ones(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, width, H, W) to the same."""
-        y = self.norm(self.dwconv(x).permute(0, 2, 3, 1))  # (B, H, W, width)
-        y = self.gamma * self.pwconv2(F.gelu(self.pwconv1(y)))
-        return x + y.permute(0, 3, 1, 2)
-
-
 class ConvNeXtHourglass(nn.Module):
     """LAS1's filter at 1/4, 1/8 and 1/16, made of ConvNeXt blocks."""
 
@@ -111,7 +93,7 @@ class ConvNeXtHourglass(nn.Module):
         super().__init__()
 
         def filters(width: int, depth: int) -> nn.Sequential:
-            return nn.Sequential(*(ConvNeXtBlock(width) for _ in range(depth)))
+            return nn.Sequential(*(ConvNeXtBlock(width, 4 * width) for _ in range(depth)))
 
         def halve(width: int) -> nn.Sequential:
             return nn.Sequential(ChannelNorm(width), nn.Conv2d(width, 2 * width, 2, stride=2))
@@ -127,9 +109,9 @@ class ConvNeXtHourglass(nn.Module):
         self.conv4 = filters(c16, 15)
         self.att16 = Attention(c16, p4)
         self.upconv1 = nn.Sequential(double_odd(c16, c8))
-        self.redir2 = ConvNeXtBlock(c8)
+        self.redir2 = ConvNeXtBlock(c8, 4 * c8)
         self.upconv2 = nn.Sequential(double_odd(c8, c4))
-        self.redir1 = ConvNeXtBlock(c4)
+        self.redir1 = ConvNeXtBlock(c4, 4 * c4)
 
     def forward(self, cost: Tensor, p2: Tensor, p3: Tensor, p4: Tensor) -> Tensor:
         """Filter (B, 48, H/4, W/4), with the left features of three scales, to the same."""

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 
-def named(**layers: nn.Module) -> nn.Sequential:
+def sequence(**layers: nn.Module) -> nn.Sequential:
     """Return ``layers`` in sequence, each under its name."""
     return nn.Sequential(OrderedDict(layers))
 
 
 def unit(*layers: nn.Module) -> nn.Sequential:
     """Return ``layers`` in sequence, under the name that the authors give to all such units."""
-    return named(block=nn.Sequential(*layers))
+    return sequence(block=nn.Sequential(*layers))
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -5,26 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stereo_depth_ros.networks.igev import GROUPS, RADIUS
 from stereo_depth_ros.networks.layers.selective_gru import MotionEncoder, SelectiveGru
 from stereo_depth_ros.networks.lite_any_stereo.features import FasterNetBlock
-from stereo_depth_ros.networks.lite_any_stereo.parts import conv, double, named, unit
+from stereo_depth_ros.networks.lite_any_stereo.parts import conv, double, sequence, unit
 
 HIDDEN = 64  # channels of the state and of the context
-GROUPS = 8  # of the correlation volume that is looked up
-RADIUS = 4  # of the lookup, in steps of each of its two levels
-
-
-class SpatialGate(nn.Module):
-    """A weight for each pixel from the mean and the maximum of its channels."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = conv(2, 1, 7)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map (B, C, H, W) to weights (B, 1, H, W), 0 to 1."""
-        mean, largest = features.mean(1, keepdim=True), features.amax(1, keepdim=True)
-        return self.conv(torch.cat([mean, largest], 1)).sigmoid()
 
 
 class UpdateBlock(nn.Module):
@@ -39,12 +25,12 @@ class UpdateBlock(nn.Module):
         taps = 2 * (GROUPS + 1) * (2 * RADIUS + 1)
         self.encoder = MotionEncoder(taps, (128, 128), (32, 32), HIDDEN - 1, kernel=1)
         self.gru04 = SelectiveGru(2 * HIDDEN, HIDDEN)
-        self.disp_head = named(
+        self.disp_head = sequence(
             conv=nn.Sequential(
                 biased(HIDDEN, HIDDEN),
                 nn.ReLU(),
-                named(block=FasterNetBlock(HIDDEN, 4)),
-                named(block=FasterNetBlock(HIDDEN, 4)),
+                sequence(block=FasterNetBlock(HIDDEN, 4)),
+                sequence(block=FasterNetBlock(HIDDEN, 4)),
                 biased(HIDDEN, 1),
             )
         )
@@ -62,7 +48,7 @@ class UpdateBlock(nn.Module):
         hidden = self.gru04(hidden, torch.cat([context, motion], 1), attention)
         return hidden, self.disp_head(hidden).float()
 
-    def upsampling_features(self, hidden: Tensor) -> Tensor:
+    def upsampling_feature(self, hidden: Tensor) -> Tensor:
         """Map the state to (B, 16, H/4, W/4)."""
         return 0.25 * self.mask(hidden)
 

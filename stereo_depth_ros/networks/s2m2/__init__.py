@@ -10,14 +10,19 @@ height H, and so on; C is the width of the network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.base import StereoOutput, enlarge_quarter
+from stereo_depth_ros.networks.config import require_min
+from stereo_depth_ros.networks.iterative import IterativeNetwork
+from stereo_depth_ros.networks.layers.lookup import halve_table
+from stereo_depth_ros.networks.layers.resampling import convex_upsample
 from stereo_depth_ros.networks.s2m2.blocks import GatedFusion, UNet, two_convs
 from stereo_depth_ros.networks.s2m2.features import Backbone, Transformer
 from stereo_depth_ros.networks.s2m2.matching import TransportMatching
@@ -26,9 +31,29 @@ from stereo_depth_ros.networks.s2m2.refinement import GlobalRefiner, LocalRefine
 from stereo_depth_ros.networks.s2m2.upsampling import FilterLogits, UpsampleLogits
 from stereo_depth_ros.networks.source import Source
 
-_SIZES = {"s": (128, 1), "m": (192, 2), "l": (256, 3), "xl": (384, 3)}  # C, transformer stages
-VARIANTS = tuple(_SIZES)
-ALIASES = {f"{size}_neg": (size, {"allow_negative": True}) for size in VARIANTS}
+
+@dataclass(frozen=True)
+class S2M2Config:
+    """How an `S2M2` is built: its width C, the transformer's stages, the refinement's steps.
+
+    Without ``allow_negative``, disparities are 0 or more.
+    """
+
+    channels: int
+    stages: int
+    iterations: int = 3
+    allow_negative: bool = False
+
+    def __post_init__(self) -> None:
+        require_min(0, iterations=self.iterations)
+
+
+VARIANTS = {
+    "s": S2M2Config(128, 1),
+    "m": S2M2Config(192, 2),
+    "l": S2M2Config(256, 3),
+    "xl": S2M2Config(384, 3),
+}
 
 _PUBLISHED = {  # number of weights, start of the file's hash
     "s": (26_501_043, "93f7177d8159"),
@@ -38,7 +63,7 @@ _PUBLISHED = {  # number of weights, start of the file's hash
 }
 SOURCES = {
     variant: Source(
-        file=f"CH{channels}NTR{stages}.pth",
+        file=f"CH{config.channels}NTR{config.stages}.pth",
         url="https://huggingface.co/minimok/s2m2",
         licence="CC-BY-NC-4.0",
         commercial=False,
@@ -46,27 +71,12 @@ SOURCES = {
         sha256=_PUBLISHED[variant][1],
         hub="minimok/s2m2",
     )
-    for variant, (channels, stages) in _SIZES.items()
+    for variant, config in VARIANTS.items()
 }
 
 
-def create(variant: str, *, iterations: int = 3, allow_negative: bool = False) -> S2M2:
-    """Build S²M² of size ``variant`` with untrained weights.
-
-    Raises
-    ------
-    ValueError
-        If there is no such variant, or ``iterations`` is negative.
-    """
-    if variant not in _SIZES:
-        raise ValueError(f"there is no variant '{variant}'; there are {', '.join(VARIANTS)}")
-    if iterations < 0:
-        raise ValueError(f"iterations is {iterations}; it must be 0 or more")
-    return S2M2(variant, iterations, allow_negative)
-
-
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
-    """Return the arguments of ``create`` for a checkpoint of S²M², None for any other's.
+    """Return the variant of a checkpoint of S²M², None for any other's.
 
     Nothing in a checkpoint says whether it is meant for negative disparities.
     """
@@ -74,14 +84,15 @@ def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, str] | None:
     while f"transformer.uformer_list.{stages}.down_conv0.1.weight" in shapes:
         stages += 1
     size = (*shapes.get("disp_init.layer_norm.weight", ()), stages)
-    return next(({"variant": name} for name in VARIANTS if _SIZES[name] == size), None)
+    variants = {(config.channels, config.stages): name for name, config in VARIANTS.items()}
+    return {"variant": variants[size]} if size in variants else None
 
 
-class S2M2(StereoNetwork):
+class S2M2(IterativeNetwork):
     """S²M²: every left pixel is matched to the whole right row, so no range limits disparity.
 
-    Without ``allow_negative``, disparities are 0 or more. The confidence is the network's own (that
-    the error is below 4 px) times its visibility (that the right view sees the point), both 0 to 1.
+    The confidence is the network's own (that the error is below 4 px) times its visibility (that
+    the right view sees the point), both 0 to 1.
     """
 
     name = "s2m2"
@@ -91,10 +102,12 @@ class S2M2(StereoNetwork):
     padding = BlurredPadding
     float32_parts = ("disp_init",)  # scores of some hundreds, whose differences count
 
-    def __init__(self, variant: str, iterations: int, allow_negative: bool) -> None:
+    def __init__(self, variant: str, config: S2M2Config) -> None:
         super().__init__()
-        self.variant, self.iterations, self.allow_negative = variant, iterations, allow_negative
-        channels, stages = _SIZES[variant]
+        self.variant = variant
+        self.iterations = config.iterations
+        self.allow_negative = allow_negative = config.allow_negative
+        channels, stages = config.channels, config.stages
         self.cnn_backbone = Backbone(channels)
         self.feat_pyramid = UNet(channels, channels, 2 * channels, 2 * stages, positional=True)
         self.transformer = Transformer(channels, stages)
@@ -106,13 +119,8 @@ class S2M2(StereoNetwork):
         self.upsample_mask_4x_refine = UpsampleLogits(channels)
         self.upsample_mask_1x = FilterLogits(channels)
 
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""
-        disparity, confidence, visibility = self.maps(left, right).split(1, dim=1)
-        return StereoOutput(disparity, (confidence * visibility).clamp(max=1))
-
-    def maps(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return disparity in px, confidence and visibility, float32, stacked (B, 3, H, W)."""
+    def steps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], StereoOutput]]:
+        """Yield the outputs of the first match, the global refinement and each local one."""
         images = torch.cat([left, right]) * (2 / 255) - 1  # (2B, 3, H, W), -1 to 1
         quarter, half = self.cnn_backbone(images)  # (2B, C, H4, W4), (2B, C, H2, W2)
         pyramid = self.feat_pyramid(quarter)
@@ -124,20 +132,43 @@ class S2M2(StereoNetwork):
         image, half, early, features = (
             both.chunk(2)[0] for both in (images, half, pyramid[0], features)
         )
+        yield partial(enlarge_quarter, disparity, (confidence * visibility).clamp(max=1))
+        # As published: the first match is trained by a loss of its own.
+        disparity, confidence = disparity.detach(), confidence.detach()
         disparity = self.global_refiner(features, disparity, confidence)
         if not self.allow_negative:
             disparity = disparity.clamp(min=0)
 
         context = self.ctx_feat(self.feat_fusion_layer(features, early))  # (B, C, H4, W4)
         hidden = context.tanh()
-        halved = (pairs[:, :, ::2] + pairs[:, :, 1::2]) / 2  # (B, 1, W8 right, H4, W4 left)
+        halved = halve_table(pairs)  # (B, 1, W8 right, H4, W4 left)
+        state = hidden, disparity, confidence, visibility
+        yield partial(self.output, image, half, state)
         for _ in range(self.iterations):
-            hidden, disparity, confidence, visibility = self.refiner(
-                hidden, context, (pairs, halved), disparity, confidence, visibility
-            )
+            hidden, *maps = state
+            state = self.refiner(hidden, context, (pairs, halved), *maps)
+            yield partial(self.output, image, half, state)
 
-        maps = torch.cat([4 * disparity, confidence, visibility], 1)  # (B, 3, H4, W4)
+    def output(self, image: Tensor, half: Tensor, state: tuple[Tensor, ...]) -> StereoOutput:
+        """Return the output of a step at full size; ``state`` as in ``upsample``."""
+        disparity, confidence, visibility = self.upsample(image, half, *state).split(1, dim=1)
+        return StereoOutput(disparity, (confidence * visibility).clamp(max=1))
+
+    def upsample(
+        self,
+        image: Tensor,  # (B, 3, H, W), -1 to 1
+        half: Tensor,  # (B, C, H2, W2)
+        hidden: Tensor,  # (B, C, H4, W4)
+        disparity: Tensor,  # (B, 1, H4, W4), as the other two
+        confidence: Tensor,
+        visibility: Tensor,
+    ) -> Tensor:
+        """Return disparity in px, confidence and visibility, float32, stacked (B, 3, H, W)."""
+        maps = torch.cat([4 * disparity, confidence, visibility], 1)
         logits = F.pixel_unshuffle(self.upsample_mask_4x_refine(hidden, half), 4)
         maps = convex_upsample(maps, logits, border="replicate")  # (B, 3, H, W)
         logits = self.upsample_mask_1x(maps[:, :1], image, half)
         return convex_upsample(maps, logits, border="replicate")
+
+
+create = S2M2

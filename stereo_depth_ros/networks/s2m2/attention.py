@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Attention(nn.Module):
-    """Multi-head attention of sequences (S, L, C)."""
+class Projections(nn.Module):
+    """The linear layers before and after the attention of sequences (S, L, C)."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -19,23 +19,27 @@ class Attention(nn.Module):
         self.v = nn.Linear(channels, channels)
         self.proj = nn.Linear(channels, channels, bias=False)
 
-    def forward(self, query: Tensor, source: Tensor) -> Tensor:
-        """Return what each token of ``query`` finds in ``source``, (S, L, C) all three."""
-        q, k, v = self._project(query, source)
-        return self._merge(F.scaled_dot_product_attention(q, k, v))
-
     def _project(self, query: Tensor, source: Tensor) -> list[Tensor]:
         """Return queries, keys and values, each (S, heads, L, C / heads)."""
         size = (query.shape[0], query.shape[1], self.heads, -1)
         projected = self.q(query), self.k(source), self.v(source)
         return [x.reshape(size).transpose(1, 2) for x in projected]
 
-    def _merge(self, found: Tensor) -> Tensor:
-        return self.proj(found.transpose(1, 2).flatten(2))
+    def _merge(self, values: Tensor) -> Tensor:
+        return self.proj(values.transpose(1, 2).flatten(2))
 
 
-class PositionalAttention(Attention):
-    """Attention among all cells of a grid that also says where the found cells lie.
+class Attention(Projections):
+    """Multi-head attention of sequences (S, L, C)."""
+
+    def forward(self, query: Tensor, source: Tensor) -> Tensor:
+        """Return what each token of ``query`` reads from ``source``, (S, L, C) all three."""
+        q, k, v = self._project(query, source)
+        return self._merge(F.scaled_dot_product_attention(q, k, v))
+
+
+class PositionalAttention(Projections):
+    """Attention among all cells of a grid that also says where the read cells lie.
 
     The sum over keys of weight times relative position splits into one over the keys' columns and
     one over their rows, so no table of all pairs of cells is needed.
@@ -46,7 +50,7 @@ class PositionalAttention(Attention):
         self.pe_proj = nn.Linear(32, channels // heads)
 
     def forward(self, query: Tensor, source: Tensor, along_x: Tensor, along_y: Tensor) -> Tensor:
-        """Return what each cell finds, (S, h*w, C).
+        """Return what each cell reads, (S, h*w, C).
 
         ``along_x`` (w, w, 16) and ``along_y`` (h, h, 16) encode the query's cell minus the key's.
         """
@@ -75,7 +79,7 @@ def encode_offsets(cells: int) -> np.ndarray:
 
 
 class SelfAttention(nn.Module):
-    """What each token finds within its own sequence, added."""
+    """What each token reads within its own sequence, added."""
 
     def __init__(self, channels: int, heads: int, positional: bool = False) -> None:
         super().__init__()
@@ -89,7 +93,7 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """What each token finds in the other view's sequence, added; both directions at once."""
+    """What each token reads in the other view's sequence, added; both directions at once."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()

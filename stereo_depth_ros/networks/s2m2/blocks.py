@@ -61,11 +61,14 @@ class FourScales(nn.Module):
 
     def __init__(self, c0: int, c1: int, c2: int) -> None:
         super().__init__()
-        for level, (fine, coarse) in enumerate([(c0, c1), (c1, c2), (c2, c2)]):
-            down = nn.Sequential(nn.AvgPool2d(2), conv(fine, coarse, 1))
-            up = nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), conv(coarse, fine, 1))
-            self.add_module(f"down_conv{level}", down)
-            self.add_module(f"up_conv{level}", up)
+        widths = (c0, c1), (c1, c2), (c2, c2)
+        self.down_conv0, self.down_conv1, self.down_conv2 = (
+            nn.Sequential(nn.AvgPool2d(2), conv(fine, coarse, 1)) for fine, coarse in widths
+        )
+        self.up_conv0, self.up_conv1, self.up_conv2 = (
+            nn.Sequential(nn.Upsample(scale_factor=2, mode="bilinear"), conv(coarse, fine, 1))
+            for fine, coarse in widths
+        )
 
 
 class UNet(FourScales):
@@ -76,10 +79,10 @@ class UNet(FourScales):
     ) -> None:
         super().__init__(c0, c1, c2)
         self.positional = positional
-        for level, width in enumerate([c0, c1, c2]):
-            self.add_module(f"enc{level}", ConvBlock(width))
-            self.add_module(f"concat_conv{level}", GatedFusion(width))
-            self.add_module(f"dec{level}", ConvBlock(width))
+        widths = c0, c1, c2
+        self.enc0, self.enc1, self.enc2 = (ConvBlock(width) for width in widths)
+        self.concat_conv0, self.concat_conv1, self.concat_conv2 = map(GatedFusion, widths)
+        self.dec0, self.dec1, self.dec2 = (ConvBlock(width) for width in widths)
         self.enc3s = nn.ModuleList(GlobalBlock(c2, positional) for _ in range(blocks))
         self.dec3s = nn.ModuleList(GlobalBlock(c2) for _ in range(blocks))
 

@@ -46,10 +46,14 @@ class TransformerStage(FourScales):
     def __init__(self, channels: int) -> None:
         c0, c1, c2 = channels, channels, 2 * channels
         super().__init__(c0, c1, c2)
-        for level, (width, heads) in enumerate([(c0, 1), (c1, 2), (c2, 4)]):
-            self.add_module(f"enc_attn{level}", CrossBlock(width, heads, rows=True))
-            self.add_module(f"up_concat{level}", GatedFusion(width))
-            self.add_module(f"dec_attn{level}", CrossBlock(width, heads, rows=True))
+        sizes = (c0, 1), (c1, 2), (c2, 4)  # width, heads
+        self.enc_attn0, self.enc_attn1, self.enc_attn2 = (
+            CrossBlock(*size, rows=True) for size in sizes
+        )
+        self.up_concat0, self.up_concat1, self.up_concat2 = map(GatedFusion, (c0, c1, c2))
+        self.dec_attn0, self.dec_attn1, self.dec_attn2 = (
+            CrossBlock(*size, rows=True) for size in sizes
+        )
         self.down_concat1 = GatedFusion(c1)
         self.down_concat2 = GatedFusion(c2)
         self.down_concat3 = GatedFusion(c2)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.correlation import all_pairs_correlation
+from stereo_depth_ros.networks.layers.volume import all_pairs_correlation
 
 
 def column_numbers(x: Tensor) -> Tensor:

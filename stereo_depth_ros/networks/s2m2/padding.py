@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.padding import Padding
+from stereo_depth_ros.networks.layers.size import Padding
 
 
 class BlurredPadding(Padding):

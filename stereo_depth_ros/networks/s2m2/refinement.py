@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -28,8 +30,8 @@ class GlobalRefiner(nn.Module):
     def forward(self, features: Tensor, disparity: Tensor, confidence: Tensor) -> Tensor:
         """Return disparity (B, 1, H4, W4), unchanged where the confidence is above 0.2."""
         trusted = (confidence > 0.2).float()
-        known = [trusted * disparity / 100, logit(trusted * confidence, 0.1), features]
-        guess = 100 * self.out_feat(self.refine_unet(self.init_feat(torch.cat(known, 1)))[0])
+        inputs = [trusted * disparity / 100, logit(trusted * confidence, 0.1), features]
+        guess = 100 * self.out_feat(self.refine_unet(self.init_feat(torch.cat(inputs, 1)))[0])
         return trusted * disparity + (1 - trusted) * guess
 
 
@@ -66,15 +68,15 @@ class LocalRefiner(nn.Module):
             taps_around(level, right / scale, radius=4).squeeze(1) / 16  # (B, 9, H4, W4)
             for scale, level in enumerate(scores, start=1)
         )
-        found = [
+        features = [
             self.disp_feat(disparity / 100),
             self.corr_feat1(fine),
             self.corr_feat2(coarse),
             context,
             self.conf_occ_feat(odds),
         ]
-        found = self.refine_unet(self.disp_corr_ctx_cat(torch.cat(found, 1)))[0]
-        hidden = self.gru(hidden, found)
+        joined = self.disp_corr_ctx_cat(torch.cat(features, 1))
+        hidden = self.gru(hidden, self.refine_unet(joined)[0])
 
         disparity = disparity + self.disp_update(hidden)
         if not self.allow_negative:
@@ -88,18 +90,20 @@ class SeparableGru(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        for axis, kernel, padding in ((1, (3, 1), (1, 0)), (2, (1, 3), (0, 1))):
-            for gate in "zrq":
-                gate_conv = nn.Conv2d(2 * channels, channels, kernel, padding=padding)
-                self.add_module(f"conv{gate}{axis}", gate_conv)
+
+        def gates(kernel: tuple[int, int], padding: tuple[int, int]) -> Iterator[nn.Conv2d]:
+            return (nn.Conv2d(2 * channels, channels, kernel, padding=padding) for _ in range(3))
+
+        self.convz1, self.convr1, self.convq1 = gates((3, 1), (1, 0))
+        self.convz2, self.convr2, self.convq2 = gates((1, 3), (0, 1))
 
     def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
         """Return the new hidden state, (B, C, h, w) as the old one and ``x``."""
-        hidden = _gated(hidden, x, self.convz1, self.convr1, self.convq1)
-        return _gated(hidden, x, self.convz2, self.convr2, self.convq2)
+        hidden = _gate(hidden, x, self.convz1, self.convr1, self.convq1)
+        return _gate(hidden, x, self.convz2, self.convr2, self.convq2)
 
 
-def _gated(h: Tensor, x: Tensor, update: nn.Module, reset: nn.Module, new: nn.Module) -> Tensor:
+def _gate(h: Tensor, x: Tensor, update: nn.Module, reset: nn.Module, new: nn.Module) -> Tensor:
     both = torch.cat([h, x], 1)
     z, r = update(both).sigmoid(), reset(both).sigmoid()
     return (1 - z) * h + z * new(torch.cat([r * h, x], 1)).tanh()

@@ -36,5 +36,5 @@ class FilterLogits(nn.Module):
 
     def forward(self, disparity: Tensor, image: Tensor, half: Tensor) -> Tensor:
         """Map (B, 1, H, W) px, (B, 3, H, W) -1 to 1 and (B, C, H2, W2) to (B, 9, H, W)."""
-        found = [self.conv_disp(disparity), self.conv_rgb(image), self.conv_ctx(half)]
-        return self.conv_concat(torch.cat(found, 1))
+        features = [self.conv_disp(disparity), self.conv_rgb(image), self.conv_ctx(half)]
+        return self.conv_concat(torch.cat(features, 1))

@@ -5,19 +5,22 @@ Written from a description of the published network, whose weights it loads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.networks.layers.confidence import settled
+from stereo_depth_ros.networks.base import StereoOutput, enlarge_quarter
+from stereo_depth_ros.networks.config import require_min
+from stereo_depth_ros.networks.iterative import IterativeNetwork, Step, refine
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
+from stereo_depth_ros.networks.layers.distribution import rate_step
 from stereo_depth_ros.networks.layers.dpt import DPT_SIZES
-from stereo_depth_ros.networks.layers.imagenet import normalise
-from stereo_depth_ros.networks.layers.upsampling import convex_upsample
+from stereo_depth_ros.networks.layers.normalisation import normalise
 from stereo_depth_ros.networks.smoe_stereo.backbone import Backbone
 from stereo_depth_ros.networks.smoe_stereo.heads import ContextDecoder, MatchingEncoder
 from stereo_depth_ros.networks.smoe_stereo.update import (
@@ -28,8 +31,24 @@ from stereo_depth_ros.networks.smoe_stereo.update import (
 )
 from stereo_depth_ros.networks.source import Source
 
-VARIANTS = ("damv2_vits", "damv2_vitb", "damv2_vitl")
-ALIASES = {f"{variant}_noselect": (variant, {"selective": False}) for variant in VARIANTS}
+
+@dataclass(frozen=True)
+class SMoEStereoConfig:
+    """How an `SMoEStereo` is built.
+
+    ``vit`` names the size of Depth Anything. Where ``selective``, gates switch mixtures off for
+    images that do not need them; the authors' models for mixed data have no gates.
+    """
+
+    vit: str
+    selective: bool = True
+    iterations: int = 32
+
+    def __post_init__(self) -> None:
+        require_min(1, iterations=self.iterations)
+
+
+VARIANTS = {f"damv2_{vit}": SMoEStereoConfig(vit) for vit in ("vits", "vitb", "vitl")}
 
 _VIT = "backbone.model.vfm_model.pretrained."
 _HEAD = "backbone.model.vfm_model.depth_head."
@@ -60,45 +79,25 @@ _LICENCES = {
 }
 # The authors' page links one folder of files that it does not name.
 SOURCES = {
-    variant: Source(file="", url=_PAGE, licence=_LICENCES[variant[-4:]], commercial=False)
-    for variant in VARIANTS
+    variant: Source(file="", url=_PAGE, licence=_LICENCES[config.vit], commercial=False)
+    for variant, config in VARIANTS.items()
 }
 
 
-def create(
-    variant: str = VARIANTS[0], *, selective: bool = True, iterations: int = 32
-) -> SMoEStereo:
-    """Build ``variant`` with untrained weights.
-
-    ``selective``: gates switch mixtures off for images that do not need them. The authors' models
-    for mixed data have no gates.
-
-    Raises
-    ------
-    ValueError
-        For an unknown variant or less than one iteration.
-    """
-    if variant not in VARIANTS:
-        raise ValueError(f"variant '{variant}' is not one of {', '.join(VARIANTS)}")
-    if iterations < 1:
-        raise ValueError(f"iterations is {iterations}; it must be 1 or more")
-    return SMoEStereo(variant, selective, iterations)
-
-
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, object] | None:
-    """Return what ``create`` needs for a checkpoint of these keys and shapes, None if not ours."""
+    """Return variant and changes of a checkpoint of these keys and shapes, None if not ours."""
     gates = ("lora_w_gate", "moe_layer.clean_gate")  # one tensor, either name
     if not any(f"{_VIT}blocks.0.attn.qkv.{name}" in shapes for name in gates):
         return None
     width = shapes.get(f"{_VIT}cls_token", (0,))[-1]
-    for variant in VARIANTS:
-        if VIT_SIZES[variant[-4:]].width == width:
+    for variant, config in VARIANTS.items():
+        if VIT_SIZES[config.vit].width == width:
             selective = f"{_VIT}blocks.0.attn.qkv.lora_layer_select.mlp_head.weight" in shapes
             return {"variant": variant, "selective": selective}
     return None
 
 
-class SMoEStereo(StereoNetwork):
+class SMoEStereo(IterativeNetwork):
     """Matches by the correlation of all pairs in a row, refined by recurrent units on three scales.
 
     No range limits disparity; the published weights were trained up to 256 px. The confidence is
@@ -115,15 +114,14 @@ class SMoEStereo(StereoNetwork):
     }
     max_disparity = 0  # the width of the image
 
-    def __init__(self, variant: str, selective: bool, iterations: int) -> None:
+    def __init__(self, variant: str, config: SMoEStereoConfig) -> None:
         super().__init__()
-        size = variant.removeprefix("damv2_")
         self.variant = variant
-        self.licence = _LICENCES[size]
-        self.iterations = iterations
-        features = DPT_SIZES[size].features
+        self.licence = _LICENCES[config.vit]
+        self.iterations = config.iterations
+        features = DPT_SIZES[config.vit].features
         # The nesting is that of the published keys.
-        foundation = nn.ModuleDict({"vfm_model": Backbone(size, selective)})
+        foundation = nn.ModuleDict({"vfm_model": Backbone(config.vit, config.selective)})
         self.backbone = nn.ModuleDict({"model": foundation})
         self.fnet = MatchingEncoder(features)
         self.cnet = ContextDecoder(features)
@@ -132,11 +130,11 @@ class SMoEStereo(StereoNetwork):
         )
         self.update_block = UpdateBlock()
 
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a pair (B, 3, H, W) with sides that are multiples of 32; see ``forward``."""
+    def steps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], StereoOutput]]:
+        """Yield the outputs of all steps, for (B, 3, H, W) with sides that are multiples of 32."""
         batch = left.shape[0]
         views = normalise(torch.cat([left, right]))  # (2B, 3, H, W)
-        fine, middle, coarse = self.backbone["model"]["vfm_model"](views)
+        fine, middle, coarse = self.backbone.get_submodule("model.vfm_model")(views)
         features = self.fnet(views, fine)  # (2B, 256, h, w), h = H / 4 and w = W / 4
         correlation = CorrelationPyramid(features[:batch], features[batch:])
 
@@ -148,14 +146,16 @@ class SMoEStereo(StereoNetwork):
         ]
 
         disparity = torch.zeros_like(features[:batch, :1], dtype=torch.float32)  # in steps of 4 px
-        for _ in range(self.iterations):
-            looked_up = correlation(disparity)  # (B, 36, h, w)
-            hidden, step = self.update_block(hidden, context, disparity, looked_up)
-            disparity = disparity + step
+        for step in refine(
+            self.update_block, correlation, hidden, [context], disparity, self.iterations
+        ):
+            yield partial(self.output, step, correlation)
 
-        mask = self.update_block.upsampling_mask(hidden[0])  # (B, 144, h, w)
-        confidence = correlation.share(disparity) * settled(STRIDE * step)
-        return StereoOutput(
-            convex_upsample(STRIDE * disparity, mask),
-            F.interpolate(confidence, scale_factor=STRIDE, mode="bilinear", align_corners=False),
-        )
+    def output(self, step: Step, correlation: CorrelationPyramid) -> StereoOutput:
+        """Return the output of ``step`` at full size."""
+        logits = self.update_block.upsampling_mask(step.hidden[0])  # (B, 144, h, w)
+        confidence = correlation.share(step.disparity) * rate_step(STRIDE * step.change)
+        return enlarge_quarter(step.disparity, confidence, logits)
+
+
+create = SMoEStereo

@@ -72,3 +72,7 @@ class Pyramid(Reassemble):
     def __init__(self, width: int, size: DPTSize) -> None:
         super().__init__(width, size)
         del self.projects[3], self.resize_layers[3], self.scratch.layer4_rn
+
+    def forward(self, taps: list[Tensor]) -> list[Tensor]:
+        """Map three (., width, h, w) to (., features, ., .) of 4, 2 and 1 times (h, w)."""
+        return self.pyramid(taps)

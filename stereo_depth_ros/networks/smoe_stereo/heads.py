@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.instance_norm import InstanceNorm
-from stereo_depth_ros.networks.layers.residual import ResidualBlock
+from stereo_depth_ros.networks.layers.conv import ResidualBlock
+from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
 from stereo_depth_ros.networks.smoe_stereo.update import HIDDEN
 
 

@@ -7,11 +7,14 @@ small, and the result is the same.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.dinov2 import MLP, Block
+from stereo_depth_ros.networks.layers.conv import MLP
+from stereo_depth_ros.networks.layers.dinov2 import Block
 
 RANKS = (4, 8, 16, 32)
 KERNELS = (3, 5, 7, 9)
@@ -21,18 +24,14 @@ ADAPTER_WIDTH = 32
 class MixtureBlock(Block):
     """A transformer block with low-rank experts beside qkv and convolutional ones beside the MLP.
 
-    ``selective``: each mixture has a gate that switches it on or off for each image.
+    ``selective``: each mixture has a gate that switches it on or off for each image. Its tokens are
+    (B, 1 + h w, C), class token first, and its ``grid`` is (h, w).
     """
 
     def __init__(self, width: int, heads: int, selective: bool) -> None:
         super().__init__(width, heads)
-        self.attn.qkv = LowRankMixture(self.attn.qkv, selective)
-        self.mlp = AdapterMixture(self.mlp, width, selective)
-
-    def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Map tokens (B, 1 + h w, C), class token first, to the same; ``grid`` is (h, w)."""
-        tokens = tokens + self.ls1(self.attn(self.norm1(tokens)))
-        return tokens + self.ls2(self.mlp(self.norm2(tokens), grid))
+        self.attn.qkv = LowRankMixture(width, selective)
+        self.mlp = AdapterMixture(width, selective)
 
 
 class Gate(nn.Module):
@@ -51,14 +50,13 @@ class Gate(nn.Module):
 class LowRankMixture(nn.Module):
     """qkv plus one of four low-rank updates of it, chosen for each token."""
 
-    def __init__(self, qkv: nn.Linear, selective: bool) -> None:
+    def __init__(self, width: int, selective: bool) -> None:
         super().__init__()
-        inputs, outputs = qkv.in_features, qkv.out_features
-        self.base_layer = qkv
-        self.lora_w_gate = nn.Parameter(torch.zeros(inputs, len(RANKS)))
-        self.lora_A = nn.ModuleList(nn.Linear(inputs, rank, bias=False) for rank in RANKS)
-        self.lora_B = nn.ModuleList(nn.Linear(rank, outputs, bias=False) for rank in RANKS)
-        self.lora_layer_select = Gate(inputs) if selective else None
+        self.base_layer = nn.Linear(width, 3 * width)
+        self.lora_w_gate = nn.Parameter(torch.zeros(width, len(RANKS)))
+        self.lora_A = nn.ModuleList(nn.Linear(width, rank, bias=False) for rank in RANKS)
+        self.lora_B = nn.ModuleList(nn.Linear(rank, 3 * width, bias=False) for rank in RANKS)
+        self.lora_layer_select = Gate(width) if selective else None
         owner = torch.tensor([index for index, rank in enumerate(RANKS) for _ in range(rank)])
         self.register_buffer("owner", owner, persistent=False)  # (60,), the expert of each rank
 
@@ -72,8 +70,8 @@ class LowRankMixture(nn.Module):
     def mixture(self, tokens: Tensor) -> Tensor:
         """Return the chosen experts' updates (B, N, 3 C)."""
         chosen = self.route(tokens) == self.owner  # (B, N, 60)
-        down = torch.cat([expert.weight for expert in self.lora_A])  # (60, C)
-        up = torch.cat([expert.weight for expert in self.lora_B], 1)  # (3 C, 60)
+        down = torch.cat(list(self.lora_A.parameters()))  # (60, C)
+        up = torch.cat(list(self.lora_B.parameters()), 1)  # (3 C, 60)
         return F.linear(F.linear(tokens, down) * chosen, up)
 
     def route(self, tokens: Tensor) -> Tensor:
@@ -84,9 +82,9 @@ class LowRankMixture(nn.Module):
 class AdapterMixture(nn.Module):
     """The MLP plus one of four convolutional adapters of its input, chosen for each image."""
 
-    def __init__(self, mlp: MLP, width: int, selective: bool) -> None:
+    def __init__(self, width: int, selective: bool) -> None:
         super().__init__()
-        self.base_layer = mlp
+        self.base_layer = MLP(width)
         self.lora_w_gate = nn.Parameter(torch.zeros(width, len(KERNELS)))
         self.lora_A = nn.ModuleList(nn.Linear(width, ADAPTER_WIDTH) for _ in KERNELS)
         self.lora_adapter = nn.ModuleList(
@@ -106,9 +104,10 @@ class AdapterMixture(nn.Module):
     def mixture(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """Return the chosen expert's update (B, 1 + h w, C)."""
         chosen = self.route(tokens)
-        return sum(
+        updates = (
             (chosen == index) * self._expert(index, tokens, grid) for index in range(len(KERNELS))
         )
+        return cast(Tensor, sum(updates))
 
     def route(self, tokens: Tensor) -> Tensor:
         """Return the expert of each image, (B, 1, 1)."""

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.confidence import mass_around
-from stereo_depth_ros.networks.layers.correlation import all_pairs_correlation
-from stereo_depth_ros.networks.layers.lookup import taps_around
+from stereo_depth_ros.networks.layers.distribution import mass_around
+from stereo_depth_ros.networks.layers.lookup import halve_table, taps_around
+from stereo_depth_ros.networks.layers.resampling import enlarge, halve
+from stereo_depth_ros.networks.layers.volume import all_pairs_correlation
 
 LEVELS = 4
 RADIUS = 4
@@ -31,8 +32,7 @@ class CorrelationPyramid:
         table = all_pairs_correlation(left * channels**-0.5, right)  # (B, 1, w right, h, w)
         self.levels = [table]
         for _ in range(LEVELS - 1):
-            table = (table[:, :, 0::2] + table[:, :, 1::2]) / 2
-            self.levels.append(table)
+            self.levels.append(halve_table(self.levels[-1]))
         self.column = torch.arange(width, device=left.device, dtype=torch.float32)  # (w,)
 
     def __call__(self, disparity: Tensor) -> Tensor:
@@ -125,24 +125,16 @@ class UpdateBlock(nn.Module):
     ) -> tuple[list[Tensor], Tensor]:
         """Return the next ``hidden`` (fine to coarse) and what to add to ``disparity``, in steps.
 
-        ``disparity`` is (B, 1, h, w) float32, ``correlation`` what is found there (B, 36, h, w).
+        ``disparity`` is (B, 1, h, w) float32, ``correlation`` what was read there (B, 36, h, w).
         """
         fine, middle, coarse = hidden
-        coarse = self.gru32(coarse, context[2], _halve(middle))
-        middle = self.gru16(middle, context[1], _halve(fine), _enlarge(coarse, middle))
+        coarse = self.gru32(coarse, context[2], halve(middle))
+        middle = self.gru16(middle, context[1], halve(fine), enlarge(coarse, middle))
         flow = torch.cat([-disparity, torch.zeros_like(disparity)], 1)
         motion = self.encoder(flow, correlation)
-        fine = self.gru08(fine, context[0], motion, _enlarge(middle, fine))
+        fine = self.gru08(fine, context[0], motion, enlarge(middle, fine))
         return [fine, middle, coarse], -self.flow_head(fine)[:, :1].float()
 
     def upsampling_mask(self, fine: Tensor) -> Tensor:
         """Return the logits for `convex_upsample` (B, 144, h, w) of the 1/4 hidden state."""
         return 0.25 * self.mask(fine)
-
-
-def _halve(hidden: Tensor) -> Tensor:
-    return F.avg_pool2d(hidden, 3, stride=2, padding=1)
-
-
-def _enlarge(hidden: Tensor, like: Tensor) -> Tensor:
-    return F.interpolate(hidden, size=like.shape[-2:], mode="bilinear", align_corners=True)
