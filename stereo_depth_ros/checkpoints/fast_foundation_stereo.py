@@ -15,7 +15,7 @@ NAME = "fast_foundation_stereo"
 _MAX_DISPARITY = 1024  # px; the authors train at 192 to 416
 
 
-def completed(
+def complete(
     arguments: Mapping[str, Any], file: WeightsFile, told: Mapping[str, Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Return the arguments of ``create`` with the structure that ``file`` tells, and notes.

@@ -25,7 +25,7 @@ _TIMEOUT_S = 30.0  # without a byte
 _BLOCK = 1 << 20
 
 
-def published() -> dict[str, Source]:
+def list_published() -> dict[str, Source]:
     """Return every published checkpoint by name, "network/variant"."""
     return {
         f"{network}/{label}": source
@@ -42,11 +42,11 @@ def find(name: str) -> Source:
     CheckpointError
         When there is none of that name.
     """
-    sources = published()
-    found = next((key for key in sources if name in (key, key.split("/")[0])), None)
-    if found is None:
+    sources = list_published()
+    key = next((k for k in sources if name in (k, k.split("/")[0])), None)
+    if key is None:
         raise CheckpointError(f"no published weights '{name}'; there are {', '.join(sources)}")
-    return sources[found]
+    return sources[key]
 
 
 def fetch(source: Source, folder: Path) -> Path:

@@ -89,7 +89,7 @@ def load_pickled(path: Path) -> Any:
     except CheckpointError:
         raise
     except Exception as error:
-        raise _damaged(error) from error
+        raise _describe_damage(error) from error
     refused = sorted(name for name in calls.union(names) if not _KNOWN_NAME.fullmatch(name))
     if refused:
         shown = ", ".join(repr(excerpt(name, _LETTERS_SHOWN)) for name in refused[:_NAMES_SHOWN])
@@ -105,7 +105,7 @@ def load_pickled(path: Path) -> Any:
         with torch.serialization.safe_globals(stand_ins):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise _damaged(error) from error
+        raise _describe_damage(error) from error
 
 
 def _list_names(path: Path) -> Iterator[str]:
@@ -131,7 +131,7 @@ def _list_names(path: Path) -> Iterator[str]:
                         yield str(argument).replace(" ", ".")
 
 
-def _damaged(error: Exception) -> CheckpointError:
+def _describe_damage(error: Exception) -> CheckpointError:
     # torch puts advice before its reason, to run what the file asks for.
     reason = str(error).rpartition("WeightsUnpickler error:")[2].strip().partition("\n")[0]
     return CheckpointError(

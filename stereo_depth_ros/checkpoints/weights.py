@@ -110,7 +110,7 @@ def import_weights(
     with errors_about(path):
         file = _without_unknown_prefix(file, network)
         info = _info_of(file, network, config or {})
-        entries = _checked(file, info)
+        entries = _check_entries(file, info)
         rounding = _notes_on_rounding(entries)
         others = (note for note in info.notes if note not in rounding)
         info = replace(info, notes=(*others, *rounding))
@@ -132,7 +132,7 @@ def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -
 def read_info(path: Path) -> WeightsInfo:
     """Return what the imported weights at ``path`` say of themselves; see `load_weights`."""
     with errors_about(path):
-        return _imported_info(read_weights_file(path))
+        return _read_import(read_weights_file(path))
 
 
 def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
@@ -145,7 +145,7 @@ def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
     """
     file = read_weights_file(path)
     with errors_about(path):
-        info = _imported_info(file)
+        info = _read_import(file)
         network = build(info.network, {"variant": info.variant, **info.config})
         if wrong := mismatch(shapes_of(network.state_dict()), file.shapes):
             raise CheckpointError(
@@ -170,7 +170,7 @@ def _overridden(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[s
     return changed
 
 
-def _imported_info(file: WeightsFile) -> WeightsInfo:
+def _read_import(file: WeightsFile) -> WeightsInfo:
     try:
         return WeightsInfo.from_metadata(file.metadata)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
@@ -193,14 +193,14 @@ def _without_unknown_prefix(file: WeightsFile, network: str | None) -> WeightsFi
 def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) -> WeightsInfo:
     """Return what an authors' file is, or what an imported one says, but for ``config``."""
     if "network" in file.metadata:
-        info = _imported_info(file)
+        info = _read_import(file)
         if network not in (None, info.network):
             raise CheckpointError(f"holds weights of {info.network}, not of {network}")
         return replace(info, config=_overridden(info.config, config))
     name, arguments = identify(file.shapes, network)
     notes: tuple[str, ...] = ()
     if name == fast_foundation_stereo.NAME:
-        arguments, notes = fast_foundation_stereo.completed(arguments, file, config)
+        arguments, notes = fast_foundation_stereo.complete(arguments, file, config)
     variant = arguments.pop("variant")
     arguments = _overridden(arguments, config)
     source, doubt = _source(name, variant, file.sha256)
@@ -230,7 +230,7 @@ def _source(network: str, variant: str, sha256: str) -> tuple[Source, tuple[str,
     return source, doubt if source.sha256 else ()
 
 
-def _checked(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
+def _check_entries(file: WeightsFile, info: WeightsInfo) -> dict[str, Tensor]:
     """Return the entries that the network has."""
     made = blueprint(info.network, {"variant": info.variant, **info.config})
     expected = made.state_dict()

@@ -57,7 +57,7 @@ def _list(arguments: argparse.Namespace) -> None:
         ]
     )
     print("\nPublished weights (stereo-depth models get NAME, then stereo-depth import FILE):")
-    sources = import_training("checkpoints.hub").published()
+    sources = import_training("checkpoints.hub").list_published()
     _print_table(
         [
             (

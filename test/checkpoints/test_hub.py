@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 
 from stereo_depth_ros.checkpoints import CheckpointError
-from stereo_depth_ros.checkpoints.hub import fetch, find, published
+from stereo_depth_ros.checkpoints.hub import fetch, find, list_published
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.networks import s2m2
 
@@ -301,7 +301,7 @@ def test_missing_client_is_named_with_what_to_do_instead(monkeypatch, tmp_path):
 
 
 def test_every_published_file_says_where_it_is_and_on_what_terms():
-    for name, source in published().items():
+    for name, source in list_published().items():
         assert source.url.startswith("https://"), name
         assert source.licence, name
         assert not source.hub or source.file, name

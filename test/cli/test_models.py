@@ -4,7 +4,7 @@ import torch
 from authors import entries_of
 from fakes import save_graph
 
-from stereo_depth_ros.checkpoints.hub import published
+from stereo_depth_ros.checkpoints.hub import list_published
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.model_card import list_models
 
@@ -13,7 +13,7 @@ def test_list_names_installed_models_and_published_weights_with_their_terms(caps
     assert main(["models"]) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    for name in (*list_models(), *published()):
+    for name in (*list_models(), *list_published()):
         assert any(line.split()[:1] == [name] for line in lines), name
     (auto,) = (line for line in lines if line.split()[:1] == ["auto,"])
     assert auto == "  auto, the default, is lite, or sgbm where that does not run"

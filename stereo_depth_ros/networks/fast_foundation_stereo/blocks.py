@@ -138,7 +138,7 @@ def _conv(
     return ConvNorm(conv, nn.BatchNorm3d(outputs) if norm else None, activation)
 
 
-def _biased(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> nn.Conv3d:
+def _conv_with_bias(inputs: int, outputs: int, kernel: int, stride: int, groups: int) -> nn.Conv3d:
     padding = _padding(kernel, stride)
     return nn.Conv3d(inputs, outputs, kernel, stride, padding, groups=groups)
 
@@ -157,7 +157,7 @@ def _upsample(scale: int) -> nn.Upsample:
 
 _KINDS: dict[str, Callable[..., nn.Module]] = {
     "conv": _conv,
-    "biased": _biased,
+    "biased": _conv_with_bias,
     "axial": AxialPlanar,
     "residual": Residual3d,
     "gate": FeatureGate,

@@ -11,7 +11,7 @@ from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     Layer,
     Structure,
     axial,
-    biased,
+    conv_with_bias,
     conv,
     gate,
     residual,
@@ -159,7 +159,7 @@ class _Reader:
             outputs, inputs, kernel, *_ = shapes[f"{path}.weight"]
             groups = self.attribute(path, "groups", outputs if inputs == 1 else 1)
             stride = self.attribute(path, "stride", 4 if kernel == 4 else 1)
-            return biased(inputs * groups, outputs, kernel, stride, groups)
+            return conv_with_bias(inputs * groups, outputs, kernel, stride, groups)
         if self.has(f"{path}.0"):
             return {"kind": "sequence", "layers": self.layers(path)}
         if self.attribute(path, "class", "") == "Identity":

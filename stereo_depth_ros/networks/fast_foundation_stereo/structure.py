@@ -96,7 +96,9 @@ def conv(
     }
 
 
-def biased(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> Layer:
+def conv_with_bias(
+    inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1
+) -> Layer:
     """Return the record of a bare 3-D convolution with bias."""
     return {
         "kind": "biased",
@@ -151,7 +153,7 @@ RELEASED = Structure(
             axial(112, 56, 13),
             axial(56, 112, 3),
         ],
-        "classifier": [biased(28, 1, 3)],
+        "classifier": [conv_with_bias(28, 1, 3)],
         "cost_agg.post32_to_16": {
             "join": "sum",
             "upsample": [conv(168, 112, stride=2, transposed=True)],

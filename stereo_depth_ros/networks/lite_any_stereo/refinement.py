@@ -19,7 +19,7 @@ class UpdateBlock(nn.Module):
     def __init__(self) -> None:
         super().__init__()
 
-        def biased(inputs: int, outputs: int) -> nn.Conv2d:
+        def conv_with_bias(inputs: int, outputs: int) -> nn.Conv2d:
             return nn.Conv2d(inputs, outputs, 3, padding=1)
 
         taps = 2 * (GROUPS + 1) * (2 * RADIUS + 1)
@@ -27,14 +27,16 @@ class UpdateBlock(nn.Module):
         self.gru04 = SelectiveGru(2 * HIDDEN, HIDDEN)
         self.disp_head = sequence(
             conv=nn.Sequential(
-                biased(HIDDEN, HIDDEN),
+                conv_with_bias(HIDDEN, HIDDEN),
                 nn.ReLU(),
                 sequence(block=FasterNetBlock(HIDDEN, 4)),
                 sequence(block=FasterNetBlock(HIDDEN, 4)),
-                biased(HIDDEN, 1),
+                conv_with_bias(HIDDEN, 1),
             )
         )
-        self.mask = nn.Sequential(biased(HIDDEN, 32), nn.ReLU(), biased(32, 16), nn.ReLU())
+        self.mask = nn.Sequential(
+            conv_with_bias(HIDDEN, 32), nn.ReLU(), conv_with_bias(32, 16), nn.ReLU()
+        )
 
     def forward(
         self, hidden: Tensor, context: Tensor, attention: Tensor, disparity: Tensor, taps: Tensor
