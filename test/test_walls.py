@@ -186,7 +186,7 @@ def test_training_layers_are_where_these_tests_look_for_them():
     assert {module_name(file) for file in core_files()} <= robot
     assert {"stereo_depth_ros.ros.node", "stereo_depth_ros.scenes.planar"} <= robot
     # Else the next test would hold for a package that no layer uses.
-    assert "torch" in imported(ast.parse((PACKAGE / "networks" / "lite.py").read_text()))
+    assert "torch" in imported(ast.parse((PACKAGE / "networks" / "base.py").read_text()))
 
 
 @pytest.mark.parametrize("file", files_without_training(), ids=module_name)
