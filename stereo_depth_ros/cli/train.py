@@ -1,9 +1,10 @@
 """Train `lite` on rendered scenes, and write what a robot needs to run it.
 
 The folder holds checkpoint, TensorBoard log and validation pictures; the same command resumes an
-interrupted run. At the end the folder also holds lite.safetensors (weights), lite.onnx (a graph
-that agrees with PyTorch), lite.reference.npz (the pair that TensorRT engines are tested on) and
-lite.yaml (the model card): copied into models/, or named by --model, they run. Several GPUs:
+interrupted run. At the end the folder also holds lite.safetensors (weights), lite.onnx and
+lite.mixed.onnx (graphs that agree with PyTorch), lite.reference.npz (the pair that TensorRT engines
+are tested on) and lite.yaml (the model card): copied into models/, or named by --model, they run.
+Several GPUs:
 torchrun --nproc-per-node N -m stereo_depth_ros.cli.main train lite …
 """
 

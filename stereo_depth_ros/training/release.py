@@ -12,6 +12,7 @@ import yaml
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX
 from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import (
@@ -36,7 +37,7 @@ class RealPairs:
 
 
 def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = None) -> Path:
-    """Write weights, graph of ``size`` (height, width) px, its reference, and card; return that.
+    """Write weights, graphs of ``size`` (height, width) px, reference and card; return the last.
 
     The card's figures are measured here: on rendered pairs that training never sees and, where
     ``pairs`` are given, on those, with SGBM beside it.
@@ -49,7 +50,8 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     save_weights(folder / "lite.safetensors", network.state_dict(), info)
     graph = folder / "lite.onnx"
     terms = {"licence": network.licence, "commercial": "true"}
-    publish(network, height, width, graph, metadata=terms)
+    for precision, path in (("mixed", folder / f"lite{MIXED_SUFFIX}"), ("fp32", graph)):
+        publish(network, height, width, path, precision=precision, metadata=terms)
     card = {
         "engine": "onnx",
         "network": network.name,
