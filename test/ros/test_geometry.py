@@ -212,7 +212,7 @@ class Log:
 @pytest.mark.parametrize(("d", "lines"), [(DISTORTION, 1), ((0.0,) * 5, 0)])
 def test_processor_logs_once_that_it_rectifies(d, lines):
     log = Log()
-    outputs = SimpleNamespace(subscribed=set, publish_info=lambda camera, header: None)
+    outputs = SimpleNamespace(list_subscribed=set, publish_info=lambda camera, header: None)
     pipeline = StereoPipeline(FixedEngine(5.0))
     processor = FrameProcessor(
         SimpleNamespace(), pipeline, outputs, geometry(raw=True), Statistics(), log

@@ -195,7 +195,7 @@ def test_published_camera_info_reads_back_as_the_same_geometry():
     message = messages.camera_info_message(camera, HEADER)
     calibration = messages.calibration_from(message, "depth/camera_info")
     assert calibration.is_rectified
-    assert calibration.read_image_size == (WIDTH, HEIGHT)
+    assert calibration.image_size == (WIDTH, HEIGHT)
     np.testing.assert_array_equal(calibration.p, camera.p)
 
 

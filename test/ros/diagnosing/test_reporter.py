@@ -54,7 +54,9 @@ class Rig:
                 inputs=SimpleNamespace(
                     synchronizer=self.synchronizer, read_states=lambda: TOPICS, is_subscribed=True
                 ),
-                outputs=SimpleNamespace(has_subscribers=lambda: self.is_subscribed, subscribed=set),
+                outputs=SimpleNamespace(
+                    has_subscribers=lambda: self.is_subscribed, list_subscribed=set
+                ),
                 processor=SimpleNamespace(
                     camera_frame=None,
                     camera=None,
