@@ -315,6 +315,15 @@ def test_one_file_of_two_is_told_that_it_is_one(tmp_path):
     assert "not a known calibration format" in read_error(f"{left},{calib}")
 
 
+def test_one_camera_for_both_eyes_is_refused(tmp_path):
+    left, right = camera_info_pair(tmp_path)
+
+    assert read_error(f"{left},{left}") == (
+        f"{left},{left} names one file twice; give that of the left and the right"
+    )
+    assert read_calibration(f"{left},{right}", 640, 480)[1].p[0, 3] < 0
+
+
 def test_help_says_every_format():
     for name in (
         "camera_info",

@@ -66,6 +66,8 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
         names = path.split(",", 1)
     documents = [read_document(name) for name in names]
     known = _find_format(documents, path)
+    if len(names) == 2 and Path(names[0]).resolve() == Path(names[1]).resolve():
+        raise CalibrationError(f"{path} names one file twice; give that of the left and the right")
     # What overflows is no calibration, and is refused for what comes of it.
     with report_faults(path, known.name), np.errstate(all="ignore"):
         left, right = known.read(documents, (width, height))

@@ -14,8 +14,15 @@ from stereo_depth_ros import pictures
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.layers import import_ros
-from stereo_depth_ros.cli.options import add_engine_options, check_output_folder
+from stereo_depth_ros.cli.options import (
+    add_baseline_option,
+    add_engine_options,
+    check_output_folder,
+    parse_folder,
+)
+from stereo_depth_ros.engines.default_model import AUTO
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.model_card import load_model_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,15 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--left", metavar="FILE", help="left image of a pair of your own")
     parser.add_argument("--right", metavar="FILE", help="right image")
     parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
+    add_baseline_option(parser, "its baseline, as for 'run'")
     parser.add_argument(
-        "--baseline", type=float, default=0.0, metavar="M", help="its baseline, as for 'run'"
+        "-o", "--output", type=parse_folder, default=Path("demo_out"), metavar="DIR"
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("demo_out"), metavar="DIR")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and print its table."""
+    # Faults of the arguments before any process starts, in whose log nobody would see them.
     check_output_folder(arguments.output)
+    if arguments.model != AUTO:
+        load_model_card(arguments.model)
     own = (arguments.left, arguments.right, arguments.calib)
     if any(own) and not all(own):
         raise InputError(
@@ -42,7 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     camera = {}
     if all(own):
-        # Before any process starts, in whose log nobody would see it.
         height, width = pictures.read_image(arguments.left).shape[:2]
         pair = read_calibration(arguments.calib, width, height)
         for warning in StereoCamera.from_calibrations(

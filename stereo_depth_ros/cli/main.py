@@ -86,12 +86,7 @@ def _make_parser(typed: str) -> argparse.ArgumentParser:
         prog="stereo-depth", description="Stereo depth for robots, from the command line."
     )
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="print the version")
-    parser.add_argument(
-        "-v", "--verbose", action="store_true", help="log to standard error what is done and why"
-    )
-    parser.add_argument(
-        "--traceback", action="store_true", help="show where in the code an error arose"
-    )
+    _add_common_options(parser, default=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module_name, summary) in VERBS.items():
         verb = verbs.add_parser(
@@ -101,8 +96,26 @@ def _make_parser(typed: str) -> argparse.ArgumentParser:
             module = importlib.import_module(f"stereo_depth_ros.cli.{module_name}")
             verb.description = module.__doc__
             module.add_arguments(verb)
+            # After the verb too, and there without a default, which would undo what stands before.
+            _add_common_options(verb, default=argparse.SUPPRESS)
             verb.set_defaults(run=module.run)
     return parser
+
+
+def _add_common_options(parser: argparse.ArgumentParser, default: Any) -> None:
+    parser.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        default=default,
+        help="log to standard error what is done and why",
+    )
+    parser.add_argument(
+        "--traceback",
+        action="store_true",
+        default=default,
+        help="show where in the code an error arose",
+    )
 
 
 class _ShowVersion(argparse.Action):

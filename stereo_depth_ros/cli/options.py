@@ -29,6 +29,21 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     _add_number(parser, "--max-disparity", "max_disparity", MAX_DISPARITY, 0, "PX")
 
 
+MAX_BASELINE = 5.0
+"""In m, as of the node's parameter."""
+
+
+def add_baseline_option(parser: argparse.ArgumentParser, description: str) -> None:
+    """Declare the distance between the cameras, 0 where the calibration is to give it."""
+    parser.add_argument(
+        "--baseline",
+        type=make_number_parser(float, 0.0, MAX_BASELINE),
+        default=0.0,
+        metavar="M",
+        help=f"{description} (m, up to {MAX_BASELINE:g})",
+    )
+
+
 _SETTINGS = (
     ("--min-depth", "min_depth", "M"),
     ("--max-depth", "max_depth", "M"),
@@ -92,6 +107,13 @@ def make_number_parser(kind: type, low: float, high: float) -> Callable[[str], f
         return value
 
     return parse
+
+
+def parse_folder(text: str) -> Path:
+    """Return the folder that ``text`` names; an empty text names none."""
+    if not text:
+        raise argparse.ArgumentTypeError("it names no folder; write . for the current one")
+    return Path(text)
 
 
 def check_output_file(path: Path | None) -> None:

@@ -22,10 +22,12 @@ from stereo_depth_ros.calibration_files import FORMATS, read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.options import (
+    add_baseline_option,
     add_engine_options,
     add_settings_options,
     check_output_folder,
     make_settings,
+    parse_folder,
 )
 from stereo_depth_ros.engines import Caller, Engine, open_engine
 from stereo_depth_ros.errors import InputError
@@ -35,6 +37,7 @@ from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult, columns_of_vergence
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 
+_MATCH = ("disparity.npy", "disparity.png", "confidence.npy", "confidence.png")
 _METRIC = ("depth.npy", "depth.png", "points.ply")
 
 
@@ -44,12 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("right", metavar="RIGHT", help="right image")
     add_engine_options(parser)
     parser.add_argument("--calib", metavar="FILE", help=f"calibration of the pair:\n{FORMATS}")
-    parser.add_argument(
-        "--baseline",
-        type=float,
-        default=0.0,
-        metavar="M",
-        help="distance between the cameras, where the calibration gives none in metres",
+    add_baseline_option(
+        parser, "distance between the cameras, where the calibration gives none in metres"
     )
     parser.add_argument(
         "--rectify",
@@ -57,12 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="LEFT and RIGHT are raw: rectify them by K, D and R; needless for formats marked raw",
     )
     add_settings_options(parser)
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument("-o", "--output", type=parse_folder, required=True, metavar="DIR")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Match the pair and write the files."""
     check_output_folder(arguments.output)
+    _check_inputs_survive(arguments)
     settings = make_settings(arguments)
     if arguments.calib == "":
         raise CalibrationError("--calib names no file; leave it out for disparity without depth")
@@ -113,6 +113,14 @@ def _open_engine(arguments: argparse.Namespace, vergence: int) -> Engine:
             max_disparity=max_disparity + vergence if max_disparity else 0,
             caller=Caller(report=bar.show),
         )
+
+
+def _check_inputs_survive(arguments: argparse.Namespace) -> None:
+    outputs = {(arguments.output / name).resolve() for name in (*_MATCH, *_METRIC)}
+    calibrations = (arguments.calib or "").split(",")
+    for name in (arguments.left, arguments.right, arguments.calib, *calibrations):
+        if name and Path(name).resolve() in outputs:
+            raise InputError(f"{name} would be overwritten by a result; give another folder to -o")
 
 
 def _choose_rectification(

@@ -198,12 +198,17 @@ def test_verbose_says_why_it_is_the_cpu(tmp_path, option):
     assert "libcuda" not in outcome.stdout
 
 
-@pytest.mark.parametrize(("options", "level"), [([], logging.WARNING), (["-v"], logging.DEBUG)])
-def test_package_logs_warnings_and_more_where_asked(options, level, tmp_path):
+@pytest.mark.parametrize(
+    ("before", "after", "level"),
+    [([], [], logging.WARNING), (["-v"], [], logging.DEBUG), ([], ["-v"], logging.DEBUG)],
+    ids=["not asked", "before the verb", "after it"],
+)
+def test_package_logs_warnings_and_more_where_asked(before, after, level, tmp_path):
     logger = logging.getLogger("stereo_depth_ros")
-    before = logger.level
+    old = logger.level
     try:
-        cli.main([*options, "run", "absent.png", "absent.png", "-o", str(tmp_path / "out")])
+        files = ["absent.png", "absent.png"]
+        cli.main([*before, "run", *files, "-o", str(tmp_path / "out"), *after])
         assert logger.level == level
     finally:
-        logger.setLevel(before)
+        logger.setLevel(old)

@@ -1,6 +1,7 @@
 import json
 import re
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -546,6 +547,35 @@ def test_number_beyond_the_limits_of_the_node_is_refused(files, out, option, val
     assert exit_.value.code == 2
     assert re.search(rf"{option}: '{value}' is not a .*number from", capsys.readouterr().err)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["disparity.png", "confidence.npy", "depth.png"])
+@pytest.mark.parametrize("side", [0, 1])
+def test_result_does_not_overwrite_an_input(files, tmp_path, capsys, name, side):
+    mine = tmp_path / name
+    mine.write_bytes(Path(files[side]).read_bytes())
+    views = [str(mine) if index == side else files[index] for index in (0, 1)]
+
+    text = one_line(failure(capsys, *views, "-o", mine.parent))
+
+    assert f"{mine} would be overwritten by a result; give another folder to -o" in text
+    assert mine.read_bytes() == Path(files[side]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("-o", ""), "it names no folder; write . for the current one"),
+        (("--baseline=-1", "-o", "x"), "'-1' is not a number from 0 to 5"),
+        (("--baseline=193", "-o", "x"), "'193' is not a number from 0 to 5"),
+    ],
+)
+def test_empty_folder_and_impossible_baseline_are_refused(files, capsys, options, text):
+    with pytest.raises(SystemExit) as exit_:
+        main([*RUN, *files[:2], *options])
+
+    assert exit_.value.code == 2
+    assert text in capsys.readouterr().err
 
 
 def test_search_range_beyond_the_width_is_one_line(files, out, capsys):
