@@ -146,7 +146,9 @@ def test_a_demo_that_is_terminated_ends_in_one_line(tmp_path):
     command = [sys.executable, "-m", "stereo_depth_ros.cli.main", "demo", "-o", str(tmp_path)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "camera.log").exists() and time.monotonic() < deadline:
+    log = tmp_path / "camera.log"
+    # Not while a process is being started: Python reports what is raised within a fork.
+    while not (log.exists() and log.read_text()) and time.monotonic() < deadline:
         time.sleep(0.05)
 
     process.send_signal(signal.SIGTERM)

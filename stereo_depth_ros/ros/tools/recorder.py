@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from rclpy.time import Time
@@ -35,6 +35,14 @@ class Recorder(Node):
         for topic, kind in topics.items():
             self.create_subscription(kind, topic, self._record(topic), qos_profile_sensor_data)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        # Made now: a signal while rclpy makes one on the first spin leaves a half that complains.
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self)
+
+    def destroy_node(self) -> None:
+        """Stop recording, for good."""
+        self._executor.shutdown()
+        super().destroy_node()
 
     def _record(self, topic: str) -> Callable[[Any], None]:
         def record(message: Any) -> None:
@@ -61,7 +69,7 @@ class Recorder(Node):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            rclpy.spin_once(self, timeout_sec=min(left, 0.1))
+            self._executor.spin_once(timeout_sec=min(left, 0.1))
         return True
 
     def forget(self) -> None:
