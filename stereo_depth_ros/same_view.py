@@ -17,6 +17,9 @@ _ROWS, _COLUMNS = 7, 9
 _TEXTURE = 3.0
 """RMS gradient in grey levels per px, in every direction, from which a patch shows its shift."""
 
+_MIN_GAIN = 0.5
+"""Share of that texture which each of the views must have."""
+
 _BLACK, _MAX_BLACK = 8, 0.05
 """Patches of which more than this share is so dark may show the edge of a mask in both views."""
 
@@ -54,6 +57,9 @@ def compare_views(left: np.ndarray, right: np.ndarray) -> Views:
     brightness = (stack_left + stack_right) / 2
     gradients = _gradients(brightness)
     textured = _mask_texture(gradients)
+    for view in (stack_left, stack_right):
+        # A black view is any other at no gain, and shows nothing all the same.
+        textured &= _mask_texture(_gradients(view), _MIN_GAIN * _TEXTURE)
     if not textured.any():
         return Views.BLANK
     shifts = _shifts(gradients, difference, brightness)[textured]
@@ -107,9 +113,11 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return values.reshape(-1, rows * columns).mean(axis=1)
 
 
-def _mask_texture(gradients: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+def _mask_texture(
+    gradients: tuple[np.ndarray, np.ndarray], texture: float = _TEXTURE
+) -> np.ndarray:
     x, y = gradients
-    return np.minimum(_mean(x * x), _mean(y * y)) > _TEXTURE**2
+    return np.minimum(_mean(x * x), _mean(y * y)) > texture**2
 
 
 def _shifts(

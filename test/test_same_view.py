@@ -92,6 +92,16 @@ def test_one_near_thing_before_infinity_makes_two_views():
     assert compare_views(noisy(pair.left, 2, 1), noisy(pair.right, 2, 2)) is Views.DIFFERENT
 
 
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("noise", [0, 4])
+def test_view_that_shows_nothing_is_no_copy_of_the_other(pair, level, noise):
+    random = np.random.default_rng(3).integers(0, noise + 1, pair.left.shape)
+    nothing = np.clip(np.abs(level - random), 0, 255).astype(np.uint8)
+
+    assert compare_views(pair.left, nothing) is Views.BLANK
+    assert compare_views(nothing, pair.right) is Views.BLANK
+
+
 def test_blank_wall_with_noise_says_nothing():
     blank = np.full((120, 160, 3), 128, np.uint8)
 

@@ -58,6 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return arguments.run(arguments)
     except KeyboardInterrupt:
         status, text = 130, "interrupted"
+    except BrokenPipeError:
+        # Whoever read, such as head, has enough. Python would complain once more as it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         is_expected = isinstance(error, (UserError, OSError))
         if arguments.traceback or not is_expected:

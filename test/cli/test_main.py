@@ -142,6 +142,14 @@ def test_fault_of_the_program_shows_where_it_arose(kind, tmp_path, capsys, monke
     assert lines[-1].startswith("stereo-depth run: this is a fault of stereo_depth_ros; ")
 
 
+def test_reader_that_has_enough_is_no_error():
+    command = f"{sys.executable} -m stereo_depth_ros.cli.main models | head -1"
+
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+
+    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")
+
+
 def test_module_runs_as_a_program(tmp_path):
     outcome = subprocess.run(
         [sys.executable, "-m", "stereo_depth_ros.cli.main", "run", "no.png", "no.png", "-o", "out"],
