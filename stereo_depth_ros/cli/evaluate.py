@@ -1,5 +1,9 @@
 """Score models on a dataset with truth, StereoSGBM beside them in the same run.
 
+The first table holds medians over the pairs: EPE and AUC in px, the shares of pixels in percent.
+AUC is the mean error of what is left as the least confident pixels are removed, averaged over how
+many are left.
+
 "filled" counts the disparity of every pixel, "raw" only valid ones (confidence above 0). EPE is the
 mean error of these pixels alone, whereas the shares of bad pixels count every other one as bad: a
 sparse "raw" has a low EPE and many bad pixels. AUSE / random judges the confidence: 0 is a perfect
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         default=[],
-        help="a name in models/ or an .onnx file; repeatable",
+        help="a name in models/ or an .onnx file; repeatable (default: SGBM alone)",
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")

@@ -76,6 +76,7 @@ def _create_network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]
         network = create(arguments.network, arguments.variant, **changes).eval()
         licence = "none: random weights"
         return network, {"weights_sha256": "random", "licence": licence, "commercial": "true"}
+    import_training("networks.registry").network_module(arguments.network)  # refuses unknown ones
     path = arguments.weights or share_directory() / "models" / f"{arguments.network}.safetensors"
     if not arguments.weights and not path.is_file():
         raise InputError(

@@ -13,7 +13,7 @@ from typing import Any
 from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
-from stereo_depth_ros.model_card import list_models, load_model_card
+from stereo_depth_ros.model_card import ModelError, list_models, load_model_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> None:
     print("Installed (--model NAME):")
     print(f"  {AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run")
-    cards = [load_model_card(name) for name in list_models()]
+    cards, faults = [], []
+    for name in list_models():
+        try:
+            cards.append(load_model_card(name))
+        except ModelError as error:
+            faults.append(str(error))
     _print_table(
         [
             (
@@ -56,6 +61,8 @@ def _list(arguments: argparse.Namespace) -> None:
             for card in cards
         ]
     )
+    for fault in faults:
+        print(f"  {fault}")
     print("\nPublished weights (stereo-depth models get NAME, then stereo-depth import FILE):")
     sources = import_training("checkpoints.hub").list_published()
     _print_table(

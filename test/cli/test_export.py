@@ -144,6 +144,13 @@ def test_size_that_is_none_is_a_usage_error(size, capsys):
     assert "HxW" in capsys.readouterr().err
 
 
+def test_unknown_network_is_named(tmp_path, capsys):
+    status = cli.main(["export", "s3m3", *SIZE, "-o", str(tmp_path / "net.onnx")])
+
+    assert status == 1
+    assert "network 's3m3' is not known; there are lite, " in capsys.readouterr().err
+
+
 def test_network_whose_weights_do_not_come_with_the_package_says_where_to_get_them(
     tmp_path, capsys
 ):

@@ -26,6 +26,20 @@ def test_list_names_installed_models_and_published_weights_with_their_terms(caps
     assert las.endswith("https://huggingface.co/tomtomtommi/LiteAnyStereoV2")
 
 
+def test_broken_card_hides_no_other_model(tmp_path, monkeypatch, capsys):
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "sgbm.yaml").write_text("engine: sgbm\nlicence: Apache-2.0\n")
+    (tmp_path / "models" / "broken.yaml").write_text("engine: [")
+    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+
+    assert main(["models"]) == 0
+
+    text = capsys.readouterr().out
+    assert "broken.yaml cannot be read: " in text
+    names = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+    assert {"sgbm", "s2m2/s"} <= set(names)
+
+
 def test_weights_that_lie_elsewhere_are_linked(capsys):
     assert main(["models", "get", "foundation_stereo/vitl"]) == 0
 
