@@ -77,7 +77,11 @@ class StereoDepthNode(LifecycleNode):
             parameters.check(values)
             self._configure(values)
         except Exception as error:
-            self._configure_error = shorten(f"cannot configure: {error}")
+            name = self.get_fully_qualified_name()
+            self._configure_error = (
+                f"{shorten(f'cannot configure: {error}')}; the node waits unconfigured: mend it, "
+                f"then 'ros2 lifecycle set {name} configure' and activate, or start it again"
+            )
             self.get_logger().error(self._configure_error)
             self._release()
             return TransitionCallbackReturn.FAILURE

@@ -113,6 +113,8 @@ def test_wrong_values_at_the_start_are_named_and_curable(dds, values, cause):
         assert node._configure_error is not None
 
         assert re.match(f"cannot configure: {cause}", node._configure_error)
+        cure = "'ros2 lifecycle set /parameters/stereo_depth_node configure'"
+        assert cure in node._configure_error
         defaults = {"min_depth": 0.1, "roi": "", "model": "sgbm"}
         assert change(node, **{name: defaults[name] for name in values}).successful
         node.start()
