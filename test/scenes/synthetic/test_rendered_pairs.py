@@ -1,5 +1,7 @@
 """What is seen where, from both cameras; single surfaces are in test_surfaces.py."""
 
+import functools
+import importlib
 from dataclasses import fields, replace
 
 import numpy as np
@@ -258,3 +260,20 @@ def test_rendering_repeats_itself(bank):
 
     for f in fields(first):
         assert torch.equal(getattr(first, f.name), getattr(again, f.name))
+
+
+def test_what_a_gpu_compiles_renders_the_same(bank, monkeypatch):
+    module = importlib.import_module("stereo_depth_ros.scenes.synthetic.render")
+    scenes = [draw(Dice(seed), 2, HEIGHT, WIDTH, 4) for seed in (5, 6)]
+    eager = [render(batch, bank, HEIGHT, WIDTH) for batch in scenes]
+    windows = module._windows
+    # As on a GPU, but for the kernels: whole images, and functions that are traced.
+    monkeypatch.setattr(module, "_windows", lambda *given, small: windows(*given, small=False))
+    traced = functools.cache(functools.partial(torch.compile, dynamic=False, backend="aot_eager"))
+    monkeypatch.setattr(module, "_fuse", lambda function, device: traced(function))
+
+    compiled = [render(batch, bank, HEIGHT, WIDTH) for batch in scenes]
+
+    for expected, actual in zip(eager, compiled, strict=True):
+        for name in ("left", "right", "disparity", "visible"):
+            torch.testing.assert_close(getattr(actual, name), getattr(expected, name))
