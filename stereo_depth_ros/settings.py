@@ -26,6 +26,9 @@ MAX_DISPARITY = Meaning(
     "Search range in px, for models that can change it; 0: chosen by the model", (0, 2048)
 )
 
+MAX_BASELINE = 5.0
+"""In m, of what parameters and options may set."""
+
 
 def _setting(default: Any, *meaning: Any, **more: Any) -> Any:
     return field(default=default, metadata={"meaning": Meaning(*meaning, **more)})
@@ -39,7 +42,7 @@ class Settings:
 
     Raises
     ------
-    ValueError
+    InputError
         When they contradict each other; the text says which and how.
     """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from stereo_depth_ros.engines import BACKENDS
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.excerpt import excerpt
-from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Meaning, Settings
+from stereo_depth_ros.settings import MAX_BASELINE, MAX_DISPARITY, MEANINGS, Meaning, Settings
 
 MAX_SIDE = 16384
 """Longest side in px of images that a size option may name."""
@@ -27,10 +27,6 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--backend", default="auto", choices=BACKENDS)
     _add_number(parser, "--max-disparity", "max_disparity", MAX_DISPARITY, 0, "PX")
-
-
-MAX_BASELINE = 5.0
-"""In m, as of the node's parameter."""
 
 
 def add_baseline_option(parser: argparse.ArgumentParser, description: str) -> None:

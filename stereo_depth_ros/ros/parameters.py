@@ -16,7 +16,7 @@ from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.ros.roi import parse_roi
-from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Settings
+from stereo_depth_ros.settings import MAX_BASELINE, MAX_DISPARITY, MEANINGS, Settings
 
 MAX_TEXT = 4096
 """Longest text that a parameter takes, in characters."""
@@ -182,7 +182,7 @@ PARAMETERS = (
         0.0,
         "Distance between the cameras in m, used where the right P[3] is 0 or not in metres; "
         "0: ask TF",
-        (0.0, 5.0),
+        (0.0, MAX_BASELINE),
     ),
     Parameter(
         "max_rate",

@@ -110,7 +110,7 @@ class SceneStream:
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
         self._banks = self._rendered = self._owed = 0
         self._painter = ThreadPoolExecutor(1, "painter")
-        self._next_bank = self._painter.submit(self._draw_bank, 0)
+        self._next_bank: Future[TextureBank] | None = None
 
     def next(self) -> Sample:
         """Return the next batch."""
@@ -171,10 +171,13 @@ class SceneStream:
 
     def _render(self, count: int) -> None:
         if self._rendered >= self._banks * SCENES_PER_BANK:
-            self._bank = self._next_bank.result()
+            ahead, self._next_bank = self._next_bank, None
+            self._bank = ahead.result() if ahead is not None else self._draw_bank(self._banks)
             self._banks += 1
-            self._next_bank = self._painter.submit(self._draw_bank, self._banks)
         self._rendered += count
+        # In time for a GPU, and not for a stream of a few scenes.
+        if self._next_bank is None and self._rendered >= (self._banks - 0.5) * SCENES_PER_BANK:
+            self._next_bank = self._painter.submit(self._draw_bank, self._banks)
         scenes = draw(self._dice, count, *self._scene, self._bank.count)
         pairs = render(scenes, self._bank, *self._scene, self._device)
         for i in range(count):

@@ -158,12 +158,11 @@ def _cast(
 ) -> _Hit:
     device = view.focal.device
     nearest, surface = _fuse(_nearest_plane, device)(planes_, view)
-    behind, surface_behind = nearest, surface
     indices = iter(
         torch.arange(planes_.count, planes_.count + sum(map(len, bodies)), device=device)
     )
-    for kind, intersect, kind_windows in zip(bodies, _INTERSECT, windows, strict=True):
-        behind, surface_behind = nearest.clone(), surface.clone()  # panes come last
+
+    def add(kind: list[Surfaces], intersect: Intersect, kind_windows: list[Window | None]) -> None:
         for one, index, window in zip(kind, indices, kind_windows, strict=False):
             if window is None:
                 continue
@@ -173,6 +172,12 @@ def _cast(
             nearest[at], surface[at] = _fuse(_nearer, device)(
                 intersect, one, index, part, nearest[at], surface[at]
             )
+
+    *solid, panes = zip(bodies, _INTERSECT, windows, strict=True)
+    for kind in solid:
+        add(*kind)
+    behind, surface_behind = nearest.clone(), surface.clone()
+    add(*panes)
     return _Hit(nearest, surface, behind, surface_behind)
 
 
