@@ -1,10 +1,10 @@
-"""Write a network as one ONNX file that any backend of this package runs.
+"""Write a network as ONNX files that any backend of this package runs.
 
 The graph takes camera images of exactly the given size and does everything else itself; it is
 checked for what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb
 ends. That scene and PyTorch's outputs are written beside it, as NAME.reference.npz: every TensorRT
-engine is tested on them. Mixed precision is for TensorRT 10 or newer; on a CPU it is slower than
-fp32.
+engine is tested on them. NAME.yaml is its card, by which it can be run as a model. Mixed precision
+is for TensorRT 10 or newer; on a CPU it is slower than fp32.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.share import share_directory
+
+_PRECISIONS = {"fp32": ("fp32",), "mixed": ("mixed",), "both": ("fp32", "mixed")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-disparity", type=int, metavar="D", help="px, where the network has a search range"
     )
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "mixed"))
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=_PRECISIONS,
+        help="both writes OUT.onnx in fp32 and OUT.mixed.onnx (default: %(default)s)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.onnx")
 
 
@@ -52,15 +59,22 @@ def run(arguments: argparse.Namespace) -> int:
     network, metadata = _create_network(arguments)
     height, width = arguments.size
     output = arguments.output
-    agreement = publish(
-        network, height, width, output, precision=arguments.precision, metadata=metadata
+    publication = publish(
+        network,
+        height,
+        width,
+        output,
+        precisions=_PRECISIONS[arguments.precision],
+        metadata=metadata,
     )
     print(f"{network.name} {network.variant}, {height}x{width}, {arguments.precision}")
     print(f"licence of the weights: {metadata['licence']}")
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
-    print(f"against PyTorch: {agreement}")
-    print(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
+    for precision, agreement in publication.agreements.items():
+        print(f"{precision} against PyTorch: {agreement}")
+    for file in publication.artifact.list_files():
+        print(f"written: {file}, {file.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
