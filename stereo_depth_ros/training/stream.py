@@ -16,7 +16,8 @@ from torch import Tensor
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic.camera import photograph
-from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic.dice import Dice
+from stereo_depth_ros.scenes.synthetic.layout import draw
 from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
 from stereo_depth_ros.scenes.synthetic.textures import (
     SCENES_PER_BANK,

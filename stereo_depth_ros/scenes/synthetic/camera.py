@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.scenes.synthetic.layout import Dice
+from stereo_depth_ros.scenes.synthetic.dice import Dice
 
 _RADIUS = 3  # of the blur kernel, px
 

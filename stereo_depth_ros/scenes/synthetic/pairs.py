@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from stereo_depth_ros.scenes.synthetic.camera import photograph
-from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic.dice import Dice
+from stereo_depth_ros.scenes.synthetic.layout import draw
 from stereo_depth_ros.scenes.synthetic.render import render
 from stereo_depth_ros.scenes.synthetic.textures import (
     SCENES_PER_BANK,
