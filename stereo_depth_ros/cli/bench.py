@@ -122,4 +122,4 @@ def _bench_node(
     bench = import_ros("tools.bench")
     node = {"model": models[0], "backend": backends[0]}
     report = bench.bench_node(node, arguments.seconds, arguments.soak)
-    return bench.as_text(report), report.as_dict()
+    return report.as_text(), report.as_dict()
