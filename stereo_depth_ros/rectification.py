@@ -34,6 +34,30 @@ class RectificationMap:
         return cv2.remap(image, self.coordinates, self.weights, cv2.INTER_LINEAR)
 
 
+def check_lenses(left: Calibration, right: Calibration, option: str) -> None:
+    """Check that rectification by two calibrations changes anything.
+
+    Parameters
+    ----------
+    left, right
+        Of the cameras.
+    option
+        What asks for the rectification, for the text.
+
+    Raises
+    ------
+    CalibrationError
+        Where neither has distortion or rotation.
+    """
+    if all(one.is_rectified and np.allclose(one.k, one.p[:, :3]) for one in (left, right)):
+        sources = " and ".join(dict.fromkeys((left.source, right.source)))
+        raise CalibrationError(
+            f"{option} has nothing to go by: neither distortion D nor rotation R is in {sources}; "
+            f"leave out {option} where the images are rectified, or give the raw cameras' "
+            "calibration"
+        )
+
+
 def rectification_map(
     calibration: Calibration, otherwise: str = "set rectify to never"
 ) -> RectificationMap:

@@ -83,6 +83,9 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
 def _find_format(documents: list[Document], path: str) -> Format:
     matching = [f for f in _FORMATS if all(f.matches(document) for document in documents)]
     if not matching:
+        for document in documents:
+            if document.fault:
+                raise CalibrationError(f"{document.path}: {document.fault}; correct the file")
         raise CalibrationError(
             f"{path}: not a known calibration format; known are "
             f"{', '.join(known.name for known in _FORMATS)} (see stereo-depth run --help)"

@@ -41,8 +41,6 @@ def current(node: Node) -> dict[str, Any]:
     return {p.name: node.get_parameter(p.name).value for p in PARAMETERS}
 
 
-NAMES = tuple(_BY_NAME)
-
 LIVE = frozenset(parameter.name for parameter in PARAMETERS if parameter.live)
 """Names of the parameters that act while the node runs."""
 
