@@ -32,8 +32,17 @@ from stereo_depth_ros.pictures import read_pair, write_image
 class Sample:
     """One pair with truth, read when asked.
 
-    ``truth`` reads (H, W) float32 px, NaN unknown and 0 infinitely far; ``nonocc`` and ``sky``
-    (H, W) bool, None where the dataset has no mask of pixels seen in both views, or of the sky.
+    Attributes
+    ----------
+    name
+        Within its dataset.
+    left, right
+        The image files.
+    truth
+        Reads (H, W) float32 px, NaN unknown and 0 infinitely far.
+    nonocc, sky
+        Read (H, W) bool; None where the dataset has no mask of pixels seen in both views, or of the
+        sky.
     """
 
     name: str
@@ -44,7 +53,18 @@ class Sample:
     sky: Callable[[], np.ndarray] | None = None
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return both images, (H, W, 3) uint8 RGB."""
+        """Read both images.
+
+        Returns
+        -------
+        tuple of np.ndarray
+            Left and right, (H, W, 3) uint8 RGB.
+
+        Raises
+        ------
+        FileNotFoundError, IsADirectoryError, InputError
+            As `read_image`.
+        """
         return read_pair(self.left, self.right)
 
 
@@ -103,9 +123,21 @@ def write_plain(
     nonocc: np.ndarray,
     sky: np.ndarray,
 ) -> None:
-    """Write one pair into ``folder`` as layout "plain" reads it.
+    """Write one pair as layout "plain" reads it.
 
-    ``left`` and ``right`` (H, W, 3) uint8 RGB, the rest as in `Sample`.
+    Parameters
+    ----------
+    folder
+        Of this pair alone.
+    left, right
+        (H, W, 3) uint8 RGB.
+    truth, nonocc, sky
+        What those of `Sample` read.
+
+    Raises
+    ------
+    WriteError
+        When a file cannot be written.
     """
     write_image(folder / "left.png", left)
     write_image(folder / "right.png", right)
@@ -225,7 +257,18 @@ LAYOUTS = tuple(_LAYOUTS)
 
 
 def digest_of(samples: Sequence[Sample]) -> str:
-    """Return the SHA-256 in hexadecimal of the images and the truth of ``samples``."""
+    """Identify samples by the content of their images and truth.
+
+    Parameters
+    ----------
+    samples
+        In the order that counts.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+    """
     digest = hashlib.sha256()
     for sample in samples:
         for image in (sample.left, sample.right):
@@ -237,7 +280,19 @@ def digest_of(samples: Sequence[Sample]) -> str:
 
 
 def read_dataset(root: Path, layout: str) -> list[Sample]:
-    """Return the samples below ``root``, laid out as `LAYOUTS` name it, in order of name.
+    """List the samples of a dataset.
+
+    Parameters
+    ----------
+    root
+        Its folder.
+    layout
+        One of `LAYOUTS`.
+
+    Returns
+    -------
+    list of Sample
+        In order of name.
 
     Raises
     ------

@@ -21,7 +21,18 @@ PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 8, 11, 1
 
 
 def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Return (…, 3, 3) turning about Y, then X, then Z; angles in rad."""
+    """Turn about Y, then X, then Z.
+
+    Parameters
+    ----------
+    yaw, pitch, roll
+        In rad, of any one shape.
+
+    Returns
+    -------
+    Tensor
+        (…, 3, 3).
+    """
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -38,7 +49,26 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 def draw(
     dice: Dice, batch: int, height: int, width: int, textures: int, mix: SceneMix | None = None
 ) -> Scenes:
-    """Draw ``batch`` scenes for images of ``height`` x ``width`` px and a bank of ``textures``."""
+    """Draw random scenes.
+
+    Parameters
+    ----------
+    dice
+        What they are drawn with.
+    batch
+        How many.
+    height, width
+        Of the images that they are for, px.
+    textures
+        How many the bank holds.
+    mix
+        What the scenes are like, by default as `SceneMix` says.
+
+    Returns
+    -------
+    Scenes
+        On the CPU.
+    """
     mix = mix or SceneMix()
     focal = width * dice.uniform(*mix.focal, batch)
     nearest = width * torch.where(

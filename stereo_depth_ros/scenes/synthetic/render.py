@@ -26,9 +26,14 @@ from stereo_depth_ros.scenes.synthetic.textures import TextureBank
 class RenderedBatch:
     """B ideal pairs and the truth of their left views.
 
-    ``left``, ``right`` (B, 3, H, W) float32 RGB, 1 for white and more for what burns out;
-    ``disparity`` (B, 1, H, W) float32 px, 0 for sky; ``visible`` (B, 1, H, W) bool, seen in the
-    right view too.
+    Attributes
+    ----------
+    left, right
+        (B, 3, H, W) float32 RGB, 1 for white and more for what burns out.
+    disparity
+        (B, 1, H, W) float32 px, 0 for sky.
+    visible
+        (B, 1, H, W) bool, seen in the right view too.
     """
 
     left: Tensor
@@ -45,7 +50,24 @@ def render(
     width: int,
     device: torch.device | str = "cpu",
 ) -> RenderedBatch:
-    """Render ``scenes``, which lie on the CPU, at ``height`` x ``width`` px on ``device``."""
+    """Render scenes.
+
+    Parameters
+    ----------
+    scenes
+        On the CPU.
+    bank
+        Textures, on ``device``.
+    height, width
+        Of the images in px.
+    device
+        Where to render.
+
+    Returns
+    -------
+    RenderedBatch
+        On ``device``.
+    """
     device = torch.device(device)
     windows = [
         find_windows(scenes, height, width, origin, small=device.type == "cpu")
