@@ -59,10 +59,6 @@ def started(*arguments: str, **overrides) -> dict[str, object]:
 # -- the table -----------------------------------------------------------------------------------
 
 
-def test_names_are_unique():
-    assert len(BY_NAME) == len(PARAMETERS)
-
-
 @every_parameter
 def test_every_parameter_is_described_in_one_line(parameter):
     assert parameter.description.strip() == parameter.description != ""
@@ -129,12 +125,6 @@ def test_every_setting_has_a_parameter_of_its_own():
     default = Settings()
     same = [f.name for f in fields(found) if getattr(found, f.name) == getattr(default, f.name)]
     assert same == [], "settings that this test does not change"
-
-
-def test_all_that_acts_on_the_outputs_is_live():
-    outputs = {f.name.replace("speckle_", "speckle.") for f in fields(Settings)}
-    outputs = {name.replace("points_", "points.") for name in outputs}
-    assert set(LIVE) == outputs | {"max_rate"}
 
 
 # -- values that are not allowed -----------------------------------------------------------------
