@@ -26,7 +26,13 @@ _BLOCK = 1 << 20
 
 
 def list_published() -> dict[str, Source]:
-    """Return every published checkpoint by name, "network/variant"."""
+    """List the checkpoints that authors have published.
+
+    Returns
+    -------
+    dict
+        Sources by name, "network/variant".
+    """
     return {
         f"{network}/{label}": source
         for network in NETWORKS
@@ -35,7 +41,17 @@ def list_published() -> dict[str, Source]:
 
 
 def find(name: str) -> Source:
-    """Return the checkpoint of that name; a network alone means the first of its checkpoints.
+    """Find a published checkpoint.
+
+    Parameters
+    ----------
+    name
+        As `list_published` returns it; a network alone means the first of its checkpoints.
+
+    Returns
+    -------
+    Source
+        Where it is.
 
     Raises
     ------
@@ -50,10 +66,22 @@ def find(name: str) -> Source:
 
 
 def fetch(source: Source, folder: Path) -> Path:
-    """Fetch a file from the Hugging Face Hub into ``folder`` and return it, checked by its hash.
+    """Fetch a file from the Hugging Face Hub and check it by its hash.
 
     A transfer that broke off is taken up again by the next call, and a file that is there and
     whole is not fetched twice.
+
+    Parameters
+    ----------
+    source
+        Where it is.
+    folder
+        Where to put it.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

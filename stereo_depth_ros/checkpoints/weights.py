@@ -39,9 +39,18 @@ _COUNTER = ".num_batches_tracked"  # of a batch norm in training
 class WeightsInfo:
     """What imported weights say of themselves.
 
-    ``config`` are the arguments of ``create_network`` beside ``network`` and ``variant``;
-    ``source`` and ``sha256`` the name and hash of the file they came from. ``notes`` tell people
-    what had to be assumed.
+    Attributes
+    ----------
+    network, variant
+        As `list_networks` returns them.
+    config
+        The other arguments of `create_network`.
+    licence, commercial
+        Of the weights, and whether it allows commercial use.
+    source, sha256
+        Name and hash of the file they came from.
+    notes
+        What had to be assumed, for people.
     """
 
     network: str
@@ -54,7 +63,13 @@ class WeightsInfo:
     notes: tuple[str, ...] = ()
 
     def as_metadata(self) -> dict[str, str]:
-        """Return the strings that a file carries."""
+        """Write it down as a file carries it.
+
+        Returns
+        -------
+        dict
+            Strings alone, which `from_metadata` reads.
+        """
         return {
             "network": self.network,
             "variant": self.variant,
@@ -68,12 +83,22 @@ class WeightsInfo:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> WeightsInfo:
-        """Return what ``as_metadata`` wrote.
+        """Read what `as_metadata` wrote.
+
+        Parameters
+        ----------
+        metadata
+            Of a .safetensors file.
+
+        Returns
+        -------
+        WeightsInfo
+            Texts of a file's own shortened.
 
         Raises
         ------
         KeyError, ValueError
-            When it did not write this.
+            When `as_metadata` did not write this.
         """
         return cls(
             metadata["network"],
@@ -93,15 +118,31 @@ def import_weights(
     network: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> WeightsInfo:
-    """Check the checkpoint at ``path`` entry by entry and write it as ``output``.
+    """Check a checkpoint entry by entry and write it as .safetensors.
 
-    ``network`` restricts the search to one network; ``config`` overrides arguments that build it,
-    for what a file does not tell ("structure.normalise" is an entry of the argument "structure").
+    Parameters
+    ----------
+    path
+        The authors' file.
+    output
+        Where to write, a .safetensors.
+    network
+        The only one to look for; None looks for all.
+    config
+        Arguments that build the network, for what a file does not tell ("structure.normalise" is an
+        entry of the argument "structure").
+
+    Returns
+    -------
+    WeightsInfo
+        What the written file says of itself.
 
     Raises
     ------
     CheckpointError
         When the file is damaged, of no known network, or does not fit the network it is of.
+    WriteError
+        When ``output`` cannot be written.
     """
     path, output = Path(path), Path(output)
     if output.suffix != ".safetensors":
@@ -119,7 +160,22 @@ def import_weights(
 
 
 def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -> None:
-    """Write a state dict with what is known of it; `load_weights` reads it back."""
+    """Write a state dict with what is known of it; `load_weights` reads it back.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    entries
+        The state dict, tensors on any device.
+    info
+        What is known of it.
+
+    Raises
+    ------
+    WriteError
+        When ``path`` cannot be written.
+    """
     # Authors' files share memory between entries, which .safetensors do not.
     separate = {key: value.detach().cpu().clone().contiguous() for key, value in entries.items()}
     with write_aside(Path(path)) as aside:
@@ -130,13 +186,39 @@ def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -
 
 
 def read_info(path: Path) -> WeightsInfo:
-    """Return what the imported weights at ``path`` say of themselves; see `load_weights`."""
+    """Read what imported weights say of themselves.
+
+    Parameters
+    ----------
+    path
+        Of a file that `import_weights` or `save_weights` wrote.
+
+    Returns
+    -------
+    WeightsInfo
+        As it was written.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged or was not imported.
+    """
     with errors_about(path):
         return _read_import(read_weights_file(path))
 
 
 def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
-    """Build the network of the imported weights at ``path``, loaded and in evaluation mode.
+    """Build the network of imported weights.
+
+    Parameters
+    ----------
+    path
+        Of a file that `import_weights` or `save_weights` wrote.
+
+    Returns
+    -------
+    tuple of StereoNetwork and WeightsInfo
+        The network, loaded and in evaluation mode, and what its weights say of themselves.
 
     Raises
     ------

@@ -24,7 +24,7 @@ from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.layers import import_ros
 from stereo_depth_ros.cli.options import check_output_file, make_number_parser, parse_size
-from stereo_depth_ros.engines import BACKENDS, Context, Engine, open_engine
+from stereo_depth_ros.engines import BACKEND_NAMES, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import AUTO, graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a name in models/ or an .onnx file; repeatable (default: {AUTO})",
     )
     parser.add_argument(
-        "--backend", action="append", choices=BACKENDS, help="repeatable (default: auto)"
+        "--backend", action="append", choices=BACKEND_NAMES, help="repeatable (default: auto)"
     )
     parser.add_argument(
         "--tensorrt-modes", action="store_true", help="measure each way to run a TensorRT engine"
@@ -124,4 +124,4 @@ def _bench_node(
     bench = import_ros("tools.bench")
     node = {"model": models[0], "backend": backends[0]}
     report = bench.bench_node(node, arguments.seconds, arguments.soak)
-    return bench.as_text(report), report.as_dict()
+    return report.as_text(), report.as_dict()

@@ -8,6 +8,7 @@ pictures and the cloud into DIR. Needs rclpy: a sourced ROS 2, or pip install
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from stereo_depth_ros import pictures
@@ -23,6 +24,8 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.engines.default_model import AUTO
 from stereo_depth_ros.errors import InputError
+
+_LOG = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         for warning in StereoCamera.from_calibrations(
             *pair, baseline=arguments.baseline, option="--baseline"
         ).warnings:
-            print(f"warning: {warning}")
+            _LOG.warning("%s", warning)
         camera = {
             "left_file": str(Path(arguments.left).resolve()),
             "right_file": str(Path(arguments.right).resolve()),

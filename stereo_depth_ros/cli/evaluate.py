@@ -28,7 +28,7 @@ from tqdm import tqdm
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.options import check_output_file
-from stereo_depth_ros.engines import BACKENDS, Context, Engine, open_engine
+from stereo_depth_ros.engines import BACKEND_NAMES, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a name in models/ or an .onnx file; repeatable (default: SGBM alone)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument("--backend", default="auto", choices=BACKEND_NAMES)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")

@@ -55,6 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare and report."""
+    if arguments.output.suffix != ".onnx" and not arguments.output.is_dir():
+        raise InputError(f"-o is {arguments.output}, no name of a graph; end it in .onnx")
     publish = import_training("export").publish
     network, metadata = _create_network(arguments)
     height, width = arguments.size

@@ -35,7 +35,7 @@ from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import describe_pair
 from stereo_depth_ros.pipeline import FrameError, StereoPipeline, StereoResult, columns_of_vergence
-from stereo_depth_ros.rectification import RectificationMap, rectification_map
+from stereo_depth_ros.rectification import RectificationMap, check_lenses, rectification_map
 
 _MATCH = ("disparity.npy", "disparity.png", "confidence.npy", "confidence.png")
 _METRIC = ("depth.npy", "depth.png", "points.ply")
@@ -129,6 +129,8 @@ def _choose_rectification(
 ) -> tuple[RectificationMap, RectificationMap] | None:
     if arguments.rectify or pair[0].is_raw:
         print(f"rectifying the images by {arguments.calib}")
+        if not pair[0].is_raw:
+            check_lenses(*pair, "--rectify")
         left, right = (rectification_map(one, "leave out --rectify") for one in pair)
         return left, right
     if not all(calibration.is_rectified for calibration in pair):

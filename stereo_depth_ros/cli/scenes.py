@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stereo_depth_ros.cli.layers import import_training
-from stereo_depth_ros.cli.options import check_output_folder, parse_size
+from stereo_depth_ros.cli.options import check_output_file, check_output_folder, parse_size
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import write_plain
 
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--count is {arguments.count}; give 1 or more")
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}; give 0 or more")
+    check_output_file(preview)
     if folder is not None:
         _check_new(folder)
     layer = "scenes.synthetic"

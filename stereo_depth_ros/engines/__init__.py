@@ -1,7 +1,7 @@
 """What runs a stereo graph or algorithm, behind one small interface."""
 
 from stereo_depth_ros.engines.backend import Context
-from stereo_depth_ros.engines.backends import NAMES as BACKENDS
+from stereo_depth_ros.engines.backends import NAMES as BACKEND_NAMES
 from stereo_depth_ros.engines.base import (
     Engine,
     EngineError,
@@ -12,7 +12,7 @@ from stereo_depth_ros.engines.base import (
 from stereo_depth_ros.engines.open import open_engine
 
 __all__ = [
-    "BACKENDS",
+    "BACKEND_NAMES",
     "Context",
     "Engine",
     "EngineError",

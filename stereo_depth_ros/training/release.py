@@ -9,6 +9,7 @@ from typing import Any
 
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import (
@@ -20,8 +21,9 @@ from stereo_depth_ros.evaluation.report import (
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.model_card import write_card
-from stereo_depth_ros.training.trainer import Recipe, Trainer
-from stereo_depth_ros.training.validation import Validation
+from stereo_depth_ros.training.objectives import objective_of
+from stereo_depth_ros.training.recipe import Recipe
+from stereo_depth_ros.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,21 @@ class RealPairs:
     layout: str
 
 
+def check_size(network: str, size: tuple[int, int]) -> None:
+    """Check, before the training, that a graph of ``size`` (height, width) px can follow it.
+
+    Raises
+    ------
+    InputError
+        For a side below the network's multiple.
+    """
+    least = objective_of(network).network.multiple
+    if min(size) < least:
+        raise InputError(
+            f"the graph's size is {size[0]}x{size[1]}; {network} needs {least}x{least} or more"
+        )
+
+
 def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = None) -> Path:
     """Write weights, graphs of ``size`` (height, width) px, reference and card; return the last.
 
@@ -39,28 +56,28 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     ``pairs`` are given, on those, with SGBM beside it.
     """
     network, folder = trainer.average, trainer.folder
-    figures = Validation(trainer.recipe.scene, trainer.device).figures(network)
+    figures = trainer.make_validation().figures(network)
     network = network.cpu()
+    name = network.name
     height, width = size
-    info = WeightsInfo("lite", network.variant, licence=network.licence, commercial=True)
-    save_weights(folder / "lite.safetensors", network.state_dict(), info)
+    info = WeightsInfo(name, network.variant, licence=network.licence, commercial=True)
+    save_weights(folder / f"{name}.safetensors", network.state_dict(), info)
     publication = publish(
         network,
         height,
         width,
-        folder / "lite.onnx",
+        folder / f"{name}.onnx",
         precisions=("fp32", "mixed"),
         metadata={"licence": network.licence, "commercial": "true"},
         card={
             "summary": (
-                f"Our own small network for {width}x{height} images on a CPU or a small GPU, "
-                f"trained on rendered scenes for {trainer.step} steps"
-                f"{_describe_begin(trainer.recipe)}."
+                f"{trainer.objective.description}, for {width}x{height} images, trained on "
+                f"rendered scenes for {trainer.step} steps{_describe_begin(trainer.recipe)}."
             ),
             "command": command(trainer.recipe, trainer.processes, size, pairs),
             "measured": {
                 "on": "12 rendered pairs that training never saw, means over all pixels",
-                **{name: round(value, 3) for name, value in figures.items()},
+                **{key: round(value, 3) for key, value in figures.items()},
             },
         },
     )
@@ -68,7 +85,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     assert card_path is not None
     if pairs is not None:
         card = publication.artifact.card
-        real = _on_real(publication.artifact.graph, pairs)
+        real = _on_real(name, publication.artifact.graph, pairs)
         write_card(card_path, replace(card, measured={**card.measured, "real": real}))
     return card_path
 
@@ -79,10 +96,10 @@ def _describe_begin(recipe: Recipe) -> str:
     return f", begun from {Path(recipe.begin).name} ({sha256_of(Path(recipe.begin))[:12]}…)"
 
 
-def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
+def _on_real(network: str, graph: Path, pairs: RealPairs) -> dict[str, Any]:
     samples = read_dataset(pairs.folder, pairs.layout)
     engines = {name: open_engine(name) for name in BESIDE}
-    engines = {"lite": open_engine(str(graph), backend="onnxruntime"), **engines}
+    engines = {network: open_engine(str(graph), backend="onnxruntime"), **engines}
     scores = evaluate(engines, samples)
     for engine in engines.values():
         engine.close()
@@ -110,10 +127,10 @@ def command(
     start = "stereo-depth"
     if processes > 1:
         start = f"torchrun --nproc-per-node {processes} -m stereo_depth_ros.cli.main"
-    parts = [start, "train lite -o lite_run"]
+    parts = [start, f"train {recipe.network} -o {recipe.network}_run"]
     for field in fields(recipe):
         value = getattr(recipe, field.name)
-        if value == field.default:
+        if field.name == "network" or value == field.default:
             continue
         if isinstance(value, tuple):
             value = "x".join(map(str, value))

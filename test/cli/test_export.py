@@ -142,6 +142,23 @@ def test_wish_that_cannot_be_met_is_one_line(weights, tmp_path, capsys, argument
     assert not path.exists()
 
 
+@pytest.mark.parametrize("name", ["e.txt", "e", "e.onnx.bak"])
+def test_graph_of_another_suffix_is_refused_at_once(name, tmp_path, capsys):
+    path = tmp_path / name
+
+    assert cli.main(["export", "lite", "--random-weights", *SIZE, "-o", str(path)]) == 1
+
+    error = capsys.readouterr().err
+    assert error == f"stereo-depth export: -o is {path}, no name of a graph; end it in .onnx\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_for_the_graph_is_called_one(tmp_path, capsys):
+    assert cli.main(["export", "lite", "--random-weights", *SIZE, "-o", str(tmp_path)]) == 1
+
+    assert f"{tmp_path} is a folder; name the file in it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("size", ["480", "0x640", "480*640"])
 def test_size_that_is_none_is_a_usage_error(size, capsys):
     with pytest.raises(SystemExit):

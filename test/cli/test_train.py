@@ -164,6 +164,8 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
         (["--crop", "64x96", "--scene", "32x64"], "does not fit into scenes of"),
         (["--crop", "48x64"], "crop is 48x64; give multiples of 32"),
         (["--steps", "0"], "steps is 0"),
+        (["--size", "7x7"], "the graph's size is 7x7; lite needs 32x32 or more"),
+        (["--size", "31x640"], "the graph's size is 31x640; lite needs 32x32 or more"),
         (["--seed", str(2**63)], "0 or more is needed, and below 2^63"),
         (["--learning-rate", "-1"], "learning_rate is -1.0, 0 or more is needed"),
         (["--learning-rate", "nan"], "learning_rate is nan, 0 or more is needed"),
@@ -180,8 +182,28 @@ def test_wish_that_cannot_be_met_is_one_line(tmp_path, capsys, arguments, messag
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["s2m2", "-o", "out"], ["lite"]], ids=["network", "output"])
-def test_only_lite_is_trained_and_into_a_folder(capsys, arguments):
+def test_network_that_cannot_be_trained_is_named(capsys, tmp_path):
+    assert cli.main(["train", "s2m2", "-o", str(tmp_path / "out"), *TINY]) == 1
+
+    error = capsys.readouterr().err
+    assert error == "stereo-depth train: s2m2 cannot be trained; there is lite\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_minutes_stand_for_steps(stand_in, tmp_path):
+    sizes = TINY[2:]
+
+    assert cli.main(["train", "lite", "-o", str(tmp_path), *sizes, "--minutes", "7.5"]) == 0
+
+    assert stand_in.made[0].minutes == 7.5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["lite"], ["lite", "-o", "out", "--steps", "5", "--minutes", "1"]],
+    ids=["no_output", "steps_and_minutes"],
+)
+def test_usage_is_shown_for_what_is_missing_or_too_much(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
 

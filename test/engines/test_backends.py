@@ -34,10 +34,6 @@ def card(tmp_path, monkeypatch):
     return write
 
 
-def test_names_are_those_of_the_backends_after_auto():
-    assert NAMES == ("auto", "tensorrt", "onnxruntime", "opencv")
-
-
 def test_card_reaches_a_backend_of_the_list_with_its_options(card):
     engine = open_engine(card("{engine: fixed, options: {disparity: 7.0}}"))
 

@@ -7,7 +7,7 @@ import pytest
 from fakes import METADATA, save_graph
 from numpy.testing import assert_array_equal
 
-from stereo_depth_ros.engines import BACKENDS, Context, EngineError, open_engine
+from stereo_depth_ros.engines import BACKEND_NAMES, Context, EngineError, open_engine
 from stereo_depth_ros.engines import open as opening
 from stereo_depth_ros.engines.tensorrt import device, obtain
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError
@@ -95,7 +95,9 @@ def test_altered_graph_is_refused(tmp_path, graph):
 
 
 def test_unknown_backend_lists_the_known_ones():
-    with pytest.raises(EngineError, match=rf"'cuda' is not known; known are {', '.join(BACKENDS)}"):
+    with pytest.raises(
+        EngineError, match=rf"'cuda' is not known; known are {', '.join(BACKEND_NAMES)}"
+    ):
         open_engine("sgbm", backend="cuda")
 
 

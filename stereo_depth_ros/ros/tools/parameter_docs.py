@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textwrap import fill
 
-from stereo_depth_ros.ros.parameters import PARAMETERS, Value
+from stereo_depth_ros.ros.parameter_table import PARAMETERS, Value
 
 
 def as_yaml() -> str:
