@@ -99,13 +99,8 @@ def _create_network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]
             f"no weights of {arguments.network} come with the package; give --weights FILE "
             f"('stereo-depth models' says where to get them) or --random-weights"
         )
-    network, info = import_training("checkpoints").load_weights(path)
+    network, info = import_training("checkpoints").load_weights(path, **changes)
     for asked, actual in ((arguments.network, info.network), (arguments.variant, info.variant)):
         if asked not in (None, actual):
             raise InputError(f"{path} holds {actual}, not {asked}")
-    if changes:
-        weights = network.state_dict()
-        network = create(info.network, info.variant, **{**info.config, **changes}).eval()
-        network.load_state_dict(weights)
-    metadata = {"licence": info.licence, "commercial": "true" if info.commercial else "false"}
-    return network, metadata | ({"weights_sha256": info.sha256} if info.sha256 else {})
+    return network, info.as_graph_metadata()
