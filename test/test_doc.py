@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import shlex
 from pathlib import Path
@@ -205,6 +206,24 @@ def test_first_depth_writes_the_files_that_its_page_lists(tmp_path, monkeypatch,
     assert sorted(files) == sorted(path.name for path in (tmp_path / "out").iterdir())
     depth = np.load(tmp_path / "out" / "depth.npy")
     assert (depth.shape, depth.dtype) == ((camera.height, camera.width), np.float32)
+
+
+# -- Python ----------------------------------------------------------------------------------------
+
+
+@each_document
+def test_python_of_a_block_is_python(document):
+    for block in re.findall(r"```python\n(.*?)```", TEXTS[document], re.DOTALL):
+        assert ast.parse(block).body
+
+
+def test_every_name_on_the_page_of_python_exists():
+    page = TEXTS[ROOT / "doc" / "python.md"]
+    names = re.findall(r"`(stereo_depth_ros(?:\.\w+)+)", page)
+
+    assert "stereo_depth_ros.pipeline.StereoPipeline" in names
+    for name in names:
+        pkgutil.resolve_name(name)
 
 
 # -- launch and parameters -------------------------------------------------------------------------
