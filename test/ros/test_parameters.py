@@ -68,7 +68,7 @@ def test_names_are_unique():
 def test_every_parameter_is_described_in_one_line(parameter):
     assert parameter.description.strip() == parameter.description != ""
     assert "\n" not in parameter.description
-    assert "|" not in parameter.description, "would break the table of the README"
+    assert "|" not in parameter.description, "would break the table of the page"
     assert not parameter.description.endswith(".")
 
 
