@@ -32,6 +32,9 @@ _BLOCK = re.compile(r"(<!-- generated: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL
 _MIN_MESSAGE = 25
 """Characters from which a text of the code is a sentence for people."""
 
+_PLACEHOLDERS = {"hint": "", "image": "TOPIC", "own": "N", "spec": "ENGINE"}
+"""What stands for a value, where its name in the code says little to others."""
+
 
 def main() -> None:
     """Write the files anew."""
@@ -208,7 +211,8 @@ def _as_placeholder(value: ast.FormattedValue) -> str:
     if value.format_spec is not None:
         return "N"
     names = re.findall(r"\w+", re.sub(r"'.*?'\.join|\.name\b|\[.*\]", "", ast.unparse(value.value)))
-    return "" if names[-1] == "hint" else names[-1].strip("_").upper()
+    name = names[-1].strip("_")
+    return _PLACEHOLDERS.get(name, name.upper())
 
 
 def _make_list(module: ModuleType) -> str:
