@@ -19,18 +19,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.layers import import_ros
 from stereo_depth_ros.cli.options import check_output_file, make_number_parser, parse_size
-from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines import BACKENDS, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import AUTO, graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
 from stereo_depth_ros.evaluation.machine import describe_machine
-from stereo_depth_ros.model_card import load_model_card
 
 # In less, the node has reported no times yet.
 _SECONDS = (2.0, 3600.0)
@@ -98,7 +98,9 @@ def _bench_models(
     height, width = arguments.size
     openers: list[tuple[str, Callable[[], Engine]]] = []
     with BuildBar() as bar:
-        open_one = partial(open_engine, height=height, width=width, caller=Caller(report=bar.show))
+        open_one = partial(
+            open_engine, height=height, width=width, context=Context(report=bar.show)
+        )
         for model in models:
             for backend in backends:
                 name = model if len(backends) == 1 else f"{model}, {backend}"
@@ -111,7 +113,7 @@ def _bench_models(
 
 def _list_tensorrt_modes(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
     file = obtain_engine(
-        load_model_card(graph_of(model)).verify_file(), BuildOptions(), report=bar.show
+        find_artifact(graph_of(model)).verify_file(), BuildOptions(), report=bar.show
     )
     for cuda_graph in (True, False):
         for mapped in (False, True):

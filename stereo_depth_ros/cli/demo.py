@@ -11,6 +11,7 @@ import argparse
 from pathlib import Path
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.layers import import_ros
@@ -22,7 +23,6 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.engines.default_model import AUTO
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.model_card import load_model_card
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Faults of the arguments before any process starts, in whose log nobody would see them.
     check_output_folder(arguments.output)
     if arguments.model != AUTO:
-        load_model_card(arguments.model)
+        find_artifact(arguments.model)
     own = (arguments.left, arguments.right, arguments.calib)
     if any(own) and not all(own):
         raise InputError(

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.options import check_output_file
-from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines import BACKENDS, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
@@ -62,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     engines: dict[str, Engine] = {}
     with ExitStack() as stack:
         with BuildBar() as bar:
-            caller = Caller(report=bar.show)
+            context = Context(report=bar.show)
             for model in arguments.model:
-                engine = open_engine(model, backend=arguments.backend, caller=caller)
+                engine = open_engine(model, backend=arguments.backend, context=context)
                 engines[name_of(model, engine)] = stack.enter_context(closing(engine))
         for model in BESIDE:
             if model not in engines:

@@ -29,7 +29,7 @@ from stereo_depth_ros.cli.options import (
     make_settings,
     parse_folder,
 )
-from stereo_depth_ros.engines import Caller, Engine, open_engine
+from stereo_depth_ros.engines import Context, Engine, open_engine
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_check import SWAPPED
@@ -110,8 +110,9 @@ def _open_engine(arguments: argparse.Namespace, vergence: int) -> Engine:
         return open_engine(
             arguments.model,
             backend=arguments.backend,
-            max_disparity=max_disparity + vergence if max_disparity else 0,
-            caller=Caller(report=bar.show),
+            context=Context(
+                report=bar.show, max_disparity=max_disparity + vergence if max_disparity else 0
+            ),
         )
 
 

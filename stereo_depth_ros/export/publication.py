@@ -7,12 +7,12 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.atomic_file import WriteError, scratch_folder
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
-    reference_beside,
     reference_of,
     render_test_pair,
 )
@@ -74,7 +74,7 @@ def publish(
             _check_agreement(with_prior, path)
             agreement = Agreement(*map(max, zip(agreement, with_prior, strict=True)))
         made = read_graph(graph)
-        reference = reference_beside(made)
+        reference = locate_reference(made.path)
         reference_of(made, (left, right), expected, noisy, "PyTorch in float32").save(reference)
         # A reference of another graph than the one beside it is made anew; a graph needs its own.
         reference.replace(target.with_name(reference.name))

@@ -142,7 +142,8 @@ PARAMETERS = (
     Parameter(
         "providers",
         "",
-        "ONNX Runtime execution providers in order of preference, such as 'cuda,cpu'; empty: CPU",
+        "ONNX Runtime execution providers in order of preference, NAME or NAME:KEY=VALUE, such as "
+        "'cuda:device_id=1,cpu'; empty: CPU",
     ),
     Parameter("threads", 0, "Threads of ONNX Runtime; 0: all cores", (0, 256)),
     Parameter(

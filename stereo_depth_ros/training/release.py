@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from stereo_depth_ros.artifact import MIXED_SUFFIX
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
-from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX
 from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import (

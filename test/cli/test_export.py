@@ -5,10 +5,11 @@ import onnx
 import pytest
 
 from stereo_depth_ros import export
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
-from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
+from stereo_depth_ros.engines.tensorrt.self_test import load_reference
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.agreement import Agreement
 from stereo_depth_ros.networks import create_network
@@ -62,7 +63,7 @@ def test_exported_weights_carry_their_terms_agree_with_pytorch_and_run(
     assert (found["licence"], found["commercial"]) == ("CC-BY-NC-4.0", "false")
     assert (found["weights_sha256"], found["max_disparity"]) == ("abc123", "96")
     graph = read_graph(path)
-    assert load_reference(reference_beside(graph), graph).source == "PyTorch in float32"
+    assert load_reference(locate_reference(graph.path), graph).source == "PyTorch in float32"
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "lite.onnx",
         "lite.reference.npz",

@@ -8,13 +8,13 @@ from onnx import TensorProto
 from tiny_network import GuidedNetwork, TinyNetwork
 from weights import load_filled
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     load_reference,
-    reference_beside,
     run_self_test,
 )
 from stereo_depth_ros.export import GraphError, export_onnx, publication, publish
@@ -128,7 +128,7 @@ def test_published_reference_is_that_of_no_prior(network, tmp_path):
     agreement = publish(network, 64, 96, path)
 
     graph = read_graph(path)
-    reference = load_reference(reference_beside(graph), graph)
+    reference = load_reference(locate_reference(graph.path), graph)
     plain = outputs_of(network, reference.left, reference.right)
     np.testing.assert_array_equal(reference.disparity, plain.disparity)
     engine = OnnxRuntimeEngine(path)

@@ -12,13 +12,13 @@ import torch
 from tiny_network import TinyNetwork
 from weights import load_filled
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     Reference,
     load_reference,
-    reference_beside,
     render_test_pair,
     run_self_test,
 )
@@ -47,7 +47,7 @@ def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
     assert names(path.parent) == ["net.onnx", "net.reference.npz"]
     graph = read_graph(path)
     assert graph.metadata["licence"] == "MIT"
-    reference = load_reference(reference_beside(graph), graph)
+    reference = load_reference(locate_reference(graph.path), graph)
     assert reference.source == "PyTorch in float32"
     left, right = (
         torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in render_test_pair(*SIZE)
@@ -65,9 +65,9 @@ def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(ne
     graphs = [read_graph(path) for path in paths.values()]
 
     assert names(tmp_path) == ["net.mixed.onnx", "net.onnx", "net.reference.npz"]
-    assert reference_beside(graphs[0]) == reference_beside(graphs[1])
+    assert locate_reference(graphs[0].path) == locate_reference(graphs[1].path)
     for graph in graphs:
-        reference = load_reference(reference_beside(graph), graph)
+        reference = load_reference(locate_reference(graph.path), graph)
         engine = OnnxRuntimeEngine(paths["fp32"])
         assert run_self_test(engine, reference).mae < 1e-3
         engine.close()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
@@ -21,7 +22,6 @@ from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
 from stereo_depth_ros.export import publication
 from stereo_depth_ros.export.agreement import outputs_of
-from stereo_depth_ros.model_card import load_model_card
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.training import stream, trainer, validation
@@ -312,9 +312,10 @@ def test_learning_rate_warms_up_and_falls_to_a_fiftieth():
 def test_released_card_names_a_graph_that_runs(finished):
     run, _, figures, path = finished
 
-    card = load_model_card(str(path))
+    artifact = find_artifact(str(path))
+    card = artifact.card
 
-    assert card.verify_file() == run.folder / "lite.onnx"
+    assert artifact.verify_file() == run.folder / "lite.onnx"
     assert (card.network, card.variant) == ("lite", "base")
     assert (card.licence, card.commercial) == ("Apache-2.0", True)
     assert card.prior == "sgbm"
@@ -362,7 +363,7 @@ def parsed(text, launcher):
 
 
 def test_card_holds_the_command_that_makes_the_run_anew(finished):
-    text = load_model_card(str(finished[3])).command
+    text = find_artifact(str(finished[3])).card.command
 
     evaluated = text.index(" --evaluate 'some pairs")
     assert text.endswith("' --layout plain")
@@ -372,7 +373,7 @@ def test_card_holds_the_command_that_makes_the_run_anew(finished):
 def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     _, _, figures, card = finished
 
-    measured = load_model_card(str(card)).measured
+    measured = find_artifact(str(card)).card.measured
 
     assert {name: measured[name] for name in figures} == {
         name: round(value, 3) for name, value in figures.items()
@@ -425,7 +426,7 @@ def test_card_says_what_a_run_began_from(finished, tmp_path):
     recipe = replace(RECIPE, steps=1, begin=str(card.with_suffix(".safetensors")))
     run, _, _ = trained(recipe, tmp_path)
 
-    summary = load_model_card(str(release(run, (64, 96)))).summary
+    summary = find_artifact(str(release(run, (64, 96)))).card.summary
 
     digest = hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
     assert f"for 1 steps, begun from lite.safetensors ({digest[:12]}…)" in summary

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from stereo_depth_ros.artifact import MIXED_SUFFIX
 from stereo_depth_ros.engines.base import EngineError, EngineLostError
 from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
-from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counterpart, read_graph
+from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart, read_graph
 from stereo_depth_ros.engines.tensorrt.host import Host, this_host
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
