@@ -196,9 +196,6 @@ def read_info(path: Path) -> WeightsInfo:
     ----------
     path
         Of a file that `import_weights` or `save_weights` wrote.
-    **changes
-        Fields of the network's config that no weight depends on (``iterations``,
-        ``max_disparity``), where they are to be others than the file names.
 
     Returns
     -------

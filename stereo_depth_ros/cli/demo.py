@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
     add_baseline_option(parser, "its baseline, as for 'run'")
     parser.add_argument(
-        "-o", "--output", type=parse_folder, default=Path("demo_out"), metavar="DIR"
+        "-o",
+        "--output",
+        type=parse_folder,
+        default=Path("demo_out"),
+        metavar="DIR",
+        help="default: %(default)s",
     )
 
 

@@ -43,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a name in models/ or an .onnx file; repeatable (default: SGBM alone)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKEND_NAMES)
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKEND_NAMES,
+        help="what runs it (default: %(default)s)",
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")

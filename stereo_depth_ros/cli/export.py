@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.share import share_directory
@@ -23,7 +24,8 @@ _PRECISIONS = {"fp32": ("fp32",), "mixed": ("mixed",), "both": ("fp32", "mixed")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``export``."""
-    parser.add_argument("network", metavar="NETWORK")
+    parser.epilog = describe_variants()
+    parser.add_argument("network", metavar="NETWORK", help=NETWORKS_HELP)
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--weights",
@@ -39,10 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=parse_size, required=True, metavar="HxW", help="of the images"
     )
     parser.add_argument(
-        "--iterations", type=int, metavar="N", help="refinement steps, where the network has them"
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="refinement steps, where the network has them (default: the variant's)",
     )
     parser.add_argument(
-        "--max-disparity", type=int, metavar="D", help="px, where the network has a search range"
+        "--max-disparity",
+        type=int,
+        metavar="D",
+        help="px, where the network has a search range (default: the variant's)",
     )
     parser.add_argument(
         "--precision",

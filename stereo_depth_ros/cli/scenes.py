@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="write the sheet here")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write the pairs here")
     parser.add_argument("--count", type=int, default=8, help="scenes (default: %(default)s)")
-    parser.add_argument("--size", type=parse_size, default=(384, 512), metavar="HxW")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--size", type=parse_size, default="384x512", metavar="HxW", help="default: %(default)s"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photographs to use as textures too"
     )
