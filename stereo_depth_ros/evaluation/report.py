@@ -11,7 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from stereo_depth_ros import pictures
+from stereo_depth_ros.colour_scale import CONFIDENCE, scale_disparity
 from stereo_depth_ros.evaluation.datasets import Sample
 from stereo_depth_ros.evaluation.evaluate import Score
 from stereo_depth_ros.evaluation.metrics import Accuracy, Share, Sparsification
@@ -142,13 +142,13 @@ class Gallery:
         shades = np.rint(np.clip(np.nan_to_num(error), 0, 4) * 63.75).astype(np.uint8)
         heat = cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO)[..., ::-1].copy()
         heat[~np.isfinite(truth)] = 60
-        low_high = np.nanpercentile(truth, (1, 99))
+        scale = scale_disparity(truth)
         self.rows[sample.name, model] = [
             ("left", _embed(sample.images()[0])),
-            ("truth", _embed(pictures.colour_disparity(truth, limits=low_high))),
-            (model, _embed(pictures.colour_disparity(disparity, limits=low_high))),
+            ("truth", _embed(scale.paint(truth))),
+            (model, _embed(scale.paint(disparity))),
             ("error, white is 4 px", _embed(heat)),
-            ("confidence", _embed(pictures.colour_confidence(confidence))),
+            ("confidence", _embed(CONFIDENCE.paint(confidence))),
         ]
 
 
