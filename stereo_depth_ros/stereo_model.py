@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
 
 from stereo_depth_ros.engines import Caller, EngineError, EngineSpec, open_engine
@@ -23,7 +24,7 @@ class WrongPairError(FrameError):
 
 
 def open_model(
-    model: str = "auto",
+    model: str | os.PathLike[str] = "auto",
     *,
     backend: str = "auto",
     max_disparity: int = 0,
@@ -59,7 +60,9 @@ def open_model(
         When nothing runs it here.
     """
     caller = Caller(report=report)
-    engine = open_engine(model, backend=backend, max_disparity=max_disparity, caller=caller)
+    engine = open_engine(
+        os.fspath(model), backend=backend, max_disparity=max_disparity, caller=caller
+    )
     return StereoModel(StereoPipeline(engine, settings))
 
 
