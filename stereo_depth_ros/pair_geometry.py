@@ -123,7 +123,9 @@ def _find_calibrations(
         return one, one
     if isinstance(calibration, (str, os.PathLike)):
         return read_calibration(os.fspath(calibration), width, height)
-    pair = tuple(calibration) if isinstance(calibration, Sequence) else ()
+    pair: tuple[Calibration, ...] = ()
+    if isinstance(calibration, Sequence):
+        pair = tuple(calibration)
     if len(pair) != 2 or not all(isinstance(one, Calibration) for one in pair):
         raise CalibrationError(
             f"a calibration of type {type(calibration).__name__} is not known; give the path of a "
