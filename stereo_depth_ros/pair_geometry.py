@@ -123,17 +123,15 @@ def _find_calibrations(
         return one, one
     if isinstance(calibration, (str, os.PathLike)):
         return read_calibration(os.fspath(calibration), width, height)
-    pair: tuple[Calibration, ...] = ()
-    if isinstance(calibration, Sequence):
-        pair = tuple(calibration)
-    if len(pair) != 2 or not all(isinstance(one, Calibration) for one in pair):
-        raise CalibrationError(
-            f"a calibration of type {type(calibration).__name__} is not known; give the path of a "
-            "file, a StereoCamera, or the Calibration of the left and of the right camera"
-        )
-    for one in pair:
-        _check_size(one.source, one.image_size, width, height)
-    return pair[0], pair[1]
+    match calibration:
+        case [Calibration() as left, Calibration() as right]:
+            _check_size(left.source, left.image_size, width, height)
+            _check_size(right.source, right.image_size, width, height)
+            return left, right
+    raise CalibrationError(
+        f"a calibration of type {type(calibration).__name__} is not known; give the path of a "
+        "file, a StereoCamera, or the Calibration of the left and of the right camera"
+    )
 
 
 def _check_size(source: str, size: tuple[int, int], width: int, height: int) -> None:
