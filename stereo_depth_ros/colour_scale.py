@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, floor, log10
 
 import cv2
 import numpy as np
 
+from stereo_depth_ros.ticks import find_ratio_ticks, find_ticks
+
 UNKNOWN = (128, 128, 128)
 """RGB of what is not known, in every picture: a grey that no scale holds."""
-
-_STEPS = (1.0, 2.0, 5.0)
-_FINE_STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
 @dataclass(frozen=True)
@@ -48,21 +46,13 @@ class ColourScale:
         picture[~known] = UNKNOWN
         return picture
 
-    def ticks(self, count: int = 5) -> list[float]:
-        """Return round values on the scale, about ``count`` of them, in ascending order."""
+    @property
+    def ticks(self) -> list[float]:
+        """Round values on the scale, a few, in ascending order."""
+        # Within less than that a logarithm is close to straight.
         if self.is_logarithmic and self.high / self.low > 4:
-            decades = range(floor(log10(self.low)), ceil(log10(self.high)) + 1)
-            for steps in (_FINE_STEPS, _STEPS, _STEPS[:1]):
-                values = [round(step * 10.0**decade, 9) for decade in decades for step in steps]
-                inside = [value for value in values if self.low <= value <= self.high]
-                if len(inside) <= 2 * count:
-                    break
-            return inside
-        raw = (self.high - self.low) / count
-        decade = 10.0 ** floor(log10(raw))
-        step = decade * next((s for s in _STEPS if s * decade >= raw), 10.0)
-        first, last = ceil(self.low / step - 1e-6), floor(self.high / step + 1e-6)
-        return [round(index * step, 9) for index in range(first, last + 1)]
+            return find_ratio_ticks(self.low, self.high)
+        return find_ticks(self.low, self.high)
 
 
 CONFIDENCE = ColourScale(0.0, 1.0, "", cv2.COLORMAP_VIRIDIS)

@@ -84,7 +84,7 @@ def _draw_bar(scale: ColourScale, width: int, unit: float) -> np.ndarray:
         values = scale.low + (scale.high - scale.low) * share
     strip[top:bottom, left:right] = scale.paint(values[None, :])
     free_from = 0.0
-    for tick in scale.ticks():
+    for tick in scale.ticks:
         x = left + float(scale.locate(tick)) * (right - left - 1)
         text = f"{tick:g} {scale.unit}".strip()
         length = measure_text(text, unit)

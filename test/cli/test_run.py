@@ -280,6 +280,15 @@ def test_deep_files_match_as_well_as_those_of_8_bits(tmp_path, yard, bits):
         assert_array_equal(np.load(tmp_path / "out" / name), np.load(tmp_path / "out_deep" / name))
 
 
+def test_large_images_say_what_takes_its_time(files, out, capsys, monkeypatch):
+    monkeypatch.setattr("stereo_depth_ros.cli.run._LARGE", 320 * 240)
+
+    assert main([*RUN, *files[:2], "-o", str(out)]) == 0
+
+    said = capsys.readouterr().err
+    assert said == f"matching 320 x 240 px …\ndrawing, and writing to {out}/ …\n"
+
+
 def test_principal_point_offset_of_the_calibration_counts(files, out, tmp_path, yard):
     left, right, _ = files
     camera = yard.camera
