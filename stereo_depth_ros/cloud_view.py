@@ -14,6 +14,8 @@ PITCH_DEG, YAW_DEG = 22.0, -18.0
 _MAX_POINTS = 400_000
 _FAR = 90.0
 """Percentile of the depths up to which points decide what the view frames."""
+_SHOWN = (0.3, 99.7)
+"""Percentiles of the framed points along either axis between which the picture shows them."""
 _OVERLAP = 1.6
 """Surfaces that the view sees less obliquely than the camera did have wider gaps."""
 _MAX_STEP = 0.06
@@ -81,8 +83,8 @@ def _turn(points: np.ndarray, middle: np.ndarray) -> np.ndarray:
 def _frame(view: np.ndarray, width: int, height: int) -> tuple[float, tuple[float, float]]:
     """Return focal length and principal point in px with which ``view`` (N, 3) fills a picture."""
     z = np.maximum(view[:, 2], 1e-3)
-    low_x, high_x = np.percentile(view[:, 0] / z, (1, 99))
-    low_y, high_y = np.percentile(view[:, 1] / z, (1, 99))
+    low_x, high_x = np.percentile(view[:, 0] / z, _SHOWN)
+    low_y, high_y = np.percentile(view[:, 1] / z, _SHOWN)
     spread_x, spread_y = max(high_x - low_x, 1e-6), max(high_y - low_y, 1e-6)
     scale = 0.9 * min(width / spread_x, height / spread_y)
     middle = (low_x + high_x) / 2, (low_y + high_y) / 2

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from stereo_depth_ros.atomic_file import WriteError, scratch_folder, write_text
+from stereo_depth_ros.atomic_file import SCRATCH, WriteError, scratch_folder, write_text
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.file_hash import sha256_of
 
@@ -47,8 +47,12 @@ class ResultFolder:
         InputError
             Where it holds anything else; the text names it.
         """
-        names = sorted(entry.name for entry in self.path.iterdir()) if self.path.is_dir() else []
-        others = [name for name in names if name not in allowed and self._is_foreign(name)]
+        names = sorted(os.listdir(self.path)) if self.path.is_dir() else []
+        others = [
+            name
+            for name in names
+            if name not in allowed and not name.startswith(SCRATCH) and self._is_foreign(name)
+        ]
         if others:
             more = f" and {len(others) - 1} more" if len(others) > 1 else ""
             raise InputError(

@@ -8,8 +8,8 @@ _STEPS = (1.0, 2.0, 5.0)
 _FINE_STEPS = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 
 
-def find_ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return multiples of one round step from ``low`` to ``high``, ``count`` or a few less."""
+def find_ticks(low: float, high: float, count: int = 7) -> list[float]:
+    """Return multiples of one round step from ``low`` to ``high``, up to ``count``."""
     raw = (high - low) / count
     decade = 10.0 ** floor(log10(raw))
     step = decade * next((s for s in _STEPS if s * decade >= raw), 10.0)

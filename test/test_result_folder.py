@@ -126,6 +126,7 @@ def test_folder_alone_holds_results_and_what_is_allowed(folder):
     folder.check_alone()
     save(folder, a="1")
     (folder.path / "log").write_text("…")
+    (folder.path / ".stereo_depth-of_a_killed_run").mkdir()
 
     folder.check_alone(allowed=["log"])
     with pytest.raises(InputError) as error:
