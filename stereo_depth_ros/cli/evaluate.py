@@ -32,7 +32,9 @@ from stereo_depth_ros.engines import BACKEND_NAMES, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
-from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
+from stereo_depth_ros.evaluation.gallery import Gallery
+from stereo_depth_ros.evaluation.page import as_html
+from stereo_depth_ros.evaluation.report import as_dict, as_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

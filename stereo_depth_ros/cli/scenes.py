@@ -1,9 +1,9 @@
 """Render training scenes: a sheet that shows them, pairs with truth to score models on, or both.
 
-Each row of the sheet is one scene: left and right view, the true disparity, and which pixels of the
-left view are visible in the right one too (white). The pairs are a dataset of layout "plain" of
-`stereo-depth evaluate`, with masks of the pixels visible in both views and of the sky. The same
-seed and size give the same scenes, --count of them.
+Each row of the sheet is one scene, by the number of its pair: left and right image, the true
+disparity, and which pixels of the left image are visible in the right one too. The pairs are a
+dataset of layout "plain" of `stereo-depth evaluate`, with masks of the pixels visible in both views
+and of the sky. The same seed and size give the same scenes, --count of them.
 """
 
 from __future__ import annotations
