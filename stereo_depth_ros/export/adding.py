@@ -93,6 +93,8 @@ def _import(
         fetched = file
     report(f"imports {fetched.name}")
     info = import_weights(fetched, weights, source.network)
+    for note in info.notes:
+        report(f"note: {note}")
     if source.variant not in ("", info.variant):
         raise CheckpointError(
             f"{fetched} holds {info.network} {info.variant}, not {source.variant}; add it under "
