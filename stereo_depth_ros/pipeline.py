@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from math import ceil
 from typing import NamedTuple
 
@@ -12,19 +12,15 @@ import numpy as np
 from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
-from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.fit import Fit, resize_nearest
 from stereo_depth_ros.outputs import Output, make_outputs
 from stereo_depth_ros.pair_monitor import PairMonitor
+from stereo_depth_ros.pair_preparation import PreparedPair, prepare_pair
 from stereo_depth_ros.rectification import RectificationMap
-from stereo_depth_ros.same_view import Views, compare_views
+from stereo_depth_ros.same_view import Views
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stage_times import time_stage
 from stereo_depth_ros.stereo_match import StereoMatch
-
-
-class FrameError(InputError):
-    """A frame that cannot be processed; the text names the cause and the cure."""
 
 
 class StereoResult(NamedTuple):
@@ -132,19 +128,31 @@ class StereoPipeline:
         EngineError
             When the engine fails.
         """
-        _check_shapes(left, right, camera)
-        seconds: dict[str, float] = {}
-        settings = self.settings
         self._forget_other_streams(camera)
-        with time_stage(seconds, "compare"):
-            # Before rectification, which makes two different views of one image.
-            views = compare_views(left, right)
-        if rectify is not None:
-            with time_stage(seconds, "rectify"):
-                left, right = rectify[0](left), rectify[1](right)
-        if self.monitor is not None:
-            self._refuse_wrong_pairs(self.monitor, views, left, right, camera, seconds)
-        spec = self.engine.spec
+        return self.match_prepared(prepare_pair(left, right, camera, rectify, self.monitor))
+
+    def match_prepared(self, pair: PreparedPair) -> StereoMatch:
+        """Match a pair that `prepare_pair` let pass.
+
+        Parameters
+        ----------
+        pair
+            Of any size.
+
+        Returns
+        -------
+        StereoMatch
+            As of `match`; its ``seconds`` go on from those of ``pair``.
+
+        Raises
+        ------
+        EngineError
+            When the engine fails.
+        """
+        left, right, camera = pair.left, pair.right, pair.camera
+        self._forget_other_streams(camera)
+        seconds = dict(pair.seconds)
+        settings, spec = self.settings, self.engine.spec
         verge, fit = self._plan(camera)
         at_input = settings.output_resolution == "input"
         with time_stage(seconds, "fit"):
@@ -172,11 +180,11 @@ class StereoPipeline:
             confidence, valid = confidence[:, margin:], valid[:, margin:]
             output_camera = self.output_camera(camera, settings)
             evidence = filters.not_black_border(left, right)
-            if rectify is not None:
-                evidence &= rectify[0].inside
+            if pair.inside is not None:
+                evidence &= pair.inside
             if not at_input:
                 evidence = resize_nearest(evidence, *valid.shape[::-1])
-            if views in (Views.SAME, Views.INDISTINCT):
+            if pair.views in (Views.SAME, Views.INDISTINCT):
                 # Where nothing shows parallax, none is no proof of distance.
                 evidence &= output_camera.depth(disparity) <= settings.max_depth
             confidence, valid = np.where(evidence, confidence, np.float32(0)), valid & evidence
@@ -200,22 +208,6 @@ class StereoPipeline:
             self._stream, self._previous = stream, None
             if self.monitor is not None:
                 self.monitor.forget()
-
-    def _refuse_wrong_pairs(
-        self,
-        monitor: PairMonitor,
-        views: Views,
-        left: np.ndarray,
-        right: np.ndarray,
-        camera: StereoCamera,
-        seconds: dict[str, float],
-    ) -> None:
-        if monitor.is_due:
-            with time_stage(seconds, "pair check"):
-                monitor.check(left, right, camera.offset)
-        refusal = monitor.judge(views).refusal
-        if refusal is not None:
-            raise FrameError(refusal)
 
     def output_camera(self, camera: StereoCamera, settings: Settings) -> StereoCamera:
         """Find the geometry of the outputs.
@@ -295,43 +287,6 @@ def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) 
     if settings.roi:
         valid = valid & filters.inside_polygon(settings.roi, *disparity.shape)
     return valid
-
-
-def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
-    """Compare an image's size with what its camera_info says.
-
-    Parameters
-    ----------
-    side
-        "left" or "right", for the text.
-    size
-        (width, height) of the image in px.
-    camera
-        Geometry of the pair.
-
-    Raises
-    ------
-    FrameError
-        When they differ.
-    """
-    if tuple(size) != (camera.width, camera.height):
-        cure = "the driver must publish the camera_info of the resolution it sends"
-        if camera.size_origin:
-            cure = (
-                f"that is {camera.size_origin}: if width and height are those of the binned image "
-                "already, binning_x and binning_y must be 1"
-            )
-        raise FrameError(
-            f"{side} image is {' x '.join(map(str, size))} but camera_info says {camera.width} x "
-            f"{camera.height}; {cure}"
-        )
-
-
-def _check_shapes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
-    for side, image in (("left", left), ("right", right)):
-        check_size(side, image.shape[1::-1], camera)
-        if image.shape[2:] != (3,):
-            raise FrameError(f"{side} image has the shape {image.shape}; it must be H x W x 3")
 
 
 def _extend(image: np.ndarray, left: int, right: int) -> np.ndarray:

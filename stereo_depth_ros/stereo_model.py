@@ -12,7 +12,8 @@ from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_geometry import CalibrationLike, find_geometry
 from stereo_depth_ros.pair_images import load_pair
 from stereo_depth_ros.pair_monitor import judge_pair
-from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.pair_preparation import FrameError
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stereo_depth import StereoDepth
 
