@@ -9,13 +9,13 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 
 from stereo_depth_ros.engines import Engine
+from stereo_depth_ros.info_geometry import InfoGeometry
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros import parameters
 from stereo_depth_ros.ros.diagnosing.frame_id import check_frame_id
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
-from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.inputs import Frame, StereoInputs
 from stereo_depth_ros.ros.message_filters_synchronizer import MessageFiltersSynchronizer
 from stereo_depth_ros.ros.outputs import StereoOutputs
@@ -77,7 +77,7 @@ class Channel:
             self.inputs.subscribe()
             self.inputs.unsubscribe()
             self._resources = resources.pop_all()
-        geometry = PairGeometry(
+        geometry = InfoGeometry(
             self.inputs.info_topics,
             values["baseline"],
             values["rectify"],

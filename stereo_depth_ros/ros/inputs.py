@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -13,6 +11,7 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from stereo_depth_ros.info_geometry import RecentInfos, is_raw_topic
 from stereo_depth_ros.ros import qos
 from stereo_depth_ros.ros.diagnosing.statistics import Rate
 from stereo_depth_ros.ros.diagnosing.watchdog import TopicState
@@ -63,7 +62,7 @@ class StereoInputs:
         sides = ("left", "right")
         self._images = [_Input(f"{side}/image_rect{suffix}", image_type) for side in sides]
         self._infos = [_Input(f"{side}/camera_info", CameraInfo) for side in sides]
-        self._recent_infos: tuple[deque[CameraInfo], ...] = (deque(maxlen=10), deque(maxlen=10))
+        self._recent_infos = RecentInfos()
         for side, info in zip((LEFT, RIGHT), self._infos, strict=True):
             self._subscribe(info, qos.INPUT, self._make_info_callback(side, info))
 
@@ -77,7 +76,7 @@ class StereoInputs:
     def is_raw(self) -> bool:
         """Whether the image topics' names say that the images are not rectified."""
         names = [self._node.resolve_topic_name(image.name) for image in self._images]
-        return any({"rect", "rectified"}.isdisjoint(re.split("[/_]", name)) for name in names)
+        return any(map(is_raw_topic, names))
 
     @property
     def is_subscribed(self) -> bool:
@@ -164,7 +163,7 @@ class StereoInputs:
             image.received += 1
             pair = self.synchronizer.add(side, stamp_ns(message), message)
             if pair is not None:
-                infos = (self._find_info(LEFT, pair.left), self._find_info(RIGHT, pair.right))
+                infos = self._recent_infos.find(pair.left, pair.right)
                 self._on_frame(Frame(pair.left, pair.right, *infos))
 
         return receive
@@ -176,17 +175,9 @@ class StereoInputs:
             if is_first:
                 info.rate.tick()
             info.received += 1
-            self._recent_infos[side].append(message)
+            self._recent_infos.add(side, message)
 
         return receive
-
-    def _find_info(self, side: int, image: Image | CompressedImage) -> CameraInfo | None:
-        """Return the camera_info stamped as the image, else the newest."""
-        recent = self._recent_infos[side]
-        for info in reversed(recent):
-            if info.header.stamp == image.header.stamp:
-                return info
-        return recent[-1] if recent else None
 
     def _subscribe(
         self, source: _Input, profile: QoSProfile, callback: Callable[..., None]

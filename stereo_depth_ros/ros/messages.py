@@ -1,4 +1,4 @@
-"""Fill outgoing messages, and read camera_info, field by field as the REPs say."""
+"""Fill outgoing messages, field by field as the REPs say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
-from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.camera import StereoCamera
 
 DELTA_DISPARITY = 1 / 16
@@ -26,23 +25,6 @@ def as_bytes(values: np.ndarray) -> array.array:
     if values.size:
         data.frombytes(np.ascontiguousarray(values).data.cast("B"))
     return data
-
-
-def calibration_from(message: CameraInfo, topic: str) -> Calibration:
-    """Return the numbers of a camera_info; ``topic`` is what error texts call it."""
-    roi = message.roi
-    return Calibration(
-        width=message.width,
-        height=message.height,
-        k=np.array(message.k, np.float64).reshape(3, 3),
-        p=np.array(message.p, np.float64).reshape(3, 4),
-        r=np.array(message.r, np.float64).reshape(3, 3),
-        d=tuple(message.d),
-        distortion_model=message.distortion_model,
-        binning=(message.binning_x, message.binning_y),
-        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
-        source=topic,
-    )
 
 
 def camera_info_message(camera: StereoCamera, header: Header) -> CameraInfo:

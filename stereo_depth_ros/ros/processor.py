@@ -12,13 +12,14 @@ from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.engines import EngineLostError
+from stereo_depth_ros.image_messages import read_image_size
+from stereo_depth_ros.info_geometry import InfoGeometry, Maps
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.pair_preparation import FrameError
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
-from stereo_depth_ros.ros.geometry import Maps, PairGeometry
-from stereo_depth_ros.ros.images import decode_pair, read_image_size
+from stereo_depth_ros.ros.images import decode_pair
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.outputs import StereoOutputs
 from stereo_depth_ros.ros.stamp import stamp_ns
@@ -37,7 +38,7 @@ class FrameProcessor:
         node: LifecycleNode,
         pipeline: StereoPipeline,
         outputs: StereoOutputs,
-        geometry: PairGeometry,
+        geometry: InfoGeometry,
         statistics: Statistics,
         log: ThrottledLog,
     ) -> None:

@@ -12,11 +12,10 @@ from fakes import FixedEngine
 from sensor_msgs.msg import CameraInfo, Image, RegionOfInterest
 
 from stereo_depth_ros.calibration import CalibrationError
+from stereo_depth_ros.info_geometry import InfoGeometry, read_camera_info
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
-from stereo_depth_ros.ros.geometry import PairGeometry
-from stereo_depth_ros.ros.messages import calibration_from
 from stereo_depth_ros.ros.processor import FrameProcessor
 
 TOPICS = ("/cam/left/camera_info", "/cam/right/camera_info")
@@ -52,8 +51,8 @@ class Tf:
 
 def geometry(
     rectify: str = "auto", raw: bool = False, baseline: float = 0.0, tf: Tf | None = None
-) -> PairGeometry:
-    return PairGeometry(TOPICS, baseline, rectify, raw, tf or Tf())
+) -> InfoGeometry:
+    return InfoGeometry(TOPICS, baseline, rectify, raw, tf or Tf())
 
 
 def test_the_geometry_is_that_of_the_infos():
@@ -240,7 +239,7 @@ def test_each_view_gets_its_own_map():
     _, maps = geometry("always").get(left, right)
     image = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
     for side, message in enumerate((left, right)):
-        expected = rectification_map(calibration_from(message, ""))(image)
+        expected = rectification_map(read_camera_info(message, ""))(image)
         np.testing.assert_array_equal(maps[side](image), expected)
     assert not np.array_equal(maps[0](image), maps[1](image))
 

@@ -11,8 +11,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
 from sensor_msgs.msg import CompressedImage, Image
 
 from stereo_depth_ros.decoding.levels import Levels
+from stereo_depth_ros.image_messages import read_image_size
 from stereo_depth_ros.pair_preparation import FrameError
-from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode, read_image_size
+from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode
 from stereo_depth_ros.ros.messages import as_bytes, image_message
 
 COLOUR = ("rgb8", "bgr8", "rgba8", "bgra8", "8UC3", "rgb16", "bgr16")

@@ -19,6 +19,7 @@ from std_msgs.msg import Header
 from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.calibration import Calibration
+from stereo_depth_ros.info_geometry import read_camera_info
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pipeline import StereoPipeline, StereoResult
 from stereo_depth_ros.ros import messages
@@ -193,7 +194,7 @@ def test_depth_and_its_camera_info_share_stamp_frame_and_size(result):
 def test_published_camera_info_reads_back_as_the_same_geometry():
     camera = make_camera(WIDTH, HEIGHT)
     message = messages.camera_info_message(camera, HEADER)
-    calibration = messages.calibration_from(message, "depth/camera_info")
+    calibration = read_camera_info(message, "depth/camera_info")
     assert calibration.is_rectified
     assert calibration.image_size == (WIDTH, HEIGHT)
     np.testing.assert_array_equal(calibration.p, camera.p)
@@ -207,7 +208,7 @@ def test_calibration_takes_every_number_of_a_camera_info():
     message.d = [0.1, -0.2, 0.3, -0.4, 0.5, 0.6, 0.7, 0.8]
     message.binning_x, message.binning_y = 2, 4
     message.roi = RegionOfInterest(x_offset=8, y_offset=16, width=640, height=480, do_rectify=True)
-    found = messages.calibration_from(message, "/cam/left/camera_info")
+    found = read_camera_info(message, "/cam/left/camera_info")
     assert (found.width, found.height) == (1280, 960)
     assert found.k.tolist() == [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert found.p.tolist() == [[11, 12, 13, 14], [15, 16, 17, 18], [19, 20, 21, 22]]
@@ -220,7 +221,7 @@ def test_calibration_takes_every_number_of_a_camera_info():
 
 
 def test_calibration_of_an_empty_camera_info_is_not_calibrated():
-    found = messages.calibration_from(CameraInfo(), "/left/camera_info")
+    found = read_camera_info(CameraInfo(), "/left/camera_info")
     assert isinstance(found, Calibration)
     with pytest.raises(ValueError, match=r"/left/camera_info.*not calibrated"):
         found.check()

@@ -14,14 +14,14 @@ from rclpy.clock import ROSClock
 from rig import info
 from sensor_msgs.msg import CompressedImage
 
+from stereo_depth_ros import info_geometry
 from stereo_depth_ros.decoding import compressed
+from stereo_depth_ros.info_geometry import InfoGeometry
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import RectificationMap
-from stereo_depth_ros.ros import geometry
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
-from stereo_depth_ros.ros.geometry import PairGeometry
 from stereo_depth_ros.ros.images import encode
 from stereo_depth_ros.ros.inputs import Frame
 from stereo_depth_ros.ros.messages import as_bytes, image_message
@@ -65,7 +65,7 @@ def rig(dds):
     outputs, log = Outputs(), Log()
     node = SimpleNamespace(context=rclpy.get_default_context(), get_clock=ROSClock)
     topics = ("left/camera_info", "right/camera_info")
-    pair_geometry = PairGeometry(topics, 0.0, "always", True, lambda left, right: None)
+    pair_geometry = InfoGeometry(topics, 0.0, "always", True, lambda left, right: None)
     pipeline = StereoPipeline(FixedEngine(5.0), monitor=PairMonitor())
     processor = FrameProcessor(node, pipeline, outputs, pair_geometry, Statistics(), log)
     return SimpleNamespace(processor=processor, outputs=outputs, log=log, pipeline=pipeline)
@@ -89,7 +89,7 @@ def refuse_work(monkeypatch):
         raise AssertionError("too late to refuse")
 
     monkeypatch.setattr(compressed.cv2, "imdecode", work)
-    monkeypatch.setattr(geometry, "rectification_map", work)
+    monkeypatch.setattr(info_geometry, "rectification_map", work)
 
 
 @pytest.mark.parametrize("size", [(12000, 12000), (WIDTH, HEIGHT + 1)])

@@ -1,28 +1,82 @@
-"""From two camera_info messages to the geometry of the pair, computed when they change."""
+"""From two camera_info messages to the geometry of the pair, computed when they change.
+
+A message is whatever has the fields of ``sensor_msgs/CameraInfo``, come it over DDS or from a bag.
+"""
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from sensor_msgs.msg import CameraInfo
+import numpy as np
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.pair_preparation import check_size
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
-from stereo_depth_ros.ros.messages import calibration_from
+from stereo_depth_ros.stamps import LEFT, RIGHT
 
 Maps = tuple[RectificationMap, RectificationMap]
 Sizes = tuple[tuple[int, int], tuple[int, int]]
 
 
-class PairGeometry:
+class RecentInfos:
+    """The last camera_infos of both sides."""
+
+    def __init__(self) -> None:
+        self._recent: tuple[deque[Any], deque[Any]] = (deque(maxlen=10), deque(maxlen=10))
+
+    def add(self, side: int, info: Any) -> None:
+        """Take one message of ``side``."""
+        self._recent[side].append(info)
+
+    def find(self, left: Any, right: Any) -> tuple[Any, Any]:
+        """Return for either image the info stamped as it, else the newest; None before the first.
+
+        ``left`` and ``right`` are messages with a header.
+        """
+        return self._find(LEFT, left), self._find(RIGHT, right)
+
+    def _find(self, side: int, image: Any) -> Any:
+        recent = self._recent[side]
+        for info in reversed(recent):
+            if info.header.stamp == image.header.stamp:
+                return info
+        return recent[-1] if recent else None
+
+
+def is_raw_topic(name: str) -> bool:
+    """Whether the ``name`` of an image topic says that its images are not rectified."""
+    return {"rect", "rectified"}.isdisjoint(re.split("[/_]", name))
+
+
+def read_camera_info(message: Any, topic: str) -> Calibration:
+    """Return the numbers of a camera_info; ``topic`` is what error texts call it."""
+    roi = message.roi
+    return Calibration(
+        width=message.width,
+        height=message.height,
+        k=np.array(message.k, np.float64).reshape(3, 3),
+        p=np.array(message.p, np.float64).reshape(3, 4),
+        r=np.array(message.r, np.float64).reshape(3, 3),
+        d=tuple(message.d),
+        distortion_model=message.distortion_model,
+        binning=(message.binning_x, message.binning_y),
+        roi=(roi.x_offset, roi.y_offset, roi.width, roi.height),
+        source=topic,
+    )
+
+
+class InfoGeometry:
     """Keeps the `StereoCamera` and, for raw images, the rectification maps of the newest infos.
 
     ``topics`` are the two camera_info topics, for error texts. ``rectify`` is "auto", "always"
     or "never"; ``raw`` says whether the image topics are raw, which is what auto goes by.
     ``tf_baseline`` looks up the distance between two frames in metres, None where unknown.
+    ``option`` is what error texts call ``baseline``.
     """
 
     def __init__(
@@ -32,12 +86,14 @@ class PairGeometry:
         rectify: str,
         raw: bool,
         tf_baseline: Callable[[str, str], float | None],
+        option: str = "parameter 'baseline'",
     ) -> None:
         self._topics = topics
         self._baseline = baseline
         self._rectify = rectify
         self._raw = raw
         self._tf_baseline = tf_baseline
+        self._option = option
         self._key: object = None
         self._value: tuple[StereoCamera, Maps | None] | None = None
 
@@ -54,7 +110,7 @@ class PairGeometry:
         )
 
     def get(
-        self, left: CameraInfo | None, right: CameraInfo | None, sizes: Sizes | None = None
+        self, left: Any, right: Any, sizes: Sizes | None = None
     ) -> tuple[StereoCamera, Maps | None]:
         """Return the geometry, and the maps where images must be rectified.
 
@@ -88,13 +144,14 @@ class PairGeometry:
         return self._value[0] if self._value else None
 
     def _compute(
-        self, left: CameraInfo, right: CameraInfo, sizes: Sizes | None
+        self, left: Any, right: Any, sizes: Sizes | None
     ) -> tuple[StereoCamera, Maps | None]:
-        pair = calibration_from(left, self._topics[0]), calibration_from(right, self._topics[1])
+        pair = read_camera_info(left, self._topics[0]), read_camera_info(right, self._topics[1])
         camera = StereoCamera.from_calibrations(
             *pair,
             baseline=self._baseline,
             tf_baseline=partial(self._tf_baseline, left.header.frame_id, right.header.frame_id),
+            option=self._option,
         )
         maps = None
         if self._must_rectify(pair):
@@ -114,7 +171,7 @@ def _check_sizes(sizes: Sizes | None, camera: StereoCamera) -> None:
         check_size("right", sizes[1], camera)
 
 
-def _extract_numbers(info: CameraInfo) -> tuple[object, ...]:
+def _extract_numbers(info: Any) -> tuple[object, ...]:
     roi = info.roi
     return (
         info.width,
