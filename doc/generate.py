@@ -19,8 +19,9 @@ import yaml
 from stereo_depth_ros import baseline, calibrated_pair, calibration, pair_check, pair_monitor
 from stereo_depth_ros.calibration_files import FORMATS
 from stereo_depth_ros.cli.main import VERBS
+from stereo_depth_ros.output_messages import TOPICS
 from stereo_depth_ros.ros.diagnosing import frame_id, health, name_watch, watchdog
-from stereo_depth_ros.ros.outputs import TOPICS, TYPES
+from stereo_depth_ros.ros.outputs import TYPES
 from stereo_depth_ros.ros.parameter_table import PARAMETERS, Value
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,9 +13,9 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from stereo_depth_ros import pair_check, pair_monitor
 from stereo_depth_ros.cli.main import VERBS
+from stereo_depth_ros.output_messages import TOPICS
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.ros.diagnosing.watchdog import Observation, explain_silence
-from stereo_depth_ros.ros.outputs import TOPICS
 from stereo_depth_ros.ros.parameter_table import PARAMETERS
 
 ROOT = Path(__file__).parents[1]

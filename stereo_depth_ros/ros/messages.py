@@ -1,18 +1,16 @@
-"""Fill outgoing messages, field by field as the REPs say."""
+"""Messages of rclpy, from fields that know nothing of ROS."""
 
 from __future__ import annotations
 
 import array
+from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, Image, PointField
 from std_msgs.msg import Header
-from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.camera import StereoCamera
-
-DELTA_DISPARITY = 1 / 16
-"""Published resolution of disparity in px: SGBM's step, and a fair noise floor of networks."""
+from stereo_depth_ros.output_messages import Fields, fill_camera_info, fill_image, fill_map
 
 
 def as_bytes(values: np.ndarray) -> array.array:
@@ -27,90 +25,32 @@ def as_bytes(values: np.ndarray) -> array.array:
     return data
 
 
+def make_message(kind: type, fields: Fields, header: Header | None = None) -> Any:
+    """Return a message of ``kind`` with ``fields``; it and those within it have the ``header``."""
+    message = kind()
+    if header is not None and hasattr(message, "header"):
+        message.header = header
+    for name, value in fields.items():
+        if isinstance(value, dict):
+            value = make_message(type(getattr(message, name)), value, header)
+        elif isinstance(value, list):
+            value = [make_message(PointField, entry) for entry in value]
+        elif name == "data":
+            value = as_bytes(value)
+        setattr(message, name, value)
+    return message
+
+
 def camera_info_message(camera: StereoCamera, header: Header) -> CameraInfo:
     """Return the camera_info of the left view: rectified, undistorted, at ``camera``'s size."""
-    message = CameraInfo(header=header, width=camera.width, height=camera.height)
-    message.distortion_model = "plumb_bob"
-    message.d = [0.0] * 5
-    message.p = camera.p.ravel()
-    message.k = camera.p[:, :3].ravel()
-    message.r = np.eye(3).ravel()
-    return message
+    return make_message(CameraInfo, fill_camera_info(camera), header)
 
 
 def image_message(rows: np.ndarray, encoding: str, width: int) -> Image:
     """Return a message without header of ``rows`` (H, …), each one image row of ``width`` px."""
-    message = Image()
-    message.height, message.width = rows.shape[0], width
-    message.encoding = encoding
-    message.is_bigendian = 0
-    message.step = rows.nbytes // rows.shape[0]
-    message.data = as_bytes(rows)
-    return message
+    return make_message(Image, fill_image(rows, encoding, width))
 
 
 def map_message(values: np.ndarray, header: Header) -> Image:
     """Return (H, W) float32 as 32FC1 or uint16 as 16UC1."""
-    encoding = {np.dtype(np.float32): "32FC1", np.dtype(np.uint16): "16UC1"}[values.dtype]
-    message = image_message(values, encoding, values.shape[1])
-    message.header = header
-    return message
-
-
-def disparity_message(
-    disparity: np.ndarray,
-    camera: StereoCamera,
-    header: Header,
-    min_disparity: float,
-    max_disparity: float,
-) -> DisparityImage:
-    """Return (H, W) float32 disparity, principal-point offset removed, as a DisparityImage.
-
-    Unknown pixels are negative, hence below ``min_disparity`` >= 0 and invalid by the message's
-    definition; Z = f * t / d holds for all others.
-    """
-    message = DisparityImage(header=header)
-    message.image = map_message(disparity, header)
-    message.f = camera.fx
-    message.t = camera.baseline
-    message.valid_window.x_offset = 0
-    message.valid_window.y_offset = 0
-    message.valid_window.width = camera.width
-    message.valid_window.height = camera.height
-    message.valid_window.do_rectify = False
-    message.min_disparity = min_disparity
-    message.max_disparity = max_disparity
-    message.delta_d = DELTA_DISPARITY
-    return message
-
-
-def point_cloud_message(points: np.ndarray, header: Header) -> PointCloud2:
-    """Return (H, W, 4) float32 x y z rgb as an organized cloud of 16-byte points."""
-    height, width = points.shape[:2]
-    return _cloud(points, height, width, ("x", "y", "z", "rgb"), False, header)
-
-
-def free_space_message(points: np.ndarray, header: Header) -> PointCloud2:
-    """Return (N, 3) float32 x y z, all finite, as an unorganized cloud of 12-byte points."""
-    return _cloud(points, 1, points.shape[0], ("x", "y", "z"), True, header)
-
-
-def _cloud(
-    points: np.ndarray,
-    height: int,
-    width: int,
-    names: tuple[str, ...],
-    is_dense: bool,
-    header: Header,
-) -> PointCloud2:
-    message = PointCloud2(header=header, height=height, width=width)
-    message.fields = [
-        PointField(name=name, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, name in enumerate(names)
-    ]
-    message.is_bigendian = False
-    message.point_step = 4 * len(names)
-    message.row_step = message.point_step * width
-    message.is_dense = is_dense
-    message.data = as_bytes(points)
-    return message
+    return make_message(Image, fill_map(values), header)

@@ -4,6 +4,7 @@ import array
 import struct
 import time
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,10 +21,16 @@ from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.info_geometry import read_camera_info
+from stereo_depth_ros.output_messages import (
+    TOPICS,
+    fill_disparity,
+    fill_free_space,
+    fill_points,
+)
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pipeline import StereoPipeline, StereoResult
 from stereo_depth_ros.ros import messages
-from stereo_depth_ros.ros.outputs import _disparity_limits
+from stereo_depth_ros.ros.outputs import TYPES
 from stereo_depth_ros.settings import Settings
 
 WIDTH, HEIGHT = 64, 48
@@ -52,12 +59,16 @@ def result() -> StereoResult:
     return StereoPipeline(engine, SETTINGS).process(left, black, camera, set(Output))
 
 
+def make_output(result: StereoResult, output: Output) -> Any:
+    """Return the message of one output."""
+    topic = TOPICS[output]
+    fields = topic.fill(result.outputs[output], result.match)
+    return messages.make_message(TYPES[topic.name], fields, HEADER)
+
+
 @pytest.fixture(scope="module")
 def disparity(result: StereoResult) -> DisparityImage:
-    limits = _disparity_limits(result.match)
-    return messages.disparity_message(
-        result.outputs[Output.DISPARITY], result.match.camera, HEADER, *limits
-    )
+    return make_output(result, Output.DISPARITY)
 
 
 # -- bytes ---------------------------------------------------------------------------------------
@@ -269,7 +280,9 @@ def test_disparity_limits_are_those_of_the_depth_limits(disparity, result):
 @pytest.mark.parametrize("limits", [(0.1, 50.0), (0.001, 0.002), (100.0, 1e4), (49.9, 50.0)])
 def test_least_disparity_lies_below_the_largest_whatever_the_limits(result, limits):
     settings = Settings(min_depth=limits[0], max_depth=limits[1])
-    low, high = _disparity_limits(replace(result.match, settings=settings))
+    match = replace(result.match, settings=settings)
+    fields = fill_disparity(result.outputs[Output.DISPARITY], match)
+    low, high = fields["min_disparity"], fields["max_disparity"]
     assert 0 <= low < high
 
 
@@ -286,9 +299,7 @@ def test_depth_follows_from_disparity_with_a_principal_point_offset():
     truth = np.full((HEIGHT, WIDTH), 2.0, np.float32)
     engine = TrueEngine(camera.disparity(truth))
     result = StereoPipeline(engine).process(image, image, camera, {Output.DISPARITY})
-    message = messages.disparity_message(
-        result.outputs[Output.DISPARITY], camera, HEADER, 0.1, 20.0
-    )
+    message = make_output(result, Output.DISPARITY)
     np.testing.assert_allclose(message.f * message.t / floats(message.image), truth, rtol=1e-5)
 
 
@@ -321,7 +332,7 @@ def test_disparity_view_can_scale_its_colours(disparity):
 
 @pytest.fixture(scope="module")
 def cloud(result: StereoResult) -> PointCloud2:
-    return messages.point_cloud_message(result.outputs[Output.POINTS], HEADER)
+    return make_output(result, Output.POINTS)
 
 
 def test_the_cloud_is_organized_like_the_image(cloud):
@@ -350,7 +361,7 @@ def test_rviz_finds_as_many_bytes_as_points(result, stride):
     points = pipeline.process(image, image, result.match.camera, {Output.POINTS}).outputs[
         Output.POINTS
     ]
-    cloud = messages.point_cloud_message(points, HEADER)
+    cloud = messages.make_message(PointCloud2, fill_points(points), HEADER)
     assert (cloud.height, cloud.width) == (-(-HEIGHT // stride), -(-WIDTH // stride))
     assert cloud.width * cloud.height * cloud.point_step == len(cloud.data)
     assert cloud.row_step * cloud.height == len(cloud.data)
@@ -396,7 +407,7 @@ def test_nav2_marks_every_finite_point_and_nothing_else(cloud, result):
 
 
 def test_nav2_clears_along_the_rays_of_free_space(result):
-    cloud = messages.free_space_message(result.outputs[Output.FREE_SPACE], HEADER)
+    cloud = make_output(result, Output.FREE_SPACE)
     observed = observed_by_nav2(cloud, -1e6, 1e6)
     assert len(observed) == np.isposinf(result.outputs[Output.DEPTH]).sum() > 0
     assert set(observed) == {SETTINGS.clearing_range}
@@ -414,7 +425,7 @@ def test_the_cloud_reads_with_sensor_msgs_py(cloud, result):
 
 
 def test_free_space_is_a_dense_list_of_points(result):
-    cloud = messages.free_space_message(result.outputs[Output.FREE_SPACE], HEADER)
+    cloud = make_output(result, Output.FREE_SPACE)
     count = len(result.outputs[Output.FREE_SPACE])
     assert cloud.header == HEADER
     assert (cloud.height, cloud.width) == (1, count)
@@ -433,7 +444,9 @@ def test_free_space_is_a_dense_list_of_points(result):
 
 
 def test_free_space_may_be_empty():
-    cloud = messages.free_space_message(np.empty((0, 3), np.float32), HEADER)
+    cloud = messages.make_message(
+        PointCloud2, fill_free_space(np.empty((0, 3), np.float32)), HEADER
+    )
     assert (cloud.height, cloud.width) == (1, 0)
     assert (cloud.point_step, cloud.row_step) == (12, 0)
     assert len(cloud.data) == 0
@@ -449,7 +462,7 @@ def test_every_message_survives_the_wire(result, disparity, cloud):
         messages.camera_info_message(result.match.camera, HEADER),
         messages.map_message(result.outputs[Output.DEPTH], HEADER),
         messages.map_message(result.outputs[Output.DEPTH_MM], HEADER),
-        messages.free_space_message(result.outputs[Output.FREE_SPACE], HEADER),
+        make_output(result, Output.FREE_SPACE),
         cloud,
     ):
         assert deserialize_message(serialize_message(message), type(message)) == message

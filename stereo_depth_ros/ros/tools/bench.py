@@ -18,8 +18,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image
 
 from stereo_depth_ros.errors import UserError
+from stereo_depth_ros.output_messages import TOPICS
 from stereo_depth_ros.outputs import Output
-from stereo_depth_ros.ros.outputs import TOPICS, TYPES
+from stereo_depth_ros.ros.outputs import TYPES
 from stereo_depth_ros.ros.tools.bench_report import Delivery, NodeBenchmark, Run, Soak
 from stereo_depth_ros.ros.tools.processes import (
     NODE,
