@@ -34,7 +34,7 @@ def draw_result(
     confidence
         (H, W) float32, 0 or NaN where the disparity is unknown.
     depth, points
-        (H, W) and (H, W, 3) float32 m; without them there is no picture of either.
+        (H, W) and (H, W, 3) float32 m; without one there is no picture of it.
     width
         In px, to which the maps are brought before they are drawn; by default they keep theirs.
 
@@ -54,7 +54,7 @@ def draw_result(
             _name_unknown(~known),
         ),
     }
-    if depth is not None and points is not None:
+    if depth is not None:
         panels["depth"] = _draw_depth(depth, width)
     panels["confidence"] = draw_panel(
         _resize(CONFIDENCE.paint(confidence, known), width),

@@ -22,6 +22,7 @@ from stereo_depth_ros.excerpt import excerpt
 VERBS = {
     "demo": ("demo", "run the node on a simulated camera and judge its depth"),
     "run": ("run", "match one pair of image files"),
+    "process": ("process", "turn a recording (bag, video, folder) into depth"),
     "evaluate": ("evaluate", "score models on a dataset with truth"),
     "bench": ("bench", "measure the time of models, or of the whole node"),
     "models": ("models", "list models, fetch published weights, say what a model costs"),

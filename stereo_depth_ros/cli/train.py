@@ -20,6 +20,7 @@ from pathlib import Path
 from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
+from stereo_depth_ros.folder_lock import lock_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,7 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     release = import_training("training.release")
     release.check_size(recipe.network, arguments.size)
     is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
-    lock = import_training("training.lock").lock_folder(arguments.output)
+    lock = lock_folder(arguments.output, "training")
     with lock if is_first else nullcontext():
         trainer = import_training("training.trainer").Trainer(recipe, arguments.output)
         trainer.run()

@@ -10,8 +10,8 @@ from stereo_depth_ros.artifact import find_artifact, locate_reference
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import load_reference
+from stereo_depth_ros.folder_lock import lock_folder
 from stereo_depth_ros.training import release, stream, trainer, validation
-from stereo_depth_ros.training.lock import lock_folder
 
 ROOT = Path(cli.__file__).parents[2]
 TINY = (
@@ -82,8 +82,8 @@ def test_second_training_in_a_folder_is_told_who_holds_it(tmp_path, capsys):
     code = f"""
 from pathlib import Path
 import time
-from stereo_depth_ros.training.lock import lock_folder
-with lock_folder(Path({str(tmp_path)!r})):
+from stereo_depth_ros.folder_lock import lock_folder
+with lock_folder(Path({str(tmp_path)!r}), "training"):
     print("locked", flush=True)
     time.sleep(600)
 """
@@ -106,7 +106,7 @@ with lock_folder(Path({str(tmp_path)!r})):
 
 @pytest.mark.usefixtures("stand_in")
 def test_processes_of_one_training_do_not_lock_each_other_out(tmp_path, monkeypatch):
-    with lock_folder(tmp_path):
+    with lock_folder(tmp_path, "training"):
         monkeypatch.setenv("RANK", "1")
 
         assert cli.main(["train", "lite", "-o", str(tmp_path), *TINY]) == 0

@@ -1,4 +1,4 @@
-"""One training a folder at a time."""
+"""One process a folder at a time."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 from stereo_depth_ros.errors import InputError
 
-_NAME = "training.lock"
-
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of ``folder``, which is made; a killed process releases it.
+def lock_folder(folder: Path, purpose: str) -> Iterator[None]:
+    """Keep others of the same ``purpose`` out of ``folder``; a killed process releases it.
+
+    The folder is made. ``purpose`` is a noun such as "training".
 
     Raises
     ------
     InputError
-        When another training holds it; the text names that.
+        When another process holds it; the text names that.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _NAME).open("a+") as file:
+    with (folder / f"{purpose}.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
             raise InputError(
-                f"{folder} is in use by a training, {holder}; wait for its end, or give another "
+                f"{folder} is in use by a {purpose}, {holder}; wait for its end, or give another "
                 "folder"
             ) from None
         except OSError:

@@ -1,0 +1,1 @@
+"""Recordings in, depth out: readers, writers, and the loop between them."""

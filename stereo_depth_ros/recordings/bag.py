@@ -1,0 +1,229 @@
+"""Bags of ROS 1 and ROS 2, whole or damaged, read without ROS."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.excerpt import excerpt
+from stereo_depth_ros.recordings.library import import_rosbags
+from stereo_depth_ros.recordings.mended_mcap import MendedMcap
+from stereo_depth_ros.recordings.topics import INFO
+
+SUFFIXES = (".mcap", ".db3", ".bag")
+
+_STEP_NS = 100_000_000
+"""Time that is left out after a damaged place, doubled until reading goes on."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class BagError(InputError):
+    """A bag that cannot be read; the text names the cause and the cure."""
+
+
+class BagMessage(NamedTuple):
+    """A message as it lies in the bag: ``raw`` bytes of ``type``, received at ``time_ns``."""
+
+    topic: str
+    type: str
+    time_ns: int
+    raw: bytes
+
+
+def is_bag(path: Path) -> bool:
+    """Whether ``path`` is the file of a bag, or a folder with such files."""
+    if path.is_dir():
+        return any(_list_files(path))
+    return path.suffix in SUFFIXES
+
+
+class Bag:
+    """An open bag; a context manager.
+
+    Attributes
+    ----------
+    problems
+        What was found damaged, and was worked around.
+    types
+        The type of every topic, as ROS 2 writes it.
+    counts
+        The number of messages of every topic.
+    is_ros1
+        Whether it is of ROS 1.
+
+    Raises
+    ------
+    BagError
+        When nothing of it can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        typesys = import_rosbags("typesys")
+        self.problems: list[str] = []
+        self._stack = ExitStack()
+        self._readers = self._open(path)
+        self.is_ros1 = type(self._readers[0]).__module__.startswith("rosbags.rosbag1")
+        stores = typesys.Stores
+        self._store = typesys.get_typestore(stores.ROS1_NOETIC if self.is_ros1 else stores.LATEST)
+        self.types: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        for reader in self._readers:
+            for connection in reader.connections:
+                topic = connection.topic
+                self.types.setdefault(topic, connection.msgtype)
+                self.counts[topic] = self.counts.get(topic, 0) + connection.msgcount
+
+    def __enter__(self) -> Bag:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its files."""
+        self._stack.close()
+
+    @property
+    def connections(self) -> list[Any]:
+        """What rosbags says of every topic, one connection each."""
+        first = {c.topic: c for reader in reversed(self._readers) for c in reader.connections}
+        return [first[topic] for topic in sorted(first)]
+
+    def messages(
+        self, topics: Collection[str], start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[BagMessage]:
+        """Yield the messages of ``topics`` in the order in which they were received.
+
+        Parameters
+        ----------
+        topics
+            Their names.
+        start_ns, stop_ns
+            Yield those received from the first on and before the second.
+
+        What is damaged is left out, and named in ``problems``.
+        """
+        for reader in self._readers:
+            connections = [c for c in reader.connections if c.topic in topics]
+            if connections:
+                yield from self._read(reader, connections, start_ns, stop_ns)
+
+    def deserialize(self, message: BagMessage) -> Any:
+        """Return the fields of a message of a standard type, named as in ROS 2.
+
+        Raises
+        ------
+        BagError
+            When it is damaged.
+        """
+        read = self._store.deserialize_ros1 if self.is_ros1 else self._store.deserialize_cdr
+        try:
+            fields = read(message.raw, message.type)
+        # The library's own, and what bytes that fit no type raise within it.
+        except Exception as error:
+            raise BagError(f"damaged message ({excerpt(error, 80)})") from error
+        if self.is_ros1 and message.type == INFO:
+            names = {"D": "d", "K": "k", "R": "r", "P": "p"}
+            return SimpleNamespace(**{names.get(n, n): v for n, v in vars(fields).items()})
+        return fields
+
+    def to_cdr(self, message: BagMessage) -> bytes:
+        """Return the bytes of a message as ROS 2 writes them.
+
+        Raises
+        ------
+        BagError
+            For a message of ROS 1 that is damaged, or of no standard type.
+        """
+        if not self.is_ros1:
+            return message.raw
+        try:
+            return bytes(self._store.ros1_to_cdr(message.raw, message.type))
+        except Exception as error:
+            raise BagError(f"{message.topic} is not copied: {excerpt(error, 80)}") from error
+
+    def _read(
+        self, reader: Any, connections: list[Any], start: int | None, stop: int | None
+    ) -> Iterator[BagMessage]:
+        step = _STEP_NS
+        while True:
+            last = start
+            try:
+                for connection, time_ns, raw in reader.messages(connections, start, stop):
+                    last, step = time_ns, _STEP_NS
+                    yield BagMessage(connection.topic, connection.msgtype, time_ns, raw)
+                return
+            # Whatever a damaged file raises in the library, in SQLite or in a decompressor.
+            except Exception as error:
+                end = reader.end_time if stop is None else min(stop, reader.end_time)
+                last = reader.start_time if last is None else last
+                self._note(f"{reader.path} is damaged: {excerpt(error, 120)}")
+                start = last + step
+                step *= 2
+                if start >= end:
+                    return
+
+    def _note(self, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    def _open(self, path: Path) -> list[Any]:
+        if not path.exists():
+            raise BagError(f"{path} does not exist")
+        files = list(_list_files(path)) if path.is_dir() else [path]
+        if path.is_dir() and (path / "metadata.yaml").is_file():
+            try:
+                return [self._stack.enter_context(_make_reader(path))]
+            except Exception as error:
+                self._note(
+                    f"{path} is damaged: {excerpt(error, 120)}; its files are read one by one"
+                )
+        readers = []
+        for file in files:
+            try:
+                readers.append(self._open_file(file))
+            except Exception as error:
+                _LOG.debug("%s", error, exc_info=True)
+                self._note(f"{file} is not read: {excerpt(error, 120)}{_find_cure(file, error)}")
+        if not readers:
+            reasons = "; ".join(self.problems) or "it holds no .mcap, .db3 or .bag file"
+            raise BagError(f"{path} cannot be read: {reasons}")
+        return sorted(readers, key=lambda reader: reader.start_time)
+
+    def _open_file(self, file: Path) -> Any:
+        try:
+            return self._stack.enter_context(_make_reader(file))
+        except Exception as error:
+            if file.suffix != ".mcap":
+                raise
+            reader = self._stack.enter_context(_make_reader(MendedMcap(file)))
+            self._note(
+                f"{file} is cut off ({excerpt(error, 80)}): read up to its last whole record"
+            )
+            return reader
+
+
+def _make_reader(path: Any) -> Any:
+    """Return a reader of rosbags, which opens as a context manager."""
+    module = "rosbag1" if path.suffix == ".bag" else "rosbag2"
+    return import_rosbags(module).Reader(path)
+
+
+def _find_cure(file: Path, error: Exception) -> str:
+    return "; run 'rosbag reindex'" if "not indexed" in str(error) else ""
+
+
+def _list_files(folder: Path) -> Iterator[Path]:
+    """Yield the files of a bag in the order in which they were written."""
+
+    def order(path: Path) -> list[Any]:
+        return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+
+    yield from sorted((p for p in folder.iterdir() if p.suffix in SUFFIXES), key=order)

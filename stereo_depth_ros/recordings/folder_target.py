@@ -1,0 +1,63 @@
+"""Results as files, a folder for each kind, a file for each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stereo_depth_ros.calibration import CalibrationError
+from stereo_depth_ros.recordings.array_files import KINDS
+from stereo_depth_ros.recordings.job import Job
+from stereo_depth_ros.recordings.record import Record
+from stereo_depth_ros.stereo_match import StereoMatch
+
+DEFAULT = ("depth", "confidence")
+
+
+@dataclass(frozen=True)
+class FileWriter:
+    """Writes ``kinds`` of files into ``folder``; see `FrameWriter`."""
+
+    folder: Path
+    kinds: tuple[str, ...]
+
+    def write(self, job: Job, match: StereoMatch) -> int:
+        """Write the files of one pair."""
+        size = 0
+        for name in self.kinds:
+            kind = KINDS[name]
+            path = self.folder / name / f"{job.name}{kind.suffix}"
+            kind.write(path, match)
+            size += path.stat().st_size
+        return size
+
+
+class FolderTarget:
+    """Files in a folder; see `stereo_depth_ros.recordings.target.Target`.
+
+    ``kinds`` are names of `KINDS`.
+    """
+
+    def __init__(self, folder: Path, kinds: Sequence[str]) -> None:
+        self.result = folder
+        self.work = folder / ".work"
+        self.journal = folder / "frames.jsonl"
+        self.report = folder / "report.html"
+        self.writer = FileWriter(folder, tuple(kinds))
+
+    def check(self, is_metric: bool) -> None:
+        """Check that there is a calibration where one is needed."""
+        metric = [name for name in self.writer.kinds if KINDS[name].is_metric]
+        if metric and not is_metric:
+            without = ", ".join(name for name, kind in KINDS.items() if not kind.is_metric)
+            raise CalibrationError(
+                f"without a calibration there is no {' and no '.join(metric)}: give one by "
+                f"--calib, or choose by --outputs of {without}"
+            )
+
+    def collect(self, records: Sequence[Record]) -> None:
+        """Do nothing, as the files stand where they belong."""
+
+    def finish(self, records: Sequence[Record]) -> None:
+        """Do nothing, as the files stand where they belong."""
