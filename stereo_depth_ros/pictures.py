@@ -71,10 +71,15 @@ def write_image(path: Path, image: np.ndarray) -> None:
     write_bytes(path, content.tobytes())
 
 
-def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> int:
-    """Write ``points`` (…, 3) float32 m with ``colours`` (…, 3) uint8 RGB as binary PLY.
+def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> None:
+    """Write what `encode_ply` returns as a file."""
+    write_bytes(path, encode_ply(points, colours))
 
-    Points that are not finite are left out; returns how many were written.
+
+def encode_ply(points: np.ndarray, colours: np.ndarray) -> bytes:
+    """Return ``points`` (…, 3) float32 m with ``colours`` (…, 3) uint8 RGB as binary PLY.
+
+    Points that are not finite are left out.
     """
     flat, paint = points.reshape(-1, 3), colours.reshape(-1, 3)
     finite = np.isfinite(flat).all(axis=1)
@@ -95,5 +100,4 @@ def write_ply(path: Path, points: np.ndarray, colours: np.ndarray) -> int:
         *(f"property uchar {n}" for n in ("red", "green", "blue")),
         "end_header",
     ]
-    write_bytes(path, ("\n".join(header) + "\n").encode("ascii") + vertices.tobytes())
-    return len(vertices)
+    return ("\n".join(header) + "\n").encode("ascii") + vertices.tobytes()

@@ -9,17 +9,16 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from stereo_depth_ros.atomic_file import write_bytes, write_npy
 from stereo_depth_ros.outputs import to_millimetres
-from stereo_depth_ros.pictures import write_ply
+from stereo_depth_ros.pictures import encode_ply
 from stereo_depth_ros.stereo_match import StereoMatch
 
 KITTI_SCALE = 256.0
+"""Steps a px of the disparity that KITTI keeps."""
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,15 @@ class Kind:
         Of its files.
     is_metric
         Whether it takes a calibration.
-    write
-        Writes the file of one pair.
+    encode
+        Returns the content of the file of one pair.
     description
         What it holds.
     """
 
     suffix: str
     is_metric: bool
-    write: Callable[[Path, StereoMatch], object]
+    encode: Callable[[StereoMatch], bytes]
     description: str
 
 
@@ -60,70 +59,71 @@ def to_kitti(disparity: np.ndarray) -> np.ndarray:
         return np.where(is_known, np.maximum(steps, 1), 0).astype(np.uint16)
 
 
-def write_png16(path: Path, values: np.ndarray) -> None:
-    """Write (H, W) uint16 as a PNG; see `write_bytes`."""
+def encode_png(values: np.ndarray) -> bytes:
+    """Return (H, W) uint16 as a PNG."""
     _, content = cv2.imencode(".png", values)
-    write_bytes(path, content.tobytes())
+    return content.tobytes()
 
 
-def write_pfm(path: Path, values: np.ndarray) -> None:
-    """Write (H, W) float32 as a PFM, NaN as +Inf; see `write_bytes`."""
-    buffer = io.BytesIO()
-    buffer.write(f"Pf\n{values.shape[1]} {values.shape[0]}\n-1.0\n".encode("ascii"))
+def encode_pfm(values: np.ndarray) -> bytes:
+    """Return (H, W) float32 as a PFM, NaN as +Inf."""
+    header = f"Pf\n{values.shape[1]} {values.shape[0]}\n-1.0\n".encode("ascii")
     bottom_up = np.where(np.isnan(values), np.inf, values)[::-1]
-    buffer.write(bottom_up.astype("<f4").tobytes())
-    write_bytes(path, buffer.getvalue())
+    return header + bottom_up.astype("<f4").tobytes()
 
 
-def _write_points(path: Path, match: StereoMatch) -> None:
+def _encode_npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+def _encode_points(match: StereoMatch) -> bytes:
     stride = match.settings.points_stride
     depth = match.depth[::stride, ::stride]
     depth = np.where(np.isfinite(depth), depth, np.float32(np.nan))
-    write_ply(path, match.camera.points(depth, stride), match.image[::stride, ::stride])
+    return encode_ply(match.camera.points(depth, stride), match.image[::stride, ::stride])
 
 
 KINDS = {
     "depth": Kind(
         ".npy",
         True,
-        lambda path, match: write_npy(path, match.depth),
+        lambda match: _encode_npy(match.depth),
         "float32 m along the optical axis: NaN unknown, +Inf too far, -Inf too near",
     ),
     "depth_mm": Kind(
         ".png",
         True,
-        lambda path, match: write_png16(path, to_millimetres(match.depth)),
+        lambda match: encode_png(to_millimetres(match.depth)),
         "16-bit PNG, mm: 0 unknown or out of limits",
     ),
     "disparity": Kind(
         ".npy",
         False,
-        lambda path, match: write_npy(path, mask_disparity(match)),
+        lambda match: _encode_npy(mask_disparity(match)),
         "float32 px, x_left - x_right: NaN unknown",
     ),
     "disparity_kitti": Kind(
         ".png",
         False,
-        lambda path, match: write_png16(path, to_kitti(mask_disparity(match))),
+        lambda match: encode_png(to_kitti(mask_disparity(match))),
         "16-bit PNG, 256 a px as KITTI's: 0 unknown",
     ),
     "disparity_pfm": Kind(
         ".pfm",
         False,
-        lambda path, match: write_pfm(path, mask_disparity(match)),
+        lambda match: encode_pfm(mask_disparity(match)),
         "PFM, px as Middlebury's: infinite unknown",
     ),
     "confidence": Kind(
         ".npy",
         False,
-        lambda path, match: write_npy(path, np.where(match.valid, match.confidence, np.float32(0))),
+        lambda match: _encode_npy(np.where(match.valid, match.confidence, np.float32(0))),
         "float32, 0 to 1: 0 unknown",
     ),
     "points": Kind(
-        ".ply",
-        True,
-        _write_points,
-        "binary PLY, m in the left optical frame, with colours",
+        ".ply", True, _encode_points, "binary PLY, m in the left optical frame, with colours"
     ),
 }
 """What may be written, by the name of its folder."""

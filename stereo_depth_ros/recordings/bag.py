@@ -18,6 +18,8 @@ from stereo_depth_ros.recordings.topics import INFO
 
 SUFFIXES = (".mcap", ".db3", ".bag")
 
+_METADATA = "metadata.yaml"
+
 _STEP_NS = 100_000_000
 """Time that is left out after a damaged place, doubled until reading goes on."""
 
@@ -40,7 +42,7 @@ class BagMessage(NamedTuple):
 def is_bag(path: Path) -> bool:
     """Whether ``path`` is the file of a bag, or a folder with such files."""
     if path.is_dir():
-        return any(_list_files(path))
+        return (path / _METADATA).is_file() or any(_list_files(path))
     return path.suffix in SUFFIXES
 
 
@@ -72,6 +74,7 @@ class Bag:
         self.is_ros1 = type(self._readers[0]).__module__.startswith("rosbags.rosbag1")
         stores = typesys.Stores
         self._store = typesys.get_typestore(stores.ROS1_NOETIC if self.is_ros1 else stores.LATEST)
+        self._ros2 = typesys.get_typestore(stores.LATEST) if self.is_ros1 else self._store
         self.types: dict[str, str] = {}
         self.counts: dict[str, int] = {}
         for reader in self._readers:
@@ -145,7 +148,8 @@ class Bag:
         if not self.is_ros1:
             return message.raw
         try:
-            return bytes(self._store.ros1_to_cdr(message.raw, message.type))
+            # By the type as ROS 2 has it, which has no sequence number in its header.
+            return bytes(self._ros2.ros1_to_cdr(message.raw, message.type))
         except Exception as error:
             raise BagError(f"{message.topic} is not copied: {excerpt(error, 80)}") from error
 
@@ -178,7 +182,7 @@ class Bag:
         if not path.exists():
             raise BagError(f"{path} does not exist")
         files = list(_list_files(path)) if path.is_dir() else [path]
-        if path.is_dir() and (path / "metadata.yaml").is_file():
+        if path.is_dir() and (path / _METADATA).is_file():
             try:
                 return [self._stack.enter_context(_make_reader(path))]
             except Exception as error:

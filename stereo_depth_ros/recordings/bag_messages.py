@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from stereo_depth_ros.output_messages import Fields
@@ -16,6 +17,12 @@ _NESTED = {
 """The types of messages within the messages of outputs, by the field."""
 
 _WITH_HEADER = ("image",)
+
+
+@cache
+def get_messages() -> MessageWriter:
+    """Return the maker of messages of this process, which learns each type once."""
+    return MessageWriter()
 
 
 class MessageWriter:

@@ -7,6 +7,7 @@ become one MCAP file of the bag, so that a killed run loses nothing and none is 
 from __future__ import annotations
 
 import heapq
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,12 +17,13 @@ from typing import Any
 
 import yaml
 
-from stereo_depth_ros.atomic_file import write_bytes, write_text
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.output_messages import CAMERA_INFO, INFO_TOPIC, TOPICS, fill_camera_info
 from stereo_depth_ros.outputs import Output, make_outputs
 from stereo_depth_ros.recordings.bag import Bag, BagError
-from stereo_depth_ros.recordings.bag_messages import MessageWriter
+from stereo_depth_ros.recordings.bag_messages import get_messages
+from stereo_depth_ros.recordings.frame_files import put, size_of
 from stereo_depth_ros.recordings.job import Job
 from stereo_depth_ros.recordings.library import import_rosbags
 from stereo_depth_ros.recordings.record import Record
@@ -32,9 +34,14 @@ DEFAULT = ("depth", "disparity", "confidence")
 PART_BYTES = 256 << 20
 """Size from which the messages so far become a file of the bag."""
 
+_LOG = logging.getLogger(__name__)
+
 _METADATA = "metadata.yaml"
 _VERSION = 8
 """Of the format, which Humble reads as well."""
+
+_LENGTH = 8
+"""Bytes of the length before each message of a pair."""
 
 Entry = tuple[int, int, str, bytes]
 """Time of a message in ns, its place among those of the same time, topic and bytes."""
@@ -42,29 +49,37 @@ Entry = tuple[int, int, str, bytes]
 
 @dataclass(frozen=True)
 class SpoolWriter:
-    """Writes the messages of a pair as files in ``folder``; see `FrameWriter`."""
+    """Writes the messages of a pair as a file in ``folder``; see `FrameWriter`."""
 
     folder: Path
     outputs: tuple[Output, ...]
 
     def write(self, job: Job, match: StereoMatch) -> int:
         """Write the messages of one pair."""
-        messages = MessageWriter()
+        messages = get_messages()
         made = make_outputs(match, self.outputs)
         fields = {INFO_TOPIC: (CAMERA_INFO, fill_camera_info(match.camera))}
         for output, values in made.items():
             topic = TOPICS[output]
             fields[topic.name] = topic.type, topic.fill(values, match)
-        size = 0
-        for place, name in enumerate(list_topics(self.outputs)):
+        chunks = []
+        for name in list_topics(self.outputs):
             content = messages.serialize(*fields[name], job.stamp_ns, job.frame_id)
-            write_bytes(self.path(job.name, place), content)
-            size += len(content)
-        return size
+            chunks += [len(content).to_bytes(_LENGTH, "little"), content]
+        return put(self.find_path(job.name), b"".join(chunks), self.folder.parent / "scratch")
 
-    def path(self, name: str, place: int) -> Path:
-        """Return the file of the ``place``-th topic of the pair ``name``."""
-        return self.folder / f"{name}.{place}.cdr"
+    def find_path(self, name: str) -> Path:
+        """Return the file of the pair ``name``."""
+        return self.folder / f"{name}.messages"
+
+    def read(self, name: str) -> list[bytes]:
+        """Return the messages of the pair ``name``, in the order of `list_topics`."""
+        content, place, messages = self.find_path(name).read_bytes(), 0, []
+        while place < len(content):
+            begin = place + _LENGTH
+            place = begin + int.from_bytes(content[place:begin], "little")
+            messages.append(content[begin:place])
+        return messages
 
 
 def list_topics(outputs: Sequence[Output]) -> list[str]:
@@ -106,6 +121,19 @@ class BagTarget:
         if not is_metric:
             raise CalibrationError("a bag of depth takes a calibration; give one by --calib")
 
+    def count_whole(self, records: Sequence[Record]) -> int:
+        """Count how many of ``records``, from the first, have all their results."""
+        part = size = 0
+        for count, record in enumerate(records):
+            is_written = self._is_written(part)
+            path = self.writer.find_path(record.name)
+            if not (record.skipped or is_written or size_of(path) == record.size):
+                return count
+            size += record.size
+            if size >= PART_BYTES:
+                part, size = part + 1, 0
+        return len(records)
+
     def collect(self, records: Sequence[Record]) -> None:
         """Write a part once it is full."""
         self._size += records[-1].size
@@ -123,28 +151,33 @@ class BagTarget:
     def _name(self, part: int) -> str:
         return f"{self.result.resolve().name}_{part}"
 
+    def _is_written(self, part: int) -> bool:
+        name = self._name(part)
+        files = self.result / f"{name}.mcap", self.work / f"{name}.yaml"
+        return all(file.exists() for file in files)
+
     def _describe(self, part: int) -> dict[str, Any]:
         return yaml.safe_load((self.work / f"{self._name(part)}.yaml").read_text())
 
     def _write_part(self, records: Sequence[Record], stop_ns: int | None) -> None:
         name = self._name(self._part)
-        file, metadata = self.result / f"{name}.mcap", self.work / f"{name}.yaml"
-        if not (file.exists() and metadata.exists()):
+        if not self._is_written(self._part):
             folder = self.work / name
             shutil.rmtree(folder, ignore_errors=True)
             self._write_messages(folder, records, stop_ns)
-            os.replace(folder / _METADATA, metadata)
-            os.replace(folder / f"{name}.mcap", file)
+            with (folder / f"{name}.mcap").open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(folder / _METADATA, self.work / f"{name}.yaml")
+            os.replace(folder / f"{name}.mcap", self.result / f"{name}.mcap")
             folder.rmdir()
         for record in records:
-            for place in range(len(self._names)):
-                self.writer.path(record.name, place).unlink(missing_ok=True)
+            self.writer.find_path(record.name).unlink(missing_ok=True)
         self._part += 1
         self._begin = stop_ns
 
     def _write_messages(self, folder: Path, records: Sequence[Record], stop_ns: int | None) -> None:
         rosbag2 = import_rosbags("rosbag2")
-        store = MessageWriter().store
+        store = get_messages().store
         plugin = rosbag2.StoragePlugin.MCAP
         with rosbag2.Writer(folder, version=_VERSION, storage_plugin=plugin) as writer:
             kinds = {topic.name: topic.type for topic in TOPICS.values()} | {
@@ -171,12 +204,12 @@ class BagTarget:
             if connection.topic.strip("/") in self._names:
                 continue
             is_known = connection.msgtype in store.types
-            if bag.is_ros1 and not is_known:
-                continue
             has_text = bool(connection.msgdef.data) and not bag.is_ros1
             text = {"msgdef": connection.msgdef.data, "rihs01": connection.digest or "-"}
             definition = text if has_text else {"typestore": store}
-            if has_text or is_known:
+            if not has_text and not is_known:
+                _LOG.warning("%s is not copied: the bag defines no %s", *connection[1:3])
+            else:
                 made[connection.topic] = writer.add_connection(
                     connection.topic, connection.msgtype, **definition
                 )
@@ -185,17 +218,20 @@ class BagTarget:
     def _list_originals(
         self, bag: Bag, topics: Sequence[str], stop_ns: int | None
     ) -> Iterator[Entry]:
+        warned: set[str] = set()
         for place, message in enumerate(bag.messages(topics, self._begin, stop_ns)):
             try:
                 yield message.time_ns, place, message.topic, bag.to_cdr(message)
-            except BagError:
-                continue
+            except BagError as error:
+                if message.topic not in warned:
+                    warned.add(message.topic)
+                    _LOG.warning("%s", error)
 
     def _list_results(self, records: Sequence[Record]) -> Iterator[Entry]:
         for record in records:
             if not record.skipped:
-                for place, topic in enumerate(self._names):
-                    content = self.writer.path(record.name, place).read_bytes()
+                messages = self.writer.read(record.name)
+                for place, (topic, content) in enumerate(zip(self._names, messages, strict=True)):
                     # After the messages that they were made of.
                     yield record.time_ns, (1 << 62) + place, topic, content
 

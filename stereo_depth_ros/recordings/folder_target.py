@@ -8,6 +8,7 @@ from pathlib import Path
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.recordings.array_files import KINDS
+from stereo_depth_ros.recordings.frame_files import count_whole, put, size_of
 from stereo_depth_ros.recordings.job import Job
 from stereo_depth_ros.recordings.record import Record
 from stereo_depth_ros.stereo_match import StereoMatch
@@ -24,13 +25,14 @@ class FileWriter:
 
     def write(self, job: Job, match: StereoMatch) -> int:
         """Write the files of one pair."""
-        size = 0
-        for name in self.kinds:
-            kind = KINDS[name]
-            path = self.folder / name / f"{job.name}{kind.suffix}"
-            kind.write(path, match)
-            size += path.stat().st_size
-        return size
+        contents = [KINDS[name].encode(match) for name in self.kinds]
+        paths = self.list_paths(job.name)
+        scratch = self.folder / ".work" / "scratch"
+        return sum(put(path, one, scratch) for path, one in zip(paths, contents, strict=True))
+
+    def list_paths(self, name: str) -> list[Path]:
+        """Return the files of the pair ``name``."""
+        return [self.folder / kind / f"{name}{KINDS[kind].suffix}" for kind in self.kinds]
 
 
 class FolderTarget:
@@ -55,6 +57,10 @@ class FolderTarget:
                 f"without a calibration there is no {' and no '.join(metric)}: give one by "
                 f"--calib, or choose by --outputs of {without}"
             )
+
+    def count_whole(self, records: Sequence[Record]) -> int:
+        """Count how many of ``records``, from the first, have all their results."""
+        return count_whole(records, lambda r: sum(map(size_of, self.writer.list_paths(r.name))))
 
     def collect(self, records: Sequence[Record]) -> None:
         """Do nothing, as the files stand where they belong."""

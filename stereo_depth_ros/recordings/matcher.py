@@ -67,11 +67,10 @@ class Matcher:
             When that fails.
         """
         match = self._open().match_prepared(job.pair)
-        size = 0
         with time_stage(match.seconds, "write"):
             size = self._plan.writer.write(job, match)
-            if job.picture is not None:
-                write_strip(job.picture, match, job.is_metric)
+        if job.picture is not None:
+            write_strip(job.picture, match, job.is_metric)
         low, high = _find_limits(match, job.is_metric)
         return Record(
             job.name,

@@ -13,13 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from typing import Any
 
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.engines import EngineSpec
-from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.errors import InputError, UserError
 from stereo_depth_ros.folder_lock import lock_folder
 from stereo_depth_ros.pair_monitor import PairMonitor, judge_pair
 from stereo_depth_ros.pair_preparation import FrameError, PreparedPair, prepare_pair
@@ -83,10 +83,24 @@ def process(
         describe(spec)
         identity = _identify(source, target, plan, spec, is_checked)
         with closing(Journal(target.journal, identity)) as journal:
+            journal.begin(target.count_whole(journal.records))
             run = _Run(source, target, journal, pool, is_checked, done)
-            summary = run.execute()
+            try:
+                summary = run.execute()
+            except UserError:
+                if all(record.skipped for record in journal.records):
+                    _discard(target)
+                raise
     shutil.rmtree(target.work, ignore_errors=True)
     return summary
+
+
+def _discard(target: Target) -> None:
+    """Remove what a run without results leaves, so that a better command may follow."""
+    target.journal.unlink(missing_ok=True)
+    shutil.rmtree(target.work, ignore_errors=True)
+    with suppress(OSError):  # a video's folder, or one that holds anything
+        target.journal.parent.rmdir()
 
 
 def _identify(
@@ -152,7 +166,7 @@ class _Run:
         if not any(not record.skipped for record in self._records):
             self._target.check(frame.geometry.is_metric)
         stride = max(1, self._source.expected // PICTURES)
-        picture = self._target.work / "pictures" / f"{index:09d}.png"
+        picture = self._target.work / "pictures" / f"{index:09d}.jpg"
         return self._pool.submit(
             Job(
                 frame.name,
@@ -188,7 +202,7 @@ class _Run:
         self._target.finish(records)
         wall_s = time.perf_counter() - began
         summary = summarise(records, losses, self._new, wall_s, self._pool.count)
-        files = sorted((self._target.work / "pictures").glob("*.png"))
+        files = sorted((self._target.work / "pictures").glob("*.jpg"))
         pictures = [(records[int(file.stem)], file) for file in files]
         page = make_page(self._source.notes, self._target.result.name, summary, records, pictures)
         write_text(self._target.report, page)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.errors import InputError
@@ -72,6 +72,7 @@ class Journal:
 
     def __init__(self, path: Path, run: dict[str, Any]) -> None:
         self._path = path
+        self._file: IO[str] | None = None
         self.records: list[Record] = []
         self.is_complete = False
         self.losses: dict[str, int] = {}
@@ -83,28 +84,36 @@ class Journal:
                     self.is_complete, self.losses = True, line["losses"]
                 else:
                     self.records.append(Record(**line))
-        # Anew without a line that a killed run left half written.
-        kept_lines = [{"run": run}, *map(asdict, self.records)]
-        if self.is_complete:
-            kept_lines.append({"complete": True, "losses": self.losses})
-        write_text(path, "".join(map(_as_line, kept_lines)))
-        self._file = path.open("a", encoding="utf-8")
+        self._run = run
+
+    def begin(self, count: int) -> None:
+        """Go on after the first ``count`` records, of a complete run from its end.
+
+        A line that a killed run left half written goes.
+        """
+        if not self.is_complete:
+            del self.records[count:]
+            lines = [{"run": self._run}, *map(asdict, self.records)]
+            write_text(self._path, "".join(map(_as_line, lines)))
+            self._file = self._path.open("a", encoding="utf-8")
 
     def add(self, record: Record) -> None:
         """Put down what became of the next pair."""
+        assert self._file is not None
         self.records.append(record)
         self._file.write(_as_line(asdict(record)))
         self._file.flush()
 
     def complete(self, losses: dict[str, int]) -> None:
         """Put down that the run came to its end, and what never became a pair."""
+        assert self._file is not None
         self.is_complete, self.losses = True, losses
         self._file.write(_as_line({"complete": True, "losses": losses}))
         self.close()
 
     def close(self) -> None:
         """Bring all of it to the disk."""
-        if not self._file.closed:
+        if self._file is not None and not self._file.closed:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()

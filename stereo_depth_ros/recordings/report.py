@@ -7,7 +7,6 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from stereo_depth_ros.evaluation.page_style import STYLE
@@ -67,8 +66,7 @@ def make_page(
 
 
 def _show(record: Record, path: Path, begin_ns: int) -> str:
-    _, data = cv2.imencode(".jpg", cv2.imread(str(path)), [cv2.IMWRITE_JPEG_QUALITY, 85])
-    url = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
+    url = "data:image/jpeg;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
     seconds = (record.stamp_ns - begin_ns) * 1e-9
     caption = html.escape(
         f"{record.name}, {seconds:.2f} s: {100 * record.valid:.0f} % valid, mean confidence "

@@ -41,6 +41,10 @@ class Target(Protocol):
         """
         ...
 
+    def count_whole(self, records: Sequence[Record]) -> int:
+        """Count how many of ``records``, from the first, have all their results."""
+        ...
+
     def collect(self, records: Sequence[Record]) -> None:
         """Take what the last of ``records``, all up to now, says was written.
 

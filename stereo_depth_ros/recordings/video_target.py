@@ -15,10 +15,11 @@ from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.outputs import to_millimetres
 from stereo_depth_ros.recordings.array_files import (
     KITTI_SCALE,
+    encode_png,
     mask_disparity,
     to_kitti,
-    write_png16,
 )
+from stereo_depth_ros.recordings.frame_files import count_whole, put, size_of
 from stereo_depth_ros.recordings.job import Job
 from stereo_depth_ros.recordings.record import Record
 from stereo_depth_ros.stereo_match import StereoMatch
@@ -38,10 +39,9 @@ class MapWriter:
     def write(self, job: Job, match: StereoMatch) -> int:
         """Write the map of one pair."""
         kind = "depth" if job.is_metric else "disparity"
-        path = self.folder / f"{job.name}.{kind}.png"
         values = to_millimetres(match.depth) if job.is_metric else to_kitti(mask_disparity(match))
-        write_png16(path, values)
-        return path.stat().st_size
+        path = self.folder / f"{job.name}.{kind}.png"
+        return put(path, encode_png(values), self.folder.parent / "scratch")
 
 
 class VideoTarget:
@@ -56,6 +56,10 @@ class VideoTarget:
 
     def check(self, is_metric: bool) -> None:
         """Check nothing, as disparity has colours too."""
+
+    def count_whole(self, records: Sequence[Record]) -> int:
+        """Count how many of ``records``, from the first, have all their results."""
+        return count_whole(records, lambda record: size_of(self._find_map(record.name)))
 
     def collect(self, records: Sequence[Record]) -> None:
         """Do nothing, as the scale is known at the end."""

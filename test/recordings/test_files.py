@@ -1,0 +1,189 @@
+"""Pairs of files in, files out."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from bags import CAMERA, error_of
+
+from stereo_depth_ros.evaluation.truth_files import read_pfm, read_png
+
+KINDS = (
+    *("depth", "depth_mm", "disparity", "disparity_kitti", "disparity_pfm"),
+    *("confidence", "points"),
+)
+
+
+def lines_of(folder):
+    return [json.loads(line) for line in (folder / "frames.jsonl").read_text().splitlines()]
+
+
+def test_two_folders_become_depth_in_metres(run, folders, truth, tmp_path):
+    out = tmp_path / "out"
+
+    outcome = run(folders.left, folders.right, "--calib", folders.calib, "-o", out)
+
+    assert outcome.status == 0, outcome.err
+    assert "12 pairs with depth, 0 skipped" in outcome.out
+    files = sorted((out / "depth").iterdir())
+    assert [file.name for file in files] == [f"{i:04d}.npy" for i in range(12)]
+    assert max(error_of(np.load(file), truth) for file in files) < 0.05
+    first, *records, last = lines_of(out)
+    assert "source" in first["run"]
+    assert [record["name"] for record in records] == [f"{i:04d}" for i in range(12)]
+    assert all(0.4 < record["valid"] < 1 for record in records)
+    assert last["complete"]
+    page = (out / "report.html").read_text()
+    assert page.count("<figure>") == 12
+    assert not (out / ".work").exists()
+
+
+def test_every_kind_of_file_holds_the_same_values(run, folders, tmp_path):
+    out = tmp_path / "out"
+
+    run(folders.left, folders.right, "--calib", folders.calib, "-o", out, "--outputs", *KINDS)
+
+    depth = np.load(out / "depth/0003.npy")
+    disparity = np.load(out / "disparity/0003.npy")
+    known = np.isfinite(disparity)
+    finite = np.isfinite(depth)
+    assert finite.sum() > 5000
+    np.testing.assert_allclose(
+        CAMERA.fx * CAMERA.baseline / disparity[finite], depth[finite], rtol=1e-5
+    )
+    millimetres = cv2.imread(str(out / "depth_mm/0003.png"), cv2.IMREAD_UNCHANGED)
+    assert millimetres.dtype == np.uint16
+    np.testing.assert_allclose(millimetres[finite], 1000 * depth[finite], atol=0.51)
+    assert (millimetres[~finite] == 0).all()
+    kitti = read_png(out / "disparity_kitti/0003.png", 256.0)
+    np.testing.assert_array_equal(np.isfinite(kitti), known)
+    np.testing.assert_allclose(kitti[known], disparity[known], atol=1 / 256)
+    np.testing.assert_array_equal(read_pfm(out / "disparity_pfm/0003.pfm"), disparity)
+    np.testing.assert_array_equal(np.load(out / "confidence/0003.npy") > 0, known)
+    ply = (out / "points/0003.ply").read_bytes()
+    head, _, body = ply.partition(b"end_header\n")
+    assert f"element vertex {finite.sum()}".encode() in head
+    assert len(body) == 15 * finite.sum()
+
+
+def test_workers_change_nothing(run, folders, tmp_path):
+    command = (folders.left, folders.right, "--calib", folders.calib)
+
+    assert run(*command, "-o", tmp_path / "one").status == 0
+    assert run(*command, "-o", tmp_path / "two", "--workers", 2).status == 0
+
+    for kind in ("depth", "confidence"):
+        for file in (tmp_path / "one" / kind).iterdir():
+            assert file.read_bytes() == (tmp_path / "two" / kind / file.name).read_bytes()
+
+
+def test_without_calibration_there_is_disparity_alone(run, folders, tmp_path):
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "out")
+    assert outcome.status == 1
+    assert "without a calibration there is no depth: give one by --calib" in outcome.err
+
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "px", "--outputs", "disparity")
+    assert outcome.status == 0
+    assert len(list((tmp_path / "px/disparity").iterdir())) == 12
+
+
+def test_a_damaged_image_is_named_counted_and_skipped(run, folders, tmp_path):
+    damaged = tmp_path / "left/0004.png"
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    (tmp_path / "right/0007.png").unlink()
+
+    out = tmp_path / "out"
+    outcome = run(folders.left, folders.right, "--calib", folders.calib, "-o", out)
+
+    assert outcome.status == 0
+    assert "10 pairs with depth, 1 skipped" in outcome.out
+    assert "0004.png" in outcome.out
+    assert "cut off" in outcome.out
+    assert "1 x left images without a right one" in outcome.out
+    assert not (out / "depth/0004.npy").exists()
+    assert "0004.png" in (out / "report.html").read_text()
+
+
+def test_patterns_and_lists_name_pairs(run, folders, tmp_path):
+    pairs = tmp_path / "pairs.txt"
+    pairs.write_text("# mine\nleft/0002.png right/0002.png\nleft/0001.png, right/0001.png\n")
+    assert run(pairs, "--calib", folders.calib, "-o", tmp_path / "listed").status == 0
+    names = [path.name for path in sorted((tmp_path / "listed/depth").iterdir())]
+    assert names == ["0001.npy", "0002.npy"]
+
+    patterns = (tmp_path / "left/000[12].png", tmp_path / "right/000[12].png")
+    assert run(*patterns, "--calib", folders.calib, "-o", tmp_path / "globbed").status == 0
+    for name in names:
+        listed, globbed = (tmp_path / of / "depth" / name for of in ("listed", "globbed"))
+        assert listed.read_bytes() == globbed.read_bytes()
+
+
+def test_a_dataset_is_read_by_its_layout(run, views, tmp_path):
+    from stereo_depth_ros.evaluation.datasets import write_plain
+
+    mask = np.ones((CAMERA.height, CAMERA.width), bool)
+    for index in range(2):
+        disparity = np.ones(mask.shape, np.float32)
+        write_plain(tmp_path / "data" / f"s{index}", *views[index], disparity, mask, mask)
+
+    command = (tmp_path / "data", "--layout", "plain", "--outputs", "disparity_kitti")
+    assert run(*command, "-o", tmp_path / "out").status == 0
+    written = sorted(path.name for path in (tmp_path / "out/disparity_kitti").iterdir())
+    assert written == ["s0.png", "s1.png"]
+
+
+def test_a_complete_run_is_not_done_again_and_another_is_refused(run, folders, tmp_path):
+    out = tmp_path / "out"
+    command = (folders.left, folders.right, "--calib", folders.calib, "-o", out)
+    run(*command)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+
+    again = run(*command)
+    assert again.status == 0
+    assert "12 pairs with depth" in again.out
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+    other = run(*command, "--max-depth", 5)
+    assert other.status == 1
+    assert "holds another run, which differs in settings" in other.err
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(run, folders, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+
+    outcome = run(folders.left, folders.right, "--calib", folders.calib, "-o", out)
+
+    assert outcome.status == 1
+    assert "holds notes.txt, and no earlier run of process" in outcome.err
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+
+
+def test_swapped_pairs_are_refused_one_by_one(run, folders, tmp_path):
+    command = (folders.right, folders.left, "--calib", folders.calib, "-o", tmp_path / "out")
+    outcome = run(*command)
+    assert outcome.status == 1
+    assert "left and right are swapped" in outcome.err
+
+    assert run(*command, "--no-check").status == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (["absent"], "absent does not exist"),
+        (["camera.yaml"], "is no recording that can be read: give a bag"),
+        (["left", "empty"], "empty holds no image"),
+        (["left", "right", "right"], "3 names for SOURCE; give one, or the left and the right"),
+    ],
+)
+def test_what_is_no_recording_is_named(run, folders, tmp_path, names, text):
+    (tmp_path / "empty").mkdir()
+    outcome = run(*(tmp_path / name for name in names), "-o", tmp_path / "out")
+    assert outcome.status == 1
+    assert text in outcome.err
+    assert outcome.err.count("\n") == 1
