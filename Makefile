@@ -68,7 +68,7 @@ $(READY): setup.py package.xml constraints.txt
 	touch $@
 
 $(TRAINING_READY): $(READY)
-	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy,training,test,tensorrt-rtx]"
+	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy,training,recordings,test,tensorrt-rtx]"
 	$(BIN)/python test/engines/tensorrt/bindings.py $(BINDINGS)
 	touch $@
 
@@ -80,7 +80,7 @@ lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
 	printf 'pip\nsetuptools\n' | .venv-lock/bin/uv pip compile - setup.py --upgrade --universal \
-		--python-version 3.11 --extra ros-jazzy --extra training --extra test --extra doc \
+		--python-version 3.11 --extra ros-jazzy --extra training --extra recordings --extra test --extra doc \
 		--extra tensorrt-rtx --no-annotate --custom-compile-command "make lock" \
 		--output-file constraints.txt
 

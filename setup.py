@@ -68,6 +68,8 @@ setup(
             "huggingface_hub>=0.23,<3",
             "tensorboard>=2.10,<3",
         ],
+        # Bags in, bags out; all other recordings need nothing more.
+        "recordings": ["rosbags>=0.11,<0.12"],
         "tensorrt": ["tensorrt>=8.5,<12", "pycuda>=2022.2"],
         # Where pycuda, which is compiled on installation, cannot be.
         "cuda-python": ["cuda-python>=12.9.1,<14"],

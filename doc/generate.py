@@ -20,6 +20,7 @@ from stereo_depth_ros import baseline, calibrated_pair, calibration, pair_check,
 from stereo_depth_ros.calibration_files import FORMATS
 from stereo_depth_ros.cli.main import VERBS
 from stereo_depth_ros.output_messages import TOPICS
+from stereo_depth_ros.recordings.array_files import KINDS
 from stereo_depth_ros.ros.diagnosing import frame_id, health, name_watch, watchdog
 from stereo_depth_ros.ros.outputs import TYPES
 from stereo_depth_ros.ros.parameter_table import PARAMETERS, Value
@@ -148,6 +149,17 @@ def make_pairs() -> str:
     return _make_list(pair_monitor) + _make_list(pair_check)
 
 
+def make_files() -> str:
+    """Return the table of what a folder of results may hold."""
+    return _make_table(
+        ("`--outputs`", "File", "Holds"),
+        (
+            (f"`{name}`", f"`{name}/NAME{kind.suffix}`", kind.description)
+            for name, kind in KINDS.items()
+        ),
+    )
+
+
 def make_names() -> str:
     """Return what is said of names of nodes and frames."""
     return _make_list(frame_id) + _make_list(name_watch)
@@ -165,6 +177,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "calibrations": make_calibrations,
     "pairs": make_pairs,
     "names": make_names,
+    "files": make_files,
 }
 """What fills a block, by its name."""
 

@@ -27,6 +27,7 @@ FORBIDDEN = {
     "onnx",
     "rcl_interfaces",
     "rclpy",
+    "rosbags",
     "safetensors",
     "sensor_msgs",
     "sensor_msgs_py",
@@ -50,7 +51,8 @@ TRAINING_LAYERS = ("networks", "checkpoints", "export", "training", "scenes.synt
 
 
 def core_files():
-    folders = [PACKAGE, *(PACKAGE / name for name in ("decoding", "scenes", "evaluation", "cli"))]
+    rooms = ("decoding", "scenes", "evaluation", "recordings", "cli")
+    folders = [PACKAGE, *(PACKAGE / name for name in rooms)]
     files = [file for folder in folders for file in folder.glob("*.py")]
     return sorted([*files, *(PACKAGE / "engines").rglob("*.py")])
 
@@ -96,6 +98,7 @@ def test_core_is_where_these_tests_look_for_it():
         "stereo_depth_ros.pipeline",
         "stereo_depth_ros.engines.onnxruntime",
         "stereo_depth_ros.scenes.planar",
+        "stereo_depth_ros.recordings.process",
         "stereo_depth_ros.cli.main",
     } <= names
 

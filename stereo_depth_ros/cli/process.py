@@ -69,7 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument(
         "--calib",
-        default="",
         metavar="FILE",
         help=f"calibration of the pair, instead of camera_info in the bag:\n{FORMATS}",
     )
@@ -83,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="rectify the images by K, D and R; auto: where the topic's name and the calibration, "
         "or a file marked raw, ask for it (default: %(default)s)",
     )
-    parser.add_argument("--layout", default="", choices=LAYOUTS, help="SOURCE is such a dataset")
+    parser.add_argument("--layout", choices=LAYOUTS, help="SOURCE is such a dataset")
     parser.add_argument(
         "--split",
         default="auto",
@@ -112,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"{len(arguments.source)} names for SOURCE; give one, or the left and the right one, "
             "patterns in quotes"
         )
-    rig = Rig(arguments.calib, arguments.baseline, arguments.rectify)
+    rig = Rig(arguments.calib or "", arguments.baseline, arguments.rectify)
     names = ("left", "right", "left_info", "right_info")
     topics = {name: getattr(arguments, name) for name in names}
     source = open_source(arguments.source, rig, topics, arguments.layout, arguments.split)

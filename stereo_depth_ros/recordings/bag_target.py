@@ -125,26 +125,26 @@ class BagTarget:
         """Count how many of ``records``, from the first, have all their results."""
         part = size = 0
         for count, record in enumerate(records):
+            if size >= PART_BYTES:
+                part, size = part + 1, 0
             is_written = self._is_written(part)
             path = self.writer.find_path(record.name)
             if not (record.skipped or is_written or size_of(path) == record.size):
                 return count
             size += record.size
-            if size >= PART_BYTES:
-                part, size = part + 1, 0
         return len(records)
 
     def collect(self, records: Sequence[Record]) -> None:
-        """Write a part once it is full."""
-        self._size += records[-1].size
+        """Write a part once it is full and another follows, so that none is empty."""
         if self._size >= PART_BYTES:
-            self._write_part(records[self._first :], records[-1].time_ns + 1)
-            self._first, self._size = len(records), 0
+            last = len(records) - 1
+            self._write_part(records[self._first : last], records[last - 1].time_ns + 1)
+            self._first, self._size = last, 0
+        self._size += records[-1].size
 
     def finish(self, records: Sequence[Record]) -> None:
         """Write the last part, and what makes the files a bag."""
-        if self._original is not None or len(records) > self._first:
-            self._write_part(records[self._first :], None)
+        self._write_part(records[self._first :], None)
         parts = [self._describe(part) for part in range(self._part)]
         write_text(self.result / _METADATA, yaml.safe_dump(_join(parts), sort_keys=False))
 

@@ -27,7 +27,7 @@ def open_source(
     names: Sequence[str],
     rig: Rig,
     topics: dict[str, str | None] | None = None,
-    layout: str = "",
+    layout: str | None = None,
     split: str = "auto",
 ) -> Source:
     """Open a recording.

@@ -120,9 +120,9 @@ def _list_pairs(types: Mapping[str, str]) -> Iterator[tuple[tuple[int, ...], str
             partner = re.sub(rf"(?<![a-z0-9]){left}(?![a-z0-9])", right, topic)
             if partner == topic or types.get(partner) != types[topic]:
                 continue
-            words = set(re.split("[/_]", topic))
-            is_result = not words.isdisjoint(("depth", "disparity", "confidence", "theora"))
-            is_raw = words.isdisjoint(("rect", "rectified"))
+            parts = set(re.split("[/_]", topic))
+            is_result = not parts.isdisjoint(("depth", "disparity", "confidence", "theora"))
+            is_raw = parts.isdisjoint(("rect", "rectified"))
             is_compressed = types[topic] == COMPRESSED
             has_no_info = _find_info(types, topic) is None
             yield (is_result, has_no_info, is_raw, is_compressed, place), topic, partner

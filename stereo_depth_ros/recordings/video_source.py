@@ -93,10 +93,12 @@ class VideoSource:
                 continue
             seconds = time.perf_counter() - began
             yield Frame(name, stamp, stamp, "", left, right, known[size], seconds)
-        more = sum(image is not None for image in images)
-        self.losses = {"frames of the longer video": 1} if more else {}
-        if index < self.expected:
-            self.losses["frames that do not decode"] = self.expected - index
+        counts = [int(video.get(cv2.CAP_PROP_FRAME_COUNT)) for video in videos]
+        losses = {
+            "frames of the longer video": max(counts) - min(counts),
+            "frames that do not decode": self.expected - index,
+        }
+        self.losses = {reason: count for reason, count in losses.items() if count > 0}
         for video in videos:
             video.release()
 

@@ -95,17 +95,18 @@ class Messages:
             "r": np.eye(3).ravel(),
             "p": p.ravel(),
         } | event.changes
+        size = {"height": CAMERA.height, "width": CAMERA.width}
+        size = {name: values.pop(name, default) for name, default in size.items()}
         if self.is_ros1:
             values = {name.upper(): value for name, value in values.items()}
         roi = self.store.types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
         return self.store.types["sensor_msgs/msg/CameraInfo"](
             header=header,
-            height=CAMERA.height,
-            width=CAMERA.width,
             distortion_model="plumb_bob",
             binning_x=0,
             binning_y=0,
             roi=roi,
+            **size,
             **values,
         )
 
@@ -195,6 +196,17 @@ def read_bag(path: Path) -> dict[str, list[tuple[int, Any]]]:
         for connection, time_ns, raw in reader.messages():
             message = reader.deserialize(raw, connection.msgtype)
             content.setdefault(connection.topic, []).append((time_ns, message))
+    return content
+
+
+def read_raw(path: Path) -> dict[str, list[tuple[int, bytes]]]:
+    """Return time and bytes of all messages in a bag, by topic."""
+    from rosbags.rosbag2 import Reader
+
+    content: dict[str, list[tuple[int, bytes]]] = {}
+    with Reader(path) as reader:
+        for connection, time_ns, raw in reader.messages():
+            content.setdefault(connection.topic, []).append((time_ns, bytes(raw)))
     return content
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rosbags", reason="needs rosbags")
 
@@ -23,6 +26,7 @@ from bags import (
     floats,
     list_events,
     read_bag,
+    read_raw,
     split_sqlite,
     write_bag,
     write_ros1_bag,
@@ -281,3 +285,99 @@ def test_records_tell_what_became_of_each_pair(run, views, tmp_path):
     assert "right image is 160 x 60 but camera_info says 160 x 120" in lines[2]["skipped"]
     assert outcome.status == 0
     assert INFOS["left"] in outcome.out
+
+
+# -- parts, memory, and the library ----------------------------------------------------------------
+
+
+def test_a_large_bag_is_written_in_parts(run, views, tmp_path, monkeypatch):
+    """A run that ends between parts, and goes on, writes what one in one go does."""
+    from stereo_depth_ros.recordings import bag_target
+
+    source = write_bag(tmp_path / "in", list_events(views))
+    assert run(source, "-o", tmp_path / "whole" / "out").status == 0
+    # Each pair has 231 kB of results.
+    monkeypatch.setattr(bag_target, "PART_BYTES", 900_000)
+    write = bag_target.BagTarget._write_messages
+    ends = iter([False, True, False, True])
+
+    def write_or_end(self, folder, records, stop_ns):
+        write(self, folder, records, stop_ns)
+        if next(ends, False):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(bag_target.BagTarget, "_write_messages", write_or_end)
+    out = tmp_path / "out"
+    statuses = [run(source, "-o", out, "--originals").status for _ in range(3)]
+
+    assert statuses == [130, 130, 0]
+    assert sorted(path.name for path in out.glob("*.mcap")) == [f"out_{i}.mcap" for i in range(3)]
+    content, whole = read_raw(out), read_raw(tmp_path / "whole" / "out")
+    for topic, messages in whole.items():
+        assert content[topic] == messages
+    for side in TOPICS:
+        assert len(content[TOPICS[side]]) == len(content[INFOS[side]]) == 12
+    metadata = yaml.safe_load((out / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert metadata["message_count"] == sum(map(len, content.values()))
+    assert [file["path"] for file in metadata["files"]] == metadata["relative_file_paths"]
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_over_thousands_of_pairs(tmp_path):
+    """The peak of the second half of a recording is that of the first."""
+    random = np.random.default_rng(0)
+    noise = random.integers(0, 255, (2, 32, 64, 3), np.uint8)
+    changes = {"p": np.array([60.0, 0, 31.5, 0, 0, 60, 15.5, 0, 0, 0, 1, 0])}
+    right = {"p": np.array([60.0, 0, 31.5, -6, 0, 60, 15.5, 0, 0, 0, 1, 0])}
+
+    def small(events):
+        for event in events:
+            size = {"width": 64, "height": 32}
+            if event.value is None:
+                extra = right if event.side == "right" else changes
+                yield replace(event, changes=size | extra)
+            else:
+                yield event
+
+    source = write_bag(tmp_path / "in", small(list_events([tuple(noise)] * 4000)))
+    code = f"""
+import resource
+from pathlib import Path
+from stereo_depth_ros.recordings.matcher import Plan
+from stereo_depth_ros.recordings.open_source import open_source
+from stereo_depth_ros.recordings.open_target import open_target
+from stereo_depth_ros.recordings.process import process
+from stereo_depth_ros.recordings.rig import Rig
+from stereo_depth_ros.settings import Settings
+source = open_source([{str(source)!r}], Rig())
+target = open_target(Path({str(tmp_path / "out")!r}), source)
+plan = Plan("sgbm", "auto", 0, Settings(), target.writer)
+peaks = []
+def look(record, is_new):
+    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+process(source, target, plan, is_checked=False, done=look)
+print(len(peaks), peaks[500], peaks[-1])
+"""
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=600
+    )
+
+    assert outcome.returncode == 0, outcome.stderr
+    count, early, late = map(int, outcome.stdout.split())
+    assert count == 4000
+    # In kB; a record of a pair takes about one.
+    assert late - early < 12_000
+
+
+def test_a_missing_library_is_an_error_that_says_what_to_install(run, views, tmp_path, monkeypatch):
+    source = write_bag(tmp_path / "in", list_events(views[:1]))
+    for name in [*sys.modules]:
+        if name.split(".")[0] == "rosbags":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "rosbags", None)
+
+    outcome = run(source, "-o", tmp_path / "out")
+
+    assert outcome.status == 1
+    assert "pip install 'stereo_depth_ros[recordings]'" in outcome.err
+    assert outcome.err.count("\n") == 1
