@@ -26,7 +26,6 @@ from stereo_depth_ros.cli.options import (
     make_number_parser,
     make_settings,
 )
-from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import LAYOUTS
 from stereo_depth_ros.recordings.matcher import Plan
@@ -138,7 +137,7 @@ def run(arguments: argparse.Namespace) -> int:
                 plan,
                 arguments.workers,
                 not arguments.no_check,
-                progress.begin,
+                progress.say,
                 progress.step,
             )
         except KeyboardInterrupt:
@@ -162,10 +161,10 @@ class _Progress:
         self._bar: tqdm | None = None
         self._earlier = 0
 
-    def begin(self, spec: EngineSpec) -> None:
-        """Show which engine is open."""
+    def say(self, line: str) -> None:
+        """Print a line, beside the bar."""
         self._build_bar.close()
-        print(f"engine: {spec}", flush=True)
+        tqdm.write(line)
 
     def step(self, record: Record, is_new: bool) -> None:
         """Count a pair."""

@@ -68,7 +68,8 @@ class BagSource:
         self.losses: dict[str, int] = {}
         self.notes = [*_describe_topics(self.topics, bool(rig.calibration)), *problems]
         self.identity = {"bag": str(path.resolve()), "files": _list_sizes(path)} | {
-            "topics": [*self.topics.images, self.topics.left_info, self.topics.right_info]
+            "topics": [*self.topics.images, self.topics.left_info, self.topics.right_info],
+            "rig": rig.identity,
         }
 
     def __iter__(self) -> Iterator[Frame | Skip]:

@@ -47,7 +47,8 @@ class FileSource:
         self.losses = missing or {}
         self.expected = len(pairs)
         self.notes = [f"{len(pairs)} pairs of files, the first {pairs[0].left}, {pairs[0].right}"]
-        self.identity = {"files": [[str(p.left), str(p.right)] for p in pairs]}
+        files = [[str(pair.left), str(pair.right)] for pair in pairs]
+        self.identity = {"files": files, "rig": rig.identity}
 
     def __iter__(self) -> Iterator[Frame | Skip]:
         """Yield the pairs in order."""

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stereo_depth_ros.engines import Context, EngineSpec, open_engine
+from stereo_depth_ros.engines import (
+    Context,
+    EngineError,
+    EngineLostError,
+    EngineSpec,
+    open_engine,
+)
 from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.recordings.job import FrameWriter, Job
@@ -63,10 +69,19 @@ class Matcher:
 
         Raises
         ------
-        EngineError, OSError
-            When that fails.
+        ModelError, EngineError
+            When there is no engine, or none any more.
+        OSError
+            When nothing can be written.
         """
-        match = self._open().match_prepared(job.pair)
+        pipeline = self._open()
+        try:
+            match = pipeline.match_prepared(job.pair)
+        except EngineLostError:
+            raise
+        except EngineError as error:
+            # The engine is good for the next pair.
+            return Record(job.name, job.stamp_ns, job.time_ns, skipped=str(error))
         with time_stage(match.seconds, "write"):
             size = self._plan.writer.write(job, match)
         if job.picture is not None:

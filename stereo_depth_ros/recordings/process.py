@@ -8,10 +8,11 @@ again: it reads everything anew, and matches what is missing.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.errors import InputError, UserError
 from stereo_depth_ros.folder_lock import lock_folder
+from stereo_depth_ros.pair_geometry import PairGeometry
 from stereo_depth_ros.pair_monitor import PairMonitor, judge_pair
 from stereo_depth_ros.pair_preparation import FrameError, PreparedPair, prepare_pair
 from stereo_depth_ros.recordings.frame import Frame, Skip, Source
@@ -45,7 +47,7 @@ def process(
     plan: Plan,
     workers: int = 1,
     is_checked: bool = True,
-    describe: Callable[[EngineSpec], None] = lambda spec: None,
+    say: Callable[[str], None] = lambda line: None,
     done: Done = lambda record, is_new: None,
 ) -> Summary:
     """Process a recording, or what an interrupted run left of it.
@@ -60,8 +62,8 @@ def process(
         How many pairs are matched at once.
     is_checked
         Whether to refuse pairs that can only give wrong depth.
-    describe
-        Told which engine is open.
+    say
+        Given what is to be known of engine, geometry and pairs, a line each.
     done
         Told of every pair, in order.
 
@@ -80,11 +82,13 @@ def process(
     target.work.mkdir(parents=True, exist_ok=True)
     with lock_folder(target.work, "run"), Pool(plan, workers) as pool:
         spec = pool.open()
-        describe(spec)
+        say(f"engine: {spec}")
         identity = _identify(source, target, plan, spec, is_checked)
         with closing(Journal(target.journal, identity)) as journal:
             journal.begin(target.count_whole(journal.records))
-            run = _Run(source, target, journal, pool, is_checked, done)
+            run = _Run(
+                source, target, journal, pool, _Judge(source.is_stream, is_checked, say), done
+            )
             try:
                 summary = run.execute()
             except UserError:
@@ -123,7 +127,7 @@ class _Run:
         target: Target,
         journal: Journal,
         pool: Pool,
-        is_checked: bool,
+        judge: _Judge,
         done: Done,
     ) -> None:
         self._source = source
@@ -131,7 +135,7 @@ class _Run:
         self._journal = journal
         self._pool = pool
         self._done = done
-        self._judge = _Judge(source.is_stream, is_checked)
+        self._judge = judge
         self._earlier = list(journal.records)
         self._records: list[Record] = []
         self._new: list[Record] = []
@@ -204,21 +208,28 @@ class _Run:
         summary = summarise(records, losses, self._new, wall_s, self._pool.count)
         files = sorted((self._target.work / "pictures").glob("*.jpg"))
         pictures = [(records[int(file.stem)], file) for file in files]
-        page = make_page(self._source.notes, self._target.result.name, summary, records, pictures)
+        notes = [*self._source.notes, *self._judge.said]
+        page = make_page(notes, self._target.result.name, summary, records, pictures)
         write_text(self._target.report, page)
         self._journal.complete(losses)
         return summary
 
 
 class _Judge:
-    """Prepares pairs in order, and refuses those that can only give wrong depth."""
+    """Prepares pairs in order, and refuses those that can only give wrong depth.
 
-    def __init__(self, is_stream: bool, is_checked: bool) -> None:
+    What spoils their depth without preventing it, and what is done to them, is said once.
+    """
+
+    def __init__(self, is_stream: bool, is_checked: bool, say: Callable[[str], None]) -> None:
+        self.said: list[str] = []
+        self._say = say
         self._is_stream = is_stream
         self._is_checked = is_checked
         self._now_s = 0.0
         self._monitor = PairMonitor(lambda: self._now_s)
         self._camera: object = None
+        self._kinds: set[str] = set()
 
     def prepare(self, frame: Frame | Skip) -> PreparedPair | str:
         """Return the pair, ready to be matched, or why it is skipped."""
@@ -230,6 +241,8 @@ class _Judge:
         if geometry.camera != self._camera:
             self._camera = geometry.camera
             self._monitor.forget()
+            for line in _describe_geometry(geometry):
+                self._say_once(line)
         has_monitor = self._is_checked and self._is_stream
         try:
             if self._is_checked and not self._is_stream:
@@ -237,6 +250,7 @@ class _Judge:
                 state = judge_pair(frame.left, frame.right, geometry.camera.offset, maps)
                 if state.refusal is not None:
                     return state.refusal
+                self._say_findings(state.findings)
             prepared = prepare_pair(
                 frame.left,
                 frame.right,
@@ -246,5 +260,28 @@ class _Judge:
             )
         except FrameError as error:
             return str(error)
+        if has_monitor:
+            self._say_findings(self._monitor.state.findings)
         prepared.seconds["decode"] = frame.seconds
         return prepared
+
+    def _say_findings(self, findings: Sequence[str]) -> None:
+        for finding in findings:
+            self._say_once(f"from {self._now_s:.3f} s on: {finding}", finding)
+
+    def _say_once(self, line: str, finding: str | None = None) -> None:
+        """Say ``line``, unless it or one that differs in numbers has been said."""
+        kind = re.sub(r"[\d.]+", "", finding or line)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self.said.append(line)
+            self._say(line)
+
+
+def _describe_geometry(geometry: PairGeometry) -> list[str]:
+    lines = list(geometry.camera.warnings)
+    if geometry.rectify is not None:
+        lines.append("the images are rectified by K, D and R; --rectify never leaves them")
+    elif geometry.is_in_doubt:
+        lines.append("the images are taken for rectified; where they are raw: --rectify always")
+    return lines

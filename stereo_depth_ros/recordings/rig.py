@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.pair_geometry import PairGeometry, find_geometry
 
 RECTIFY = ("auto", "always", "never")
@@ -26,6 +28,13 @@ class Rig:
     calibration: str = ""
     baseline: float = 0.0
     rectify: str = "auto"
+
+    @property
+    def identity(self) -> list[object]:
+        """What the geometry depends on, as JSON holds it."""
+        names = [self.calibration, *self.calibration.split(",")]
+        hashes = [sha256_of(Path(name)) for name in names if name and Path(name).is_file()]
+        return [self.calibration, *hashes, self.baseline, self.rectify]
 
     def find_geometry(self, width: int, height: int, is_raw: bool = False) -> PairGeometry:
         """Return the geometry of images, by the file.

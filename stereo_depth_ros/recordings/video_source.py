@@ -64,6 +64,7 @@ class VideoSource:
         self.identity = {
             "videos": {str(path.resolve()): path.stat().st_size for path in paths},
             "split": self._split,
+            "rig": rig.identity,
         }
 
     def __iter__(self) -> Iterator[Frame | Skip]:

@@ -381,3 +381,51 @@ def test_a_missing_library_is_an_error_that_says_what_to_install(run, views, tmp
     assert outcome.status == 1
     assert "pip install 'stereo_depth_ros[recordings]'" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("damage", ["a file is missing", "a file is damaged", "no metadata"])
+def test_a_split_bag_gives_what_is_left_of_it(run, views, tmp_path, damage):
+    source = split_sqlite(tmp_path / "in", list_events(views), 3)
+    middle = source / "in_1.db3"
+    if damage == "a file is missing":
+        middle.unlink()
+    elif damage == "a file is damaged":
+        middle.write_bytes(b"nonsense" * 999)
+    else:
+        (source / "metadata.yaml").unlink()
+
+    outcome = run(source, "-o", tmp_path / "out")
+
+    assert outcome.status == 0, outcome.err
+    count = 12 if damage == "no metadata" else 8
+    assert f"{count} pairs with depth, 0 skipped" in outcome.out
+    if count == 8:
+        assert "is damaged: " in outcome.out
+
+
+def test_what_spoils_the_depth_is_said_once(run, views, tmp_path):
+    dim = [(left, (right * 0.5).astype(np.uint8)) for left, right in views[:4]]
+
+    outcome = run(write_bag(tmp_path / "in", list_events(dim)), "-o", tmp_path / "out")
+
+    assert outcome.status == 0
+    assert outcome.out.count("the exposures differ; give both cameras the same exposure") == 1
+    assert "the exposures differ" in (tmp_path / "out/report.html").read_text()
+
+
+def test_images_that_the_engine_cannot_match_are_skipped(run, views, tmp_path):
+    from bags import START_NS as start
+
+    tiny = [(left[:4], right[:4]) for left, right in views[:2]]
+    events = list_events(tiny, start)
+    for event in events:
+        tx = -15.6 if event.side == "right" else 0.0
+        p = np.array([130, 0, 79.5, tx, 0, 130, 1.5, 0, 0, 0, 1, 0])
+        event.changes.update({"width": 160, "height": 4, "p": p})
+    later = list_events(views[:2], start + 10 * PERIOD_NS)
+
+    outcome = run(write_bag(tmp_path / "in", events + later), "-o", tmp_path / "out", "--no-check")
+
+    assert outcome.status == 0, outcome.err
+    assert "2 pairs with depth, 2 skipped" in outcome.out
+    assert "the images are 160 x 4; at least 5 x 5 px are needed to match" in outcome.out

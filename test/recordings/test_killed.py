@@ -158,3 +158,29 @@ def test_results_that_a_power_cut_took_are_made_again(run, views, tmp_path, fold
     assert outcome.status == 0
     assert "5 pairs were done before" in outcome.out
     assert contents(tmp_path / "out") == before
+
+
+def list_workers(pid: int) -> list[int]:
+    """Processes that match: the children that have imported the pool."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        int(child)
+        for child in children
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+
+
+def test_a_worker_that_dies_ends_the_run_with_a_cure(views, tmp_path, folders):
+    arguments = (folders.left, folders.right, "--calib", folders.calib, "-o", tmp_path / "out")
+    process = start(*arguments, "--workers", 2)
+    wait_for(process, tmp_path / "out", 1)
+    os.kill(list_workers(process.pid)[0], signal.SIGKILL)
+    _, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 1
+    assert "a worker process died, as when memory runs out" in errors
+    assert "Traceback" not in errors
+    process = start(*arguments)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "12 pairs with depth, 0 skipped" in printed
