@@ -8,11 +8,10 @@ again: it reads everything anew, and matches what is missing.
 
 from __future__ import annotations
 
-import re
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -22,11 +21,9 @@ from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.errors import InputError, UserError
 from stereo_depth_ros.folder_lock import lock_folder
-from stereo_depth_ros.pair_geometry import PairGeometry
-from stereo_depth_ros.pair_monitor import PairMonitor, judge_pair
-from stereo_depth_ros.pair_preparation import FrameError, PreparedPair, prepare_pair
 from stereo_depth_ros.recordings.frame import Frame, Skip, Source
 from stereo_depth_ros.recordings.job import Job
+from stereo_depth_ros.recordings.judge import Judge
 from stereo_depth_ros.recordings.matcher import Plan
 from stereo_depth_ros.recordings.pool import Pool
 from stereo_depth_ros.recordings.record import Journal, Record
@@ -87,7 +84,7 @@ def process(
         with closing(Journal(target.journal, identity)) as journal:
             journal.begin(target.count_whole(journal.records))
             run = _Run(
-                source, target, journal, pool, _Judge(source.is_stream, is_checked, say), done
+                source, target, journal, pool, Judge(source.is_stream, is_checked, say), done
             )
             try:
                 summary = run.execute()
@@ -127,7 +124,7 @@ class _Run:
         target: Target,
         journal: Journal,
         pool: Pool,
-        judge: _Judge,
+        judge: Judge,
         done: Done,
     ) -> None:
         self._source = source
@@ -213,75 +210,3 @@ class _Run:
         write_text(self._target.report, page)
         self._journal.complete(losses)
         return summary
-
-
-class _Judge:
-    """Prepares pairs in order, and refuses those that can only give wrong depth.
-
-    What spoils their depth without preventing it, and what is done to them, is said once.
-    """
-
-    def __init__(self, is_stream: bool, is_checked: bool, say: Callable[[str], None]) -> None:
-        self.said: list[str] = []
-        self._say = say
-        self._is_stream = is_stream
-        self._is_checked = is_checked
-        self._now_s = 0.0
-        self._monitor = PairMonitor(lambda: self._now_s)
-        self._camera: object = None
-        self._kinds: set[str] = set()
-
-    def prepare(self, frame: Frame | Skip) -> PreparedPair | str:
-        """Return the pair, ready to be matched, or why it is skipped."""
-        if isinstance(frame, Skip):
-            return frame.reason
-        geometry = frame.geometry
-        # The recording's own time, so that the speed of this machine changes nothing.
-        self._now_s = frame.time_ns * 1e-9
-        if geometry.camera != self._camera:
-            self._camera = geometry.camera
-            self._monitor.forget()
-            for line in _describe_geometry(geometry):
-                self._say_once(line)
-        has_monitor = self._is_checked and self._is_stream
-        try:
-            if self._is_checked and not self._is_stream:
-                maps = geometry.rectify
-                state = judge_pair(frame.left, frame.right, geometry.camera.offset, maps)
-                if state.refusal is not None:
-                    return state.refusal
-                self._say_findings(state.findings)
-            prepared = prepare_pair(
-                frame.left,
-                frame.right,
-                geometry.camera,
-                geometry.rectify,
-                self._monitor if has_monitor else None,
-            )
-        except FrameError as error:
-            return str(error)
-        if has_monitor:
-            self._say_findings(self._monitor.state.findings)
-        prepared.seconds["decode"] = frame.seconds
-        return prepared
-
-    def _say_findings(self, findings: Sequence[str]) -> None:
-        for finding in findings:
-            self._say_once(f"from {self._now_s:.3f} s on: {finding}", finding)
-
-    def _say_once(self, line: str, finding: str | None = None) -> None:
-        """Say ``line``, unless it or one that differs in numbers has been said."""
-        kind = re.sub(r"[\d.]+", "", finding or line)
-        if kind not in self._kinds:
-            self._kinds.add(kind)
-            self.said.append(line)
-            self._say(line)
-
-
-def _describe_geometry(geometry: PairGeometry) -> list[str]:
-    lines = list(geometry.camera.warnings)
-    if geometry.rectify is not None:
-        lines.append("the images are rectified by K, D and R; --rectify never leaves them")
-    elif geometry.is_in_doubt:
-        lines.append("the images are taken for rectified; where they are raw: --rectify always")
-    return lines

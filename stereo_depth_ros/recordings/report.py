@@ -89,7 +89,9 @@ def _draw_chart(records: Sequence[Record]) -> str:
     style = "--hue:210;stroke-linecap:round"
     # A single point has no length: drawn twice, it shows as a dot.
     drawn = "".join(
-        f'<polyline style="{style}" points="{" ".join(line * 2)}"/>' for line in lines if line
+        f'<polyline style="{style}" points="{" ".join(line if len(line) > 1 else line * 2)}"/>'
+        for line in lines
+        if line
     )
     return (
         f'<div class="wide"><svg viewBox="0 -2 {width} {height + 4}" role="img" '
