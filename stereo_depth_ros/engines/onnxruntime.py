@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +27,24 @@ class OnnxRuntimeEngine:
 
     ``providers`` are ONNX Runtime execution providers by full or short name ("cuda"), in order of
     preference, empty meaning CPU; ``threads`` is the number of threads per operator, 0 for all.
+    ``size`` (height, width) in px is what a graph for any size is opened for, its own where None.
     """
 
-    def __init__(self, path: Path, providers: Sequence[str] = (), threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        providers: Sequence[str] = (),
+        threads: int = 0,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         runtime = _runtime()
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         chosen = _resolve_providers(runtime, providers)
-        try:
-            self._session = runtime.InferenceSession(str(path), options, providers=chosen)
-        except Exception as error:
-            text = (
-                f"{path}: ONNX Runtime {runtime.__version__} cannot load this graph: {error}. "
-                "Export it again with opset 17"
-            )
-            raise _failure(text, error) from error
+        load = partial(_load, runtime, path, chosen, threads)
+        self._session = load(size)
+        # The metadata alone tells the size that a graph is opened for unasked.
+        own_size = _own_size(self._session, path, size)
+        if size is None and own_size is not None:
+            self._session = load(own_size)
         height, width, self.takes_prior = _check_interface(self._session, path)
         metadata = self._session.get_modelmeta().custom_metadata_map
         for key in ("network", "max_disparity"):
@@ -62,7 +65,7 @@ class OnnxRuntimeEngine:
             backend=BACKEND,
             height=height,
             width=width,
-            max_disparity=_number(metadata["max_disparity"], path),
+            max_disparity=_read_max_disparity(metadata["max_disparity"], width, path),
             precision=metadata.get("precision", "fp32"),
             device=chosen[0].removesuffix("ExecutionProvider"),
             provenance=f"{path}, ONNX Runtime {runtime.__version__}",
@@ -122,16 +125,48 @@ def _failure(text: str, error: Exception) -> EngineError:
     return cuda_error(text, int(of_cuda[1]) if of_cuda else 0)
 
 
-def _number(text: str, path: Path) -> float:
+def _load(
+    runtime: Any,
+    path: Path,
+    providers: Sequence[str],
+    threads: int,
+    size: tuple[int, int] | None,
+) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # With the size known, all that follows from it is computed while loading.
+    for symbol, side in zip(graph_contract.SYMBOLS, size or (), strict=False):
+        options.add_free_dimension_override_by_name(symbol, side)
     try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise EngineError(
-            f"{path}: metadata 'max_disparity' is '{text}', not a number of px; export it again"
+        return runtime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:
+        text = (
+            f"{path}: ONNX Runtime {runtime.__version__} cannot load this graph: {error}. "
+            "Export it again with opset 17"
         )
-    return number
+        raise _failure(text, error) from error
+
+
+def _own_size(session: Any, path: Path, size: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Return the size that a graph for any size is made for, None of a static one.
+
+    An EngineError says that it does not take ``size``.
+    """
+    try:
+        sizes = graph_contract.AnySize.read(session.get_modelmeta().custom_metadata_map)
+        if sizes is not None and size is not None:
+            sizes.check(*size)
+    except ValueError as error:
+        raise EngineError(f"{path}: {error}") from error
+    return None if sizes is None else sizes.size
+
+
+def _read_max_disparity(text: str, width: int, path: Path) -> float:
+    try:
+        return graph_contract.search_range(text, width)
+    except ValueError as error:
+        raise EngineError(f"{path}: metadata 'max_disparity': {error}; export it again") from error
 
 
 def _runtime() -> Any:

@@ -5,6 +5,7 @@ from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.graph_contract import AnySize
 
 
 def pair(width=16, height=12):
@@ -164,6 +165,50 @@ def test_max_disparity_that_is_no_number_is_named(tmp_path):
 
     with pytest.raises(EngineError, match="max_disparity"):
         OnnxRuntimeEngine(graph)
+
+
+SIZES = AnySize((12, 16), (2, 8), 4)
+
+
+def save_any_size(path, metadata=METADATA, **settings):
+    metadata = {**metadata, **SIZES.as_metadata()}
+    return save_graph(path, image_shape=(1, "H", "W", 3), metadata=metadata, **settings)
+
+
+@pytest.mark.parametrize("size", [(12, 16), (7, 9), (30, 40)])
+def test_graph_for_any_size_is_opened_for_the_one_that_is_asked_for(tmp_path, size):
+    graph = save_any_size(tmp_path / "net.onnx", prior=PRIOR, prior_shape=(1, "H", "W"))
+    left, right = pair(size[1], size[0])
+
+    engine = OnnxRuntimeEngine(graph, size=size)
+
+    assert (engine.spec.height, engine.spec.width) == size
+    assert_array_equal(engine.infer(left, right)[0], left[..., 0] / np.float32(4))
+
+
+def test_graph_for_any_size_is_opened_for_its_own_unasked(tmp_path):
+    engine = OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"))
+
+    assert (engine.spec.height, engine.spec.width) == SIZES.size
+    with pytest.raises(EngineError, match="ONNX Runtime failed"):
+        engine.infer(*pair(9, 7))
+
+
+def test_size_below_the_smallest_is_named(tmp_path):
+    with pytest.raises(EngineError, match=r"net\.onnx: takes images from 2x8 px .* not 12x7"):
+        OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"), size=(12, 7))
+
+
+def test_static_graph_keeps_its_size_whatever_is_asked_for(graph):
+    engine = OnnxRuntimeEngine(graph, size=(7, 9))
+
+    assert (engine.spec.height, engine.spec.width) == (12, 16)
+
+
+def test_search_along_the_whole_row_is_as_wide_as_the_images(tmp_path):
+    graph = save_any_size(tmp_path / "net.onnx", {**METADATA, "max_disparity": "0"})
+
+    assert OnnxRuntimeEngine(graph, size=(12, 40)).spec.max_disparity == 40.0
 
 
 def test_file_that_is_no_graph_is_named(tmp_path):

@@ -94,7 +94,7 @@ def graphs(request, tmp_path_factory):
     folded = fold(network, *SIZE, folder)
     paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
     for precision, file in paths.items():
-        metadata = describe(network, SIZE[1])
+        metadata = describe(network, *SIZE)
         file.write_bytes(finish(folded, network, precision, metadata).SerializeToString())
     priors = [(), PRIOR] if network.takes_prior else [()]
     yield Graphs(paths, [(prior, outputs_of(network, *PAIR, prior)) for prior in priors])

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.conv import MLP
 from stereo_depth_ros.networks.layers.resampling import resample
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 
 PATCH = 14
 _TABLE = 37  # the positional table is 37 x 37, from training at 518 px
@@ -116,7 +116,7 @@ class DinoV2(nn.Module):
 
         All taps are normalised by the final norm; the class token is dropped.
         """
-        height, width = (side // PATCH for side in size_of(image))
+        height, width = (side // PATCH for side in fix_size(image))
         tokens, maps = self.embed(image), []
         for index, block in enumerate(self.blocks):
             tokens = block(tokens)
@@ -127,7 +127,7 @@ class DinoV2(nn.Module):
     def embed(self, image: Tensor) -> Tensor:
         """Return the tokens (B, 1 + h w, C) that enter the first block, class token first."""
         patches = self.patch_embed(image)  # (B, C, h, w)
-        tokens = (patches + self._positions(size_of(patches))).flatten(2).transpose(1, 2)
+        tokens = (patches + self._positions(fix_size(patches))).flatten(2).transpose(1, 2)
         first = self.cls_token + self.pos_embed[:, :1]
         return torch.cat([first.expand(tokens.shape[0], -1, -1), tokens], 1)
 
