@@ -66,11 +66,9 @@ class AnySize:
         size, min_size = (_read_size(metadata, key) for key in ("size", "min_size"))
         return cls(size, min_size, int(multiple))
 
-    def check(self, height: int, width: int) -> None:
-        """Raise a ValueError for a size that the graph does not take."""
-        if height < self.min_size[0] or width < self.min_size[1]:
-            smallest = "{}x{}".format(*self.min_size)
-            raise ValueError(f"takes images from {smallest} px (HxW) on, not {height}x{width}")
+    def cover(self, height: int, width: int) -> tuple[int, int]:
+        """Return the smallest size that the graph takes and that holds such an image."""
+        return max(height, self.min_size[0]), max(width, self.min_size[1])
 
     def as_metadata(self) -> dict[str, str]:
         """Return the metadata that `read` reads."""

@@ -13,7 +13,16 @@ from stereo_depth_ros.errors import InputError
 class Meaning:
     """What parameters and options say of a setting.
 
-    ``limits`` are inclusive; ``parameter`` is the node's name for it, empty where it is the same.
+    Attributes
+    ----------
+    description
+        Its meaning in one line, with its unit.
+    limits
+        Inclusive; None for what is no number.
+    choices
+        The allowed words; empty for what is none.
+    parameter
+        The node's name for it, empty where it is the same.
     """
 
     description: str
@@ -50,6 +59,12 @@ class Settings:
         "input",
         "Size of the outputs: that of the images, or that at which the model saw them",
         choices=("input", "model"),
+    )
+    max_side: int = _setting(
+        768,
+        "Longer side in px to which larger images are brought for networks that take any size, as "
+        "they would exceed the search range; 0: never",
+        (0, 16384),
     )
     min_depth: float = _setting(0.1, "Nearer is -Inf (REP 117), in m", (0.001, 1e4))
     max_depth: float = _setting(50.0, "Farther is +Inf (REP 117), in m", (0.001, 1e4))

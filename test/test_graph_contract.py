@@ -29,14 +29,12 @@ def test_defect_of_the_metadata_is_named(change, problem):
         AnySize.read({**SIZES.as_metadata(), **change})
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 192), (480, 640), (2000, 4000)])
-def test_size_from_the_smallest_on_is_taken(height, width):
-    SIZES.check(height, width)
-
-
-def test_smaller_size_is_refused():
-    with pytest.raises(ValueError, match=r"from 1x192 px \(HxW\) on, not 480x191"):
-        SIZES.check(480, 191)
+@pytest.mark.parametrize(
+    ("size", "covering"),
+    [((1, 192), (1, 192)), ((375, 1242), (375, 1242)), ((480, 191), (480, 192))],
+)
+def test_size_that_covers_an_image_is_its_own_from_the_smallest_on(size, covering):
+    assert SIZES.cover(*size) == covering
 
 
 def test_search_range_is_the_metadata_or_the_whole_row():

@@ -1,16 +1,18 @@
 """Run the node on a simulated camera, or on a pair of files, and judge what it publishes.
 
 Starts the real node and a simulated camera as two processes over DDS, prints one table and writes
-pictures and the cloud into DIR. Needs rclpy: a sourced ROS 2, or pip install
-'stereo_depth_ros[ros-jazzy]'.
+pictures and the cloud into DIR, which may hold nothing but what an earlier demo wrote. Needs rclpy:
+a sourced ROS 2, or pip install 'stereo_depth_ros[ros-jazzy]'.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.layers import import_ros
@@ -22,7 +24,9 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.engines.default_model import AUTO
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.model_card import load_model_card
+from stereo_depth_ros.result_folder import ResultFolder
+
+_LOG = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,16 +37,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
     add_baseline_option(parser, "its baseline, as for 'run'")
     parser.add_argument(
-        "-o", "--output", type=parse_folder, default=Path("demo_out"), metavar="DIR"
+        "-o",
+        "--output",
+        type=parse_folder,
+        default=Path("demo_out"),
+        metavar="DIR",
+        help="default: %(default)s",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and print its table."""
+    demo = import_ros("tools.demo")
     # Faults of the arguments before any process starts, in whose log nobody would see them.
     check_output_folder(arguments.output)
+    ResultFolder(arguments.output, demo.MAKER).check_alone(allowed=demo.LOGS.values())
     if arguments.model != AUTO:
-        load_model_card(arguments.model)
+        find_artifact(arguments.model)
     own = (arguments.left, arguments.right, arguments.calib)
     if any(own) and not all(own):
         raise InputError(
@@ -57,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         for warning in StereoCamera.from_calibrations(
             *pair, baseline=arguments.baseline, option="--baseline"
         ).warnings:
-            print(f"warning: {warning}")
+            _LOG.warning("%s", warning)
         camera = {
             "left_file": str(Path(arguments.left).resolve()),
             "right_file": str(Path(arguments.right).resolve()),
@@ -70,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         "max_disparity": arguments.max_disparity,
         "baseline": arguments.baseline,
     }
-    print(import_ros("tools.demo").run_demo(node, camera, arguments.output))
+    print(demo.run_demo(node, camera, arguments.output))
     return 0
 
 

@@ -6,16 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from stereo_depth_ros.artifact import Artifact, find_artifact
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
 from stereo_depth_ros.engines.default_model import graph_of, name_of
+from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
-from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
+from stereo_depth_ros.model_card import ModelError
 
 _LOG = logging.getLogger(__name__)
 _ROUNDS, _LEAST_ROUNDS = 20, 3
@@ -35,34 +36,36 @@ def by_accuracy(models: Sequence[str]) -> list[str]:
     ModelError
         When one of them is unknown.
     """
-    figures = [_real_epe(load_model_card(graph_of(model))) for model in models]
+    figures = [_real_epe(find_artifact(graph_of(model))) for model in models]
     if None in figures or len({pairs for pairs, _ in filter(None, figures)}) > 1:
         return list(models)
     errors = dict(zip(models, (epe for _, epe in filter(None, figures)), strict=True))
     return sorted(models, key=errors.__getitem__)
 
 
-def _real_epe(card: ModelCard) -> tuple[tuple[str, str], float] | None:
+def _real_epe(artifact: Artifact) -> tuple[tuple[str, str], float] | None:
     """Return on what a card was measured and the EPE in px; None where it does not say.
 
     The former is which means were taken, in words, and the hash of the pairs.
     """
+    card = artifact.card
     real = card.measured.get("real")
     if not isinstance(real, dict) or not {"on", "sha256"} <= real.keys():
         return None
-    entry = real.get(card.network or card.name)
+    entry = real.get(card.network or artifact.name)
     epe = entry.get("epe") if isinstance(entry, dict) else None
     measured_on = str(real["on"]), str(real["sha256"])
     return (measured_on, epe) if isinstance(epe, (int, float)) else None
 
 
-def latency_ms(engine: Engine, run: Run = run_here) -> float:
+def latency_ms(engine: Engine, run: Run = run_here, any_size: tuple[int, int] = _ANY_SIZE) -> float:
     """Return the time in ms within which 95 of 100 inferences of a rendered pair end.
 
+    An engine that takes any size is given pairs of ``any_size``, height and width in px.
     Each inference is given to ``run`` by itself, so that others find time between them.
     """
     spec = engine.spec
-    size = _ANY_SIZE if spec.height is None or spec.width is None else (spec.height, spec.width)
+    size = any_size if spec.height is None or spec.width is None else (spec.height, spec.width)
     once = partial(_seconds, engine, *render_test_pair(*size))
     run(once)
     seconds: list[float] = []
@@ -82,12 +85,14 @@ def open_within(
     open_one: Callable[[str], Engine],
     run: Run = run_here,
     alone: Callable[[Engine], AbstractContextManager[None]] = no_guard,
+    any_size: tuple[int, int] | None = None,
 ) -> Engine:
     """Open the first of ``models`` (see `by_accuracy`) whose `latency_ms` is within the budget.
 
     Where none is, the fastest is taken. What was measured is logged and in the provenance. A model
     that cannot be opened is logged and passed over. One engine is open at a time, as two may not
-    fit the memory of a GPU; each is measured within ``alone`` of it.
+    fit the memory of a GPU; each is measured within ``alone`` of it, and with pairs of ``any_size``
+    (height, width) px if it takes any.
 
     Raises
     ------
@@ -108,7 +113,7 @@ def open_within(
             opened = None
         try:
             engine = open_one(model)
-            timings[model] = _measure(engine, run, alone)
+            timings[model] = _measure(engine, run, alone, any_size or _ANY_SIZE)
         except (BuildCancelled, EngineLostError):
             raise
         except (EngineError, ModelError) as error:
@@ -135,20 +140,22 @@ def open_within(
     if timings[fastest] > budget_ms:
         reason = f"the fastest, as none keeps the {budget_ms:g} ms"
         _LOG.warning("%s is %s", spec.name, reason)
-    engine.spec = replace(
-        spec,
-        provenance=f"{spec.provenance}; {reason}: {', '.join(notes)}",
+    return DescribedEngine(
+        engine,
+        reason=f"{reason}: {', '.join(notes)}",
         degraded=degraded if spec.device == "CPU" else "",
     )
-    return engine
 
 
 def _measure(
-    engine: Engine, run: Run, alone: Callable[[Engine], AbstractContextManager[None]]
+    engine: Engine,
+    run: Run,
+    alone: Callable[[Engine], AbstractContextManager[None]],
+    any_size: tuple[int, int],
 ) -> float:
     try:
         with alone(engine):
-            return latency_ms(engine, run)
+            return latency_ms(engine, run, any_size)
     except BaseException:
         run(engine.close)
         raise

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros import graph_contract
-from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.base import EngineError, EngineSpec, Provenance
 from stereo_depth_ros.engines.cuda_errors import cuda_error
 
 BACKEND = "onnxruntime"
@@ -25,9 +25,20 @@ _KINDS: dict[type, str] = {np.uint8: "tensor(uint8)", np.float32: "tensor(float)
 class OnnxRuntimeEngine:
     """One session on one graph file; see `stereo_depth_ros.engines.prior.PriorEngine`.
 
-    ``providers`` are ONNX Runtime execution providers by full or short name ("cuda"), in order of
-    preference, empty meaning CPU; ``threads`` is the number of threads per operator, 0 for all.
-    ``size`` (height, width) in px is what a graph for any size is opened for, its own where None.
+    A graph for any size is loaded anew whenever the images change theirs, which takes a fraction
+    of a second.
+
+    Parameters
+    ----------
+    path
+        Of the graph.
+    providers
+        ONNX Runtime execution providers by full or short name ("cuda"), in order of preference,
+        each with options after a colon; empty for the CPU.
+    threads
+        Per operator, 0 for all.
+    size
+        Height and width in px for which a graph for any size is made ready, its own where None.
     """
 
     def __init__(
@@ -39,14 +50,17 @@ class OnnxRuntimeEngine:
     ) -> None:
         runtime = _runtime()
         chosen = _resolve_providers(runtime, providers)
-        load = partial(_load, runtime, path, chosen, threads)
-        self._session = load(size)
-        # The metadata alone tells the size that a graph is opened for unasked.
-        own_size = _own_size(self._session, path, size)
-        if size is None and own_size is not None:
-            self._session = load(own_size)
-        height, width, self.takes_prior = _check_interface(self._session, path)
+        self._path = path
+        self._load = partial(_load, runtime, path, chosen, threads)
+        self._session = self._load(size)
         metadata = self._session.get_modelmeta().custom_metadata_map
+        sizes = _read_sizes(metadata, path)
+        if sizes is not None:
+            ready = sizes.cover(*(size or sizes.size))
+            if ready != size:
+                self._session = self._load(ready)
+        height, width, self.takes_prior = _check_interface(self._session, path)
+        self._size = height, width
         for key in ("network", "max_disparity"):
             if key not in metadata:
                 raise EngineError(
@@ -54,23 +68,20 @@ class OnnxRuntimeEngine:
                     "that keeps the graph contract"
                 )
         self.prior = metadata.get("prior", "") if self.takes_prior else ""
-        self._no_prior: dict[str, np.ndarray] = {
-            name: np.zeros(shape, kind)
-            for name, (shape, kind) in graph_contract.prior(height, width).items()
-            if self.takes_prior
-        }
-        self._check_provider(chosen[0], path)
+        provider = chosen[0][0]
+        self._check_provider(provider, path)
         self.spec = EngineSpec(
             name=metadata["network"],
             backend=BACKEND,
-            height=height,
-            width=width,
+            height=height if sizes is None else None,
+            width=width if sizes is None else None,
             max_disparity=_read_max_disparity(metadata["max_disparity"], width, path),
             precision=metadata.get("precision", "fp32"),
-            device=chosen[0].removesuffix("ExecutionProvider"),
-            provenance=f"{path}, ONNX Runtime {runtime.__version__}",
+            device=provider.removesuffix("ExecutionProvider"),
+            provenance=Provenance(str(path), f"ONNX Runtime {runtime.__version__}"),
             licence=metadata.get("licence", ""),
             commercial=metadata.get("commercial") != "false",
+            sizes=sizes,
         )
         # The first run allocates and tunes; paid here, not by the first frame.
         blank = np.zeros((height, width, 3), np.uint8)
@@ -86,27 +97,35 @@ class OnnxRuntimeEngine:
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
-        return self._run(left, right, self._no_prior)
+        return self._run(left, right, ())
 
     def infer_with_prior(
         self, left: np.ndarray, right: np.ndarray, prior: np.ndarray, prior_confidence: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.prior.PriorEngine.infer_with_prior`."""
-        maps = (prior, prior_confidence)
-        given = {
-            name: np.ascontiguousarray(map_)[None]
-            for name, map_ in zip(graph_contract.PRIOR, maps, strict=True)
-        }
-        return self._run(left, right, given)
+        return self._run(left, right, (prior, prior_confidence))
 
     def _run(
-        self, left: np.ndarray, right: np.ndarray, prior: Mapping[str, np.ndarray]
+        self, left: np.ndarray, right: np.ndarray, prior: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
+        size = left.shape[:2]
+        if self.spec.sizes is not None and size != self._size:
+            if size != self.spec.sizes.cover(*size):
+                smallest = "{}x{}".format(*self.spec.sizes.min_size)
+                raise EngineError(
+                    f"{self.spec.name}: takes images from {smallest} px (HxW) on, not "
+                    f"{size[0]}x{size[1]}"
+                )
+            self._session, self._size = self._load(size), size
+        if self.takes_prior and not prior:
+            prior = (np.zeros(size, np.float32),) * 2
+        arrays = (left, right, *prior)
         given = {
-            name: np.ascontiguousarray(image)[None]
-            for name, image in zip(graph_contract.IMAGES, (left, right), strict=True)
+            name: np.ascontiguousarray(array)[None]
+            for name, array in zip(
+                graph_contract.IMAGES + graph_contract.PRIOR, arrays, strict=False
+            )
         }
-        given.update(prior)
         try:
             disparity, confidence = self._session.run(list(graph_contract.OUTPUTS), given)
         except Exception as error:
@@ -128,7 +147,7 @@ def _failure(text: str, error: Exception) -> EngineError:
 def _load(
     runtime: Any,
     path: Path,
-    providers: Sequence[str],
+    providers: Sequence[tuple[str, dict[str, str]]],
     threads: int,
     size: tuple[int, int] | None,
 ) -> Any:
@@ -148,18 +167,11 @@ def _load(
         raise _failure(text, error) from error
 
 
-def _own_size(session: Any, path: Path, size: tuple[int, int] | None) -> tuple[int, int] | None:
-    """Return the size that a graph for any size is made for, None of a static one.
-
-    An EngineError says that it does not take ``size``.
-    """
+def _read_sizes(metadata: Mapping[str, str], path: Path) -> graph_contract.AnySize | None:
     try:
-        sizes = graph_contract.AnySize.read(session.get_modelmeta().custom_metadata_map)
-        if sizes is not None and size is not None:
-            sizes.check(*size)
+        return graph_contract.AnySize.read(metadata)
     except ValueError as error:
-        raise EngineError(f"{path}: {error}") from error
-    return None if sizes is None else sizes.size
+        raise EngineError(f"{path}: {error}; export it again") from error
 
 
 def _read_max_disparity(text: str, width: int, path: Path) -> float:
@@ -183,18 +195,25 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _resolve_providers(runtime: Any, providers: Sequence[str]) -> list[str]:
+def _resolve_providers(runtime: Any, providers: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return names and options of ``providers``, each NAME or NAME:KEY=VALUE:KEY=VALUE."""
     available = runtime.get_available_providers()
     by_short_name = {p.removesuffix("ExecutionProvider").lower(): p for p in available}
     chosen = []
-    for name in providers or ("cpu",):
+    for provider in providers or ("cpu",):
+        name, *settings = provider.split(":")
+        options = dict(setting.partition("=")[::2] for setting in settings)
+        if not all(key and value for key, value in options.items()):
+            raise EngineError(
+                f"provider '{provider}' is not NAME:KEY=VALUE, such as cuda:device_id=1"
+            )
         short = name.removesuffix("ExecutionProvider").lower()
         if short not in by_short_name:
             raise EngineError(
                 f"provider '{name}' is not in this ONNX Runtime; available: "
                 f"{', '.join(sorted(by_short_name))}"
             )
-        chosen.append(by_short_name[short])
+        chosen.append((by_short_name[short], options))
     return chosen
 
 

@@ -55,7 +55,7 @@ def compare(
     path: Path, left: np.ndarray, right: np.ndarray, expected: Outputs, prior: Prior = ()
 ) -> Agreement:
     """Compare what the graph at ``path`` answers on the CPU with ``expected``."""
-    engine = OnnxRuntimeEngine(path, size=left.shape[:2])
+    engine = OnnxRuntimeEngine(path)
     infer = partial(engine.infer_with_prior if prior else engine.infer, left, right)
     outputs = Outputs(*infer(*prior))
     engine.close()

@@ -10,7 +10,6 @@ import onnx
 import torch
 
 from stereo_depth_ros.atomic_file import scratch_folder, write_bytes
-from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.gate import check_graph
 from stereo_depth_ros.export.mixed import to_mixed
 from stereo_depth_ros.export.simplify import simplify
@@ -49,8 +48,6 @@ def export_onnx(
     ValueError
         For an unknown precision.
     """
-    if any_size and not network.any_size:
-        raise InputError(f"{network.name} is exported for one size at a time; name it, HxW")
     if precision not in PRECISIONS:
         raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
     path = Path(path)

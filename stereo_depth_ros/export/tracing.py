@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.graph_contract import IMAGES, OUTPUTS, PRIOR, SYMBOLS
 from stereo_depth_ros.networks.base import StereoNetwork
 
@@ -44,10 +45,12 @@ def trace(
 ) -> None:
     """Write ``network`` at ``height`` x ``width`` to ``path``, as the exporter leaves it.
 
-    For ``any_size`` these are symbols of the graph.
+    For ``any_size`` these are symbols of the graph; an InputError says that the network cannot.
     """
     dynamic: dict[str, dict[int, str]] = {}
     if any_size:
+        if not network.any_size:
+            raise InputError(f"{network.name} is exported for one size at a time; name it, HxW")
         dynamic = {name: dict(enumerate(SYMBOLS, 1)) for name in IMAGES + PRIOR + OUTPUTS}
         # Where nothing is padded the trace would hold no padding.
         height, width = (side + (side % network.multiple == 0) for side in (height, width))

@@ -1,4 +1,6 @@
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from fakes import METADATA, EncodedEngine, save_graph
 from numpy.testing import assert_array_equal
@@ -43,7 +45,7 @@ def test_spec_comes_from_the_graph(graph):
     assert isinstance(engine, Engine)
     assert (spec.name, spec.backend, spec.width, spec.height) == ("encoded", "onnxruntime", 16, 12)
     assert (spec.max_disparity, spec.precision, spec.device) == (64.0, "fp32", "CPU")
-    assert spec.provenance.startswith(f"{graph}, ONNX Runtime ")
+    assert str(spec.provenance).startswith(f"{graph}, ONNX Runtime ")
 
 
 def test_precision_is_fp32_where_the_graph_says_nothing(tmp_path):
@@ -57,6 +59,29 @@ def test_precision_is_fp32_where_the_graph_says_nothing(tmp_path):
 @pytest.mark.parametrize("provider", ["cpu", "CPU", "CPUExecutionProvider"])
 def test_provider_may_be_named_short_or_in_full(graph, provider):
     assert OnnxRuntimeEngine(graph, [provider], threads=1).spec.device == "CPU"
+
+
+def test_options_of_a_provider_reach_it(graph, monkeypatch):
+    import onnxruntime
+
+    chosen = []
+    session = onnxruntime.InferenceSession
+
+    def record(path, options, providers):
+        chosen.extend(providers)
+        return session(path, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    OnnxRuntimeEngine(graph, ["cpu:device_id=1:arena=kSame", "cpu"])
+
+    options = {"device_id": "1", "arena": "kSame"}
+    assert chosen == [("CPUExecutionProvider", options), ("CPUExecutionProvider", {})]
+
+
+@pytest.mark.parametrize("provider", ["cpu:device_id", "cpu:=1", "cpu:device_id="])
+def test_option_of_a_provider_that_is_none_is_refused(graph, provider):
+    with pytest.raises(EngineError, match=f"'{provider}' is not NAME:KEY=VALUE, such as cuda:"):
+        OnnxRuntimeEngine(graph, [provider])
 
 
 def test_unknown_provider_lists_the_available_ones(graph):
@@ -175,28 +200,57 @@ def save_any_size(path, metadata=METADATA, **settings):
     return save_graph(path, image_shape=(1, "H", "W", 3), metadata=metadata, **settings)
 
 
-@pytest.mark.parametrize("size", [(12, 16), (7, 9), (30, 40)])
-def test_graph_for_any_size_is_opened_for_the_one_that_is_asked_for(tmp_path, size):
+def test_graph_for_any_size_matches_pairs_of_all_of_them(tmp_path):
     graph = save_any_size(tmp_path / "net.onnx", prior=PRIOR, prior_shape=(1, "H", "W"))
-    left, right = pair(size[1], size[0])
 
-    engine = OnnxRuntimeEngine(graph, size=size)
+    engine = OnnxRuntimeEngine(graph)
 
-    assert (engine.spec.height, engine.spec.width) == size
+    spec = engine.spec
+    assert (spec.height, spec.width, spec.sizes) == (None, None, SIZES)
+    for height, width in (SIZES.size, (7, 9), (7, 9), (30, 40), (2, 8)):
+        left, right = pair(width, height)
+        red = left[..., 0] / np.float32(4)
+        assert_array_equal(engine.infer(left, right)[0], red)
+        prior = np.full((height, width), 3, np.float32)
+        assert_array_equal(engine.infer_with_prior(left, right, prior, prior)[0], red + 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "ready"), [(None, [[12, 16]]), ((7, 9), [[7, 9]]), ((7, 3), [[7, 3], [7, 8]])]
+)
+def test_graph_for_any_size_is_made_ready_for_the_one_that_is_expected(tmp_path, size, ready):
+    loaded = []
+
+    class Noting(onnxruntime.InferenceSession):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **settings)
+            loaded.append(self.get_inputs()[0].shape[1:3])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", Noting)
+        OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"), size=size)
+
+    # Unasked, the metadata has to be read first.
+    assert loaded == ([["H", "W"]] if size is None else []) + ready
+
+
+def test_pair_below_the_smallest_size_is_named_and_the_next_is_matched(tmp_path):
+    engine = OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"))
+
+    with pytest.raises(EngineError, match=r"takes images from 2x8 px \(HxW\) on, not 12x7"):
+        engine.infer(*pair(7, 12))
+    left, right = pair(16, 12)
     assert_array_equal(engine.infer(left, right)[0], left[..., 0] / np.float32(4))
 
 
-def test_graph_for_any_size_is_opened_for_its_own_unasked(tmp_path):
-    engine = OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"))
+def test_graph_for_any_size_whose_metadata_is_damaged_is_named(tmp_path):
+    graph = save_any_size(tmp_path / "net.onnx", {**METADATA})
+    model = onnx.load(str(graph))
+    model.metadata_props[-1].value = "some"
+    onnx.save(model, str(graph))
 
-    assert (engine.spec.height, engine.spec.width) == SIZES.size
-    with pytest.raises(EngineError, match="ONNX Runtime failed"):
-        engine.infer(*pair(9, 7))
-
-
-def test_size_below_the_smallest_is_named(tmp_path):
-    with pytest.raises(EngineError, match=r"net\.onnx: takes images from 2x8 px .* not 12x7"):
-        OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"), size=(12, 7))
+    with pytest.raises(EngineError, match=r"net\.onnx: metadata 'multiple' is 'some'"):
+        OnnxRuntimeEngine(graph)
 
 
 def test_static_graph_keeps_its_size_whatever_is_asked_for(graph):

@@ -7,15 +7,17 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from stereo_depth_ros.artifact import MIXED_SUFFIX
 from stereo_depth_ros.engines.base import EngineError, EngineLostError
 from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
-from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counterpart, read_graph
+from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart, read_graph
 from stereo_depth_ros.engines.tensorrt.host import Host, this_host
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
 from stereo_depth_ros.engines.tensorrt.proof import Obtained, Prover, beside, precision_text
+from stereo_depth_ros.engines.tensorrt.static_files import make_static
 from stereo_depth_ros.engines.tensorrt.versions import Runtime
 
 
@@ -23,17 +25,38 @@ def obtain_engine(
     graph: Path,
     options: BuildOptions,
     *,
+    size: tuple[int, int] | None = None,
     report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> EngineFile:
-    """Return an engine of ``graph`` that passed its self-test: kept, or built now.
+    """Obtain an engine that passed its self-test: one that was kept, or one that is built now.
 
     The build and the float32 reference run in child processes, the self-test within ``host.run``.
     Where ``options.precision`` is "auto" and mixed fails, fp32 is tried, and where fp32 fails its
     self-test, fp32 without TF32; ``notes`` of the result say why. What failed its self-test is
     remembered and not built again, and so is what TensorRT builds but does not open, and what has
     lost the GPU twice in its self-test.
+
+    Parameters
+    ----------
+    graph
+        An .onnx file that keeps the graph contract.
+    options
+        Of the build.
+    size
+        Height and width in px of the images, for a graph for any size; None for its own.
+    report
+        Called with each step of it.
+    cancelled
+        Ends the build when it is set.
+    host
+        TensorRT, GPU and cache; None for those of this machine.
+
+    Returns
+    -------
+    EngineFile
+        Whole, and right by its self-test.
 
     Raises
     ------
@@ -45,6 +68,7 @@ def obtain_engine(
         When no engine can be had; the text says why, one precision after the other.
     """
     host = host or this_host()
+    graph = make_static(graph, size, host.cache.directory)
     obtained = _obtain(graph, Prover(host, options, report, cancelled or threading.Event()))
     if obtained.engine is not None:
         host.run(obtained.engine.close)
@@ -55,11 +79,22 @@ def open_obtained(
     graph: Path,
     options: BuildOptions,
     *,
+    size: tuple[int, int] | None = None,
     report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> tuple[PriorEngine, EngineFile]:
     """Obtain an engine and open it; one that was kept but is of no use any more is rebuilt once.
+
+    Parameters
+    ----------
+    graph, options, size, report, cancelled, host
+        As of `obtain_engine`.
+
+    Returns
+    -------
+    tuple of PriorEngine and EngineFile
+        The open engine, its caller's to close, and the file that it was opened from.
 
     Raises
     ------
@@ -68,6 +103,7 @@ def open_obtained(
     """
     host, cancelled = host or this_host(), cancelled or threading.Event()
     prover = Prover(host, options, report, cancelled)
+    graph = make_static(graph, size, host.cache.directory)
     obtained = _obtain(graph, prover)
     try:
         return _open(obtained, host)
