@@ -73,7 +73,7 @@ class Artifact:
         """Return the files that there are: card, graphs of either precision, reference."""
         names = [self.card_path, self.file]
         if self.file is not None:
-            names += [locate_mixed(self.file), locate_reference(self.file)]
+            names += [locate_graph(self.file, "mixed"), locate_reference(self.file)]
         return [path for path in dict.fromkeys(names) if path is not None and path.is_file()]
 
     def _cure(self, file: Path) -> str:
@@ -84,9 +84,14 @@ class Artifact:
         return "correct the path"
 
 
-def locate_mixed(graph: Path) -> Path:
-    """Return where the graph in mixed precision lies, NAME.mixed.onnx, beside NAME.onnx."""
-    return graph.with_name(_stem(graph) + MIXED_SUFFIX)
+def locate_graph(graph: Path, precision: str) -> Path:
+    """Return where ``graph`` lies in a precision: NAME.onnx in fp32, NAME.mixed.onnx in mixed."""
+    return graph.with_name(_stem(graph) + (MIXED_SUFFIX if precision == "mixed" else ".onnx"))
+
+
+def locate_card(graph: Path) -> Path:
+    """Return where the card of ``graph`` lies, NAME.yaml."""
+    return graph.with_name(f"{_stem(graph)}.yaml")
 
 
 def locate_reference(graph: Path) -> Path:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-_PREFIX = ".stereo_depth-"
+SCRATCH = ".stereo_depth-"
+"""How the names of scratch folders begin; a killed run leaves one."""
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -93,7 +94,7 @@ def scratch_folder(parent: Path) -> Iterator[Path]:
 def _make_locked(parent: Path) -> tuple[Path, int]:
     """Make a folder and lock it, so that it is known to be in use."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        folder = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=parent))
         try:
             lock = os.open(folder, os.O_RDONLY)
         except FileNotFoundError:  # another run swept it at once
@@ -106,7 +107,7 @@ def _make_locked(parent: Path) -> tuple[Path, int]:
 
 
 def _sweep(parent: Path) -> None:
-    for folder in parent.glob(f"{_PREFIX}*"):
+    for folder in parent.glob(f"{SCRATCH}*"):
         with suppress(OSError):
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
 from stereo_depth_ros.graph_contract import MATCHERS
@@ -90,6 +91,22 @@ def read_card(path: Path) -> ModelCard:
         raise ModelError(
             f"model card {excerpt(path)} cannot be read: {cause}; see models/sgbm.yaml for the keys"
         ) from error
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Write ``card`` as the YAML file ``path``, without what is as it is by default.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    content = {
+        entry.name: value
+        for entry in fields(card)
+        if (value := getattr(card, entry.name)) not in (None, "", {}, True)
+    }
+    write_text(path, yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True))
 
 
 def _read_text(path: Path) -> str:

@@ -105,23 +105,24 @@ class PairMonitor:
         return self.state
 
 
-def describe_pair(
+def judge_pair(
     left: np.ndarray,
     right: np.ndarray,
     offset: float,
     rectify: tuple[RectificationMap, RectificationMap] | None = None,
-) -> list[str]:
-    """Return cause and cure of all that is wrong with a single pair.
+) -> PairState:
+    """Return what is known of the rig by a single pair.
 
     ``left`` and ``right`` are (H, W, 3) uint8 RGB, ``offset`` is the disparity of infinity in px,
     ``rectify`` the maps of raw images.
     """
     # Before rectification, which makes two different views of one image.
-    if compare_views(left, right) is Views.SAME:
-        return [SAME_VIEW]
+    views = compare_views(left, right)
+    if views is Views.SAME:
+        return PairState(views, refusal=SAME_VIEW)
     if rectify is not None:
         left, right = rectify[0](left), rectify[1](right)
     check = check_pair(left, right, offset)
     if check is None:
-        return []
-    return [*([check.refusal] if check.refusal else []), *check.findings]
+        return PairState(views)
+    return PairState(views, check, check.refusal, check.findings)

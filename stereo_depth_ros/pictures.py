@@ -1,8 +1,7 @@
-"""Image files, pictures of disparity, depth and confidence for people, and clouds as files."""
+"""Images and point clouds as files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -15,51 +14,6 @@ from stereo_depth_ros.decoding.samples import ImageError, Samples
 from stereo_depth_ros.errors import InputError
 
 
-def colour_disparity(
-    disparity: np.ndarray,
-    known: np.ndarray | None = None,
-    limits: Sequence[float] | None = None,
-) -> np.ndarray:
-    """Return (H, W, 3) uint8 RGB: near is red, far is blue, unknown or not finite is black.
-
-    ``limits`` are the disparities in px of the farthest and nearest colour, by default those of
-    the picture itself.
-    """
-    return _turbo(disparity, known, limits)
-
-
-def colour_depth(depth: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) uint8 RGB of metric depth: near red, far blue, +Inf grey, unknown black."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        picture = _turbo(np.where(np.isfinite(depth), 1.0 / depth, np.nan))
-    picture[np.isposinf(depth)] = 96
-    picture[np.isneginf(depth)] = 255
-    return picture
-
-
-def colour_confidence(confidence: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) uint8 grey: white is certain, black is unknown."""
-    grey = np.rint(np.clip(np.nan_to_num(confidence), 0, 1) * 255).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
-
-
-def _turbo(
-    values: np.ndarray,
-    known: np.ndarray | None = None,
-    limits: Sequence[float] | None = None,
-) -> np.ndarray:
-    known = np.isfinite(values) if known is None else known & np.isfinite(values)
-    if not known.any():
-        return np.zeros((*values.shape, 3), np.uint8)
-    low, high = np.percentile(values[known], (1, 99)) if limits is None else limits
-    scaled = (np.where(known, values, low) - low) / max(high - low, 1e-6)
-    picture = cv2.applyColorMap(
-        np.rint(np.clip(scaled, 0, 1) * 255).astype(np.uint8), cv2.COLORMAP_TURBO
-    )[..., ::-1].copy()
-    picture[~known] = 0
-    return picture
-
-
 def read_image(path: str | Path) -> np.ndarray:
     """Return an image file as (H, W, 3) uint8 RGB; grey and 16-bit files are converted.
 
@@ -68,7 +22,7 @@ def read_image(path: str | Path) -> np.ndarray:
     FileNotFoundError, IsADirectoryError, InputError
         When the file is missing, is a folder, or is no image of 8 or 16 bits that OpenCV reads.
     """
-    return to_rgb([_read_samples(path)])[0]
+    return to_rgb([read_samples(path)])[0]
 
 
 def read_pair(left: str | Path, right: str | Path) -> tuple[np.ndarray, np.ndarray]:
@@ -79,11 +33,18 @@ def read_pair(left: str | Path, right: str | Path) -> tuple[np.ndarray, np.ndarr
     FileNotFoundError, IsADirectoryError, InputError
         As `read_image`.
     """
-    left_rgb, right_rgb = to_rgb([_read_samples(left), _read_samples(right)])
+    left_rgb, right_rgb = to_rgb([read_samples(left), read_samples(right)])
     return left_rgb, right_rgb
 
 
-def _read_samples(path: str | Path) -> Samples:
+def read_samples(path: str | Path) -> Samples:
+    """Return an image file as its camera sampled it.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, InputError
+        As `read_image`.
+    """
     if Path(path).is_dir():
         raise IsADirectoryError(f"{path} is a folder; name an image in it")
     if not Path(path).is_file():

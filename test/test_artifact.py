@@ -6,7 +6,7 @@ from stereo_depth_ros.artifact import (
     find_artifact,
     list_models,
     list_shipped,
-    locate_mixed,
+    locate_graph,
     locate_reference,
     models_folder,
 )
@@ -93,7 +93,7 @@ def test_folder_of_added_models_follows_the_xdg_specification(tmp_path, monkeypa
 
 @pytest.mark.parametrize("name", ["net.onnx", "net.mixed.onnx"])
 def test_graphs_of_both_precisions_share_a_reference(tmp_path, name):
-    assert locate_mixed(tmp_path / name) == tmp_path / "net.mixed.onnx"
+    assert locate_graph(tmp_path / name, "mixed") == tmp_path / "net.mixed.onnx"
     assert locate_reference(tmp_path / name) == tmp_path / "net.reference.npz"
 
 

@@ -13,7 +13,7 @@ from stereo_depth_ros.pair_monitor import (
     SAME_VIEW,
     PairMonitor,
     PairState,
-    describe_pair,
+    judge_pair,
 )
 from stereo_depth_ros.same_view import Views
 
@@ -163,11 +163,12 @@ def test_forgotten_rig_is_checked_anew(monitor, yard):
     assert monitor.judge(Views.SAME).refusal == SAME_VIEW
 
 
-def test_single_pair_is_described_in_one_line_a_fault(yard):
+def test_single_pair_is_judged_by_itself(yard):
     left, right = yard.pair.left, yard.pair.right
 
-    assert describe_pair(left, right, 0.0) == []
-    assert describe_pair(left, left, 0.0) == [SAME_VIEW]
-    assert describe_pair(right, left, 0.0) == [SWAPPED]
-    (line,) = describe_pair(left, np.roll(right, 6, axis=0), 0.0)
+    assert judge_pair(left, right, 0.0).refusal is None
+    assert judge_pair(left, right, 0.0).findings == ()
+    assert judge_pair(left, left, 0.0).refusal == SAME_VIEW
+    assert judge_pair(right, left, 0.0).refusal == SWAPPED
+    (line,) = judge_pair(left, np.roll(right, 6, axis=0), 0.0).findings
     assert line.startswith("rows of the two views differ by 6.0 px RMS")

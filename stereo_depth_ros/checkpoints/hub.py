@@ -1,4 +1,4 @@
-"""Find and fetch published weights."""
+"""Fetch published weights."""
 
 from __future__ import annotations
 
@@ -17,52 +17,11 @@ from tqdm import tqdm
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.file_hash import sha256_of
-from stereo_depth_ros.networks.registry import NETWORKS, network_module
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import Source
 
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0  # without a byte
 _BLOCK = 1 << 20
-
-
-def list_published() -> dict[str, Source]:
-    """List the checkpoints that authors have published.
-
-    Returns
-    -------
-    dict
-        Sources by name, "network/variant".
-    """
-    return {
-        f"{network}/{label}": source
-        for network in NETWORKS
-        for label, source in getattr(network_module(network), "SOURCES", {}).items()
-    }
-
-
-def find(name: str) -> Source:
-    """Find a published checkpoint.
-
-    Parameters
-    ----------
-    name
-        As `list_published` returns it; a network alone means the first of its checkpoints.
-
-    Returns
-    -------
-    Source
-        Where it is.
-
-    Raises
-    ------
-    CheckpointError
-        When there is none of that name.
-    """
-    sources = list_published()
-    key = next((k for k in sources if name in (k, k.split("/")[0])), None)
-    if key is None:
-        raise CheckpointError(f"no published weights '{name}'; there are {', '.join(sources)}")
-    return sources[key]
 
 
 def fetch(source: Source, folder: Path) -> Path:

@@ -27,8 +27,7 @@ from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.networks import StereoNetwork
-from stereo_depth_ros.networks.registry import network_module
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import Source, list_sources
 
 _MAX_PREFIXES = 3
 _MAX_TEXT = 500  # letters of what a file says of itself
@@ -80,6 +79,11 @@ class WeightsInfo:
             "sha256": self.sha256,
             "notes": json.dumps(self.notes),
         }
+
+    def as_graph_metadata(self) -> dict[str, str]:
+        """Return what a graph of these weights says of them."""
+        metadata = {"licence": self.licence, "commercial": "true" if self.commercial else "false"}
+        return metadata | ({"weights_sha256": self.sha256} if self.sha256 else {})
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> WeightsInfo:
@@ -207,13 +211,16 @@ def read_info(path: Path) -> WeightsInfo:
         return _read_import(read_weights_file(path))
 
 
-def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
+def load_weights(path: Path, **changes: Any) -> tuple[StereoNetwork, WeightsInfo]:
     """Build the network of imported weights.
 
     Parameters
     ----------
     path
         Of a file that `import_weights` or `save_weights` wrote.
+    **changes
+        Fields of the network's config that no weight depends on (``iterations``,
+        ``max_disparity``), where they are to be others than the file names.
 
     Returns
     -------
@@ -228,7 +235,7 @@ def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
     file = read_weights_file(path)
     with errors_about(path):
         info = _read_import(file)
-        network = build(info.network, {"variant": info.variant, **info.config})
+        network = build(info.network, {"variant": info.variant, **info.config, **changes})
         if wrong := mismatch(shapes_of(network.state_dict()), file.shapes):
             raise CheckpointError(
                 f"does not fit {info.network} {info.variant}: entries are {wrong}; import the "
@@ -300,14 +307,15 @@ def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) 
 
 def _source(network: str, variant: str, sha256: str) -> tuple[Source, tuple[str, ...]]:
     """Return where a file came from, going by its hash or else its variant, and any doubt."""
-    sources = network_module(network).SOURCES
-    for source in sources.values():
+    sources = list_sources(network)
+    for source in sources:
         if source.is_of(sha256):
             return source, ()
-    if variant not in sources:
-        strictest = min(sources.values(), key=lambda source: source.commercial)
+    same = [source for source in sources if source.variant == variant]
+    if not same:
+        strictest = min(sources, key=lambda source: source.commercial)
         return strictest, ("which published file it is cannot be told: the strictest terms hold",)
-    source = sources[variant]
+    source = same[0]
     doubt = ("it is not the published file that is known here, or a newer one",)
     return source, doubt if source.sha256 else ()
 

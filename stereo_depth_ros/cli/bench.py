@@ -50,21 +50,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorrt-modes", action="store_true", help="measure each way to run a TensorRT engine"
     )
-    parser.add_argument("--size", type=parse_size, default=(480, 640), metavar="HxW")
-    parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        default="480x640",
+        metavar="HxW",
+        help="of the images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=30, help="inferences of each model (default: %(default)s)"
+    )
     parser.add_argument("--node", action="store_true", help="measure the node instead")
     parser.add_argument(
         "--seconds",
         type=make_number_parser(float, *_SECONDS),
         default=15.0,
-        help="--node: per configuration, {:g} to {:g}".format(*_SECONDS),
+        help="--node: per configuration, {:g} to {:g} (default: %(default)g)".format(*_SECONDS),
     )
     parser.add_argument(
         "--soak",
         type=make_number_parser(float, 0.0, _MAX_SOAK_MINUTES),
         default=0.0,
         metavar="MINUTES",
-        help="--node: memory, 2 or more",
+        help="--node: memory, 2 or more (default: not measured)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="MB",
-        help="limit of scratch memory (default: 3/8)",
+        help="limit of scratch memory (default: 3/8 of the GPU's)",
     )
     parser.add_argument(
         "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"

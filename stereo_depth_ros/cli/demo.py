@@ -1,8 +1,8 @@
 """Run the node on a simulated camera, or on a pair of files, and judge what it publishes.
 
 Starts the real node and a simulated camera as two processes over DDS, prints one table and writes
-pictures and the cloud into DIR. Needs rclpy: a sourced ROS 2, or pip install
-'stereo_depth_ros[ros-jazzy]'.
+pictures and the cloud into DIR, which may hold nothing but what an earlier demo wrote. Needs rclpy:
+a sourced ROS 2, or pip install 'stereo_depth_ros[ros-jazzy]'.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.engines.default_model import AUTO
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.result_folder import ResultFolder
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,14 +37,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
     add_baseline_option(parser, "its baseline, as for 'run'")
     parser.add_argument(
-        "-o", "--output", type=parse_folder, default=Path("demo_out"), metavar="DIR"
+        "-o",
+        "--output",
+        type=parse_folder,
+        default=Path("demo_out"),
+        metavar="DIR",
+        help="default: %(default)s",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the demo and print its table."""
+    demo = import_ros("tools.demo")
     # Faults of the arguments before any process starts, in whose log nobody would see them.
     check_output_folder(arguments.output)
+    ResultFolder(arguments.output, demo.MAKER).check_alone(allowed=demo.LOGS.values())
     if arguments.model != AUTO:
         find_artifact(arguments.model)
     own = (arguments.left, arguments.right, arguments.calib)
@@ -73,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         "max_disparity": arguments.max_disparity,
         "baseline": arguments.baseline,
     }
-    print(import_ros("tools.demo").run_demo(node, camera, arguments.output))
+    print(demo.run_demo(node, camera, arguments.output))
     return 0
 
 

@@ -32,7 +32,9 @@ from stereo_depth_ros.engines import BACKEND_NAMES, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
-from stereo_depth_ros.evaluation.report import Gallery, as_dict, as_html, as_text
+from stereo_depth_ros.evaluation.gallery import Gallery
+from stereo_depth_ros.evaluation.page import as_html
+from stereo_depth_ros.evaluation.report import as_dict, as_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a name in models/ or an .onnx file; repeatable (default: SGBM alone)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKEND_NAMES)
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKEND_NAMES,
+        help="what runs it (default: %(default)s)",
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")

@@ -12,6 +12,7 @@ from typing import Any
 
 from stereo_depth_ros.artifact import find_artifact, list_models
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.model_card import ModelError
@@ -25,13 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     get.add_argument(
         "-o", "--output", type=Path, default=Path(), metavar="DIR", help="default: here"
     )
-    info = actions.add_parser("info", help="parameters, multiply-accumulates, nodes")
+    info = actions.add_parser(
+        "info",
+        help="parameters, multiply-accumulates, nodes",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=describe_variants(),
+    )
     info.add_argument(
-        "model", metavar="FILE_OR_NETWORK", help="an .onnx graph, imported weights, or a network"
+        "model",
+        metavar="FILE_OR_NETWORK",
+        help=f"an .onnx graph, imported weights, or {NETWORKS_HELP}",
     )
     info.add_argument("--variant", help="of the network (default: its first)")
     info.add_argument(
-        "--size", type=parse_size, default=(480, 640), metavar="HxW", help="of the images (480x640)"
+        "--size",
+        type=parse_size,
+        default="480x640",
+        metavar="HxW",
+        help="of the images (default: %(default)s)",
     )
 
 

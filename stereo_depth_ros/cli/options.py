@@ -25,7 +25,12 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="a name in models/ or the path of an .onnx or .engine file (default: %(default)s, "
         f"which is {NETWORK}, or {MATCHER} where that does not run)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKEND_NAMES)
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKEND_NAMES,
+        help="what runs it (default: %(default)s)",
+    )
     _add_number(parser, "--max-disparity", "max_disparity", MAX_DISPARITY, 0, "PX")
 
 

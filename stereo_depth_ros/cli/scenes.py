@@ -1,9 +1,9 @@
 """Render training scenes: a sheet that shows them, pairs with truth to score models on, or both.
 
-Each row of the sheet is one scene: left and right view, the true disparity, and which pixels of the
-left view are visible in the right one too (white). The pairs are a dataset of layout "plain" of
-`stereo-depth evaluate`, with masks of the pixels visible in both views and of the sky. The same
-seed and size give the same scenes, --count of them.
+Each row of the sheet is one scene, by the number of its pair: left and right image, the true
+disparity, and which pixels of the left image are visible in the right one too. The pairs are a
+dataset of layout "plain" of `stereo-depth evaluate`, with masks of the pixels visible in both views
+and of the sky. The same seed and size give the same scenes, --count of them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="write the sheet here")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write the pairs here")
     parser.add_argument("--count", type=int, default=8, help="scenes (default: %(default)s)")
-    parser.add_argument("--size", type=parse_size, default=(384, 512), metavar="HxW")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--size", type=parse_size, default="384x512", metavar="HxW", help="default: %(default)s"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photographs to use as textures too"
     )

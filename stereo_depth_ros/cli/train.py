@@ -27,12 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("network", metavar="NETWORK", help="lite")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
-        "--size", type=parse_size, default=(480, 640), metavar="HxW", help="of the graph"
+        "--size",
+        type=parse_size,
+        default="480x640",
+        metavar="HxW",
+        help="of the graph (default: %(default)s)",
     )
     parser.add_argument(
         "--evaluate", type=Path, metavar="DIR", help="pairs with truth, to score it on for the card"
     )
-    parser.add_argument("--layout", choices=LAYOUTS, default="plain", help="of those pairs")
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, default="plain", help="of those pairs (default: %(default)s)"
+    )
     recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
     length = recipe.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int)

@@ -21,8 +21,8 @@ NETWORKS = (
 """Modules here, each of one network.
 
 Each has VARIANTS, a frozen dataclass by name, the default first, and ``create(variant, config)``;
-one with published weights has SOURCES and ``recognise(shapes)``, which returns a variant and
-changes of its config.
+one with published weights, which `stereo_depth_ros.published` lists, has ``recognise(shapes)``,
+which returns a variant and changes of its config.
 """
 
 

@@ -33,7 +33,7 @@ _STOP_S = 3.0
 
 
 class StereoDepthNode(LifecycleNode):
-    """Depth from a stereo pair; see the README for topics and parameters."""
+    """Depth from a stereo pair; see doc/topics.md and doc/parameters.md."""
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("stereo_depth_node", **node_options)

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stereo_depth_ros.artifact import MIXED_SUFFIX
-from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.errors import InputError
@@ -24,7 +20,7 @@ from stereo_depth_ros.evaluation.report import (
 )
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
-from stereo_depth_ros.graph_contract import MATCHERS
+from stereo_depth_ros.model_card import write_card
 from stereo_depth_ros.training.objectives import objective_of
 from stereo_depth_ros.training.recipe import Recipe
 from stereo_depth_ros.training.trainer import Trainer
@@ -66,32 +62,32 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     height, width = size
     info = WeightsInfo(name, network.variant, licence=network.licence, commercial=True)
     save_weights(folder / f"{name}.safetensors", network.state_dict(), info)
-    graph = folder / f"{name}.onnx"
-    terms = {"licence": network.licence, "commercial": "true"}
-    for precision, path in (("mixed", folder / f"{name}{MIXED_SUFFIX}"), ("fp32", graph)):
-        publish(network, height, width, path, precision=precision, metadata=terms)
-    card = {
-        "engine": "onnx",
-        "network": name,
-        "variant": network.variant,
-        "summary": (
-            f"{trainer.objective.description}, for {width}x{height} images, trained on rendered "
-            f"scenes for {trainer.step} steps{_describe_begin(trainer.recipe)}."
-        ),
-        "licence": network.licence,
-        "file": graph.name,
-        "sha256": sha256_of(graph),
-        **({"prior": MATCHERS[0]} if network.takes_prior else {}),
-        "command": command(trainer.recipe, trainer.processes, size, pairs),
-        "measured": {
-            "on": "12 rendered pairs that training never saw, means over all pixels",
-            **{name: round(value, 3) for name, value in figures.items()},
-            **({} if pairs is None else {"real": _on_real(name, graph, pairs)}),
+    publication = publish(
+        network,
+        height,
+        width,
+        folder / f"{name}.onnx",
+        precisions=("fp32", "mixed"),
+        metadata={"licence": network.licence, "commercial": "true"},
+        card={
+            "summary": (
+                f"{trainer.objective.description}, for {width}x{height} images, trained on "
+                f"rendered scenes for {trainer.step} steps{_describe_begin(trainer.recipe)}."
+            ),
+            "command": command(trainer.recipe, trainer.processes, size, pairs),
+            "measured": {
+                "on": "12 rendered pairs that training never saw, means over all pixels",
+                **{key: round(value, 3) for key, value in figures.items()},
+            },
         },
-    }
-    path = folder / f"{name}.yaml"
-    write_text(path, yaml.safe_dump(card, sort_keys=False, width=100))
-    return path
+    )
+    card_path = publication.artifact.card_path
+    assert card_path is not None
+    if pairs is not None:
+        card = publication.artifact.card
+        real = _on_real(name, publication.artifact.graph, pairs)
+        write_card(card_path, replace(card, measured={**card.measured, "real": real}))
+    return card_path
 
 
 def _describe_begin(recipe: Recipe) -> str:

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import torch
 
+from stereo_depth_ros.colour_scale import CONFIDENCE, scale_disparity
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.pictures import colour_confidence, colour_disparity
 from stereo_depth_ros.training.stream import Sample, SceneStream
 
 _PAIRS = 12
@@ -42,12 +42,12 @@ class Validation:
         for sample in self._samples[:4]:
             disparity, confidence = _match(network, sample)
             truth = sample.disparity[0, 0].cpu().numpy()
-            limits = (0.0, float(truth.max()) + 1e-3)
+            scale = scale_disparity(truth)
             left = sample.left[0].permute(1, 2, 0).byte().cpu().numpy()
             maps = [
-                colour_disparity(truth, limits=limits),
-                colour_disparity(disparity[0, 0].cpu().numpy(), limits=limits),
-                colour_confidence(confidence[0, 0].cpu().numpy()),
+                scale.paint(truth),
+                scale.paint(disparity[0, 0].cpu().numpy()),
+                CONFIDENCE.paint(confidence[0, 0].cpu().numpy()),
             ]
             rows.append(np.hstack([left, *maps]))
         sheet = cv2.resize(np.vstack(rows), None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

@@ -28,10 +28,10 @@ def demo(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
 
 
-def warmth(colour: np.ndarray) -> int:
+def nearness(colour: np.ndarray, colour_map: int) -> int:
     """Return which of the 256 colours from far to near ``colour`` is."""
     levels = np.arange(256, dtype=np.uint8)[:, None]
-    scale = cv2.applyColorMap(levels, cv2.COLORMAP_TURBO)[:, 0, ::-1]
+    scale = cv2.applyColorMap(levels, colour_map)[:, 0, ::-1]
     return int(np.abs(scale.astype(int) - colour).sum(axis=1).argmin())
 
 
@@ -57,10 +57,12 @@ def test_demo_measures_the_scene_and_writes_pictures_that_show_it(tmp_path, opti
     assert float(re.search(r"density +([\d.]+) %", done.stdout)[1]) > 80.0
     assert engine in done.stdout
     pictures = {p.stem: read_image(p) for p in tmp_path.glob("*.png")}
-    assert set(pictures) == {"left", "disparity", "depth", "confidence", "overview"}
-    # The near green box is warmer than the far wall behind it, in disparity and in depth.
-    for name in ("disparity", "depth"):
-        near, far = (warmth(pictures[name][pixel]) for pixel in ((320, 540), (170, 470)))
+    maps = {"disparity": cv2.COLORMAP_TURBO, "depth": cv2.COLORMAP_PLASMA}
+    assert set(pictures) == {"left", *maps, "confidence", "cloud", "overview"}
+    # The near green box and the far wall behind it, below a caption of 35 px.
+    for name, colour_map in maps.items():
+        pixels = pictures[name][355, 540], pictures[name][205, 470]
+        near, far = (nearness(pixel, colour_map) for pixel in pixels)
         assert near > far + 20, name
     assert (tmp_path / "points.ply").read_bytes().startswith(b"ply\n")
 
@@ -113,7 +115,9 @@ def test_paths_with_commas_reach_the_camera_whole(tmp_path, wall, monkeypatch):
         write_image(tmp_path / f"{name},1.png", getattr(wall.pair, name))
     (tmp_path / "camera,1.yaml").write_text(f"{{fx: {wall.camera.fx}, baseline: 0.2}}")
     asked = []
-    stand_in = SimpleNamespace(run_demo=lambda node, camera, folder: asked.append(camera))
+    stand_in = SimpleNamespace(
+        run_demo=lambda node, camera, folder: asked.append(camera), MAKER="demo", LOGS={}
+    )
     monkeypatch.setattr("stereo_depth_ros.cli.demo.import_ros", lambda module: stand_in)
     monkeypatch.chdir(tmp_path)
     images = ["--left", "left,1.png", "--right", "right,1.png"]
@@ -154,6 +158,18 @@ def test_two_calibration_files_reach_the_camera_as_two(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     assert _resolve_calibration("l.yaml,r.yaml") == f"{tmp_path}/l.yaml,{tmp_path}/r.yaml"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "left.png", "results.json"])
+def test_folder_that_holds_anything_but_a_demo_is_left_as_it_is(tmp_path, capsys, name):
+    (tmp_path / "node.log").write_text("of a demo that failed")
+    (tmp_path / name).write_text("mine")
+
+    assert main(["demo", "-o", str(tmp_path)]) == 1
+
+    text = f"{tmp_path} holds {name}, no result of an earlier demo; give another folder"
+    assert text in capsys.readouterr().err
+    assert {file.name for file in tmp_path.iterdir()} == {"node.log", name}
 
 
 def test_output_that_is_a_file_is_refused_before_anything_starts(tmp_path, capsys):

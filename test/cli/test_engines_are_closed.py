@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from fakes import FixedEngine
 
-from stereo_depth_ros.cli import evaluate, run
+from stereo_depth_ros import stereo_model
+from stereo_depth_ros.cli import evaluate
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.evaluation.benchmark import benchmark
@@ -36,8 +37,9 @@ class Failing(FixedEngine):
 def pair(tmp_path) -> Path:
     folder = tmp_path / "data" / "one"
     folder.mkdir(parents=True)
-    image = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    random = np.random.default_rng(0)
     for side in ("left", "right"):
+        image = random.integers(0, 256, (24, 32, 3), dtype=np.uint8)
         write_image(folder / f"{side}.png", image)
     np.save(folder / "disp.npy", np.ones((24, 32), np.float32))
     return folder
@@ -45,7 +47,7 @@ def pair(tmp_path) -> Path:
 
 def test_run_closes_its_engine(pair, tmp_path, monkeypatch, capsys):
     engine = Failing()
-    monkeypatch.setattr(run, "open_engine", lambda *_, **__: engine)
+    monkeypatch.setattr(stereo_model, "open_engine", lambda *_, **__: engine)
 
     files = [str(pair / "left.png"), str(pair / "right.png")]
     assert main(["run", *files, "-o", str(tmp_path / "out")]) == 1

@@ -125,7 +125,7 @@ def test_certain_prior_passes_the_graph_bit_by_bit(graphs, pair, precision):
 def test_published_reference_is_that_of_no_prior(network, tmp_path):
     path = tmp_path / "net.onnx"
 
-    agreement = publish(network, 64, 96, path)
+    agreement = publish(network, 64, 96, path).agreements["fp32"]
 
     graph = read_graph(path)
     reference = load_reference(locate_reference(graph.path), graph)
@@ -163,4 +163,5 @@ def test_agreement_is_the_worse_of_both(network, tmp_path, monkeypatch):
 
     monkeypatch.setattr(publication, "outputs_of", changed)
 
-    assert publish(network, 64, 96, tmp_path / "net.onnx").median == pytest.approx(0.06, abs=1e-3)
+    agreements = publish(network, 64, 96, tmp_path / "net.onnx").agreements
+    assert agreements["fp32"].median == pytest.approx(0.06, abs=1e-3)

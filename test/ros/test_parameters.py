@@ -63,7 +63,7 @@ def started(*arguments: str, **overrides) -> dict[str, object]:
 def test_every_parameter_is_described_in_one_line(parameter):
     assert parameter.description.strip() == parameter.description != ""
     assert "\n" not in parameter.description
-    assert "|" not in parameter.description, "would break the table of the README"
+    assert "|" not in parameter.description, "would break the table of the page"
     assert not parameter.description.endswith(".")
 
 

@@ -271,7 +271,7 @@ def test_release_compares_the_graph_with_pytorch_before_it_is_kept(finished, tmp
 
     monkeypatch.setattr(publication, "outputs_of", shifted)
 
-    with pytest.raises(ValueError, match=r"lite\.mixed\.onnx: the graph disagrees with PyTorch"):
+    with pytest.raises(ValueError, match=r"lite\.onnx: the graph disagrees with PyTorch"):
         release(run, (64, 96))
 
     after = {file: file.read_bytes() for file in run.folder.glob("lite.*")}

@@ -9,16 +9,17 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
-import cv2
 import numpy as np
 import rclpy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
-from stereo_depth_ros import pictures
 from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.evaluation.metrics import accuracy
+from stereo_depth_ros.pictures import write_image, write_ply
+from stereo_depth_ros.result_folder import ResultFolder
+from stereo_depth_ros.result_pictures import draw_overview, draw_result
 from stereo_depth_ros.ros.images import decode_pair
 from stereo_depth_ros.ros.tools.processes import (
     NODE,
@@ -42,6 +43,11 @@ _INPUTS = {
     "depth/camera_info": CameraInfo,
 }
 _TRUTH = "truth/depth/image_rect"
+LOGS = {"node": "node.log", "camera": "camera.log"}
+MAKER = "demo"
+"""Whose results the pictures are, by their record."""
+_MIN_RATE = 0.9
+"""Share of the camera's rate below which the engine does not keep up."""
 _START_S, _MEASURE_S = 90.0, 8.0
 # Any engine that works is far on the right side of these, in percent.
 _MAX_BAD2, _MIN_DENSITY = 10.0, 50.0
@@ -83,8 +89,8 @@ def _run_demo(
         with ExitStack() as stack:
             processes = {}
             for module, parameters, log in (
-                (NODE, node_parameters, "node.log"),
-                (SCENE_CAMERA, camera_parameters, "camera.log"),
+                (NODE, node_parameters, LOGS["node"]),
+                (SCENE_CAMERA, camera_parameters, LOGS["camera"]),
             ):
                 started = run_process(module, parameters, namespace, log=folder / log)
                 processes[log] = stack.enter_context(started)
@@ -132,22 +138,27 @@ def _read_floats(message: Image) -> np.ndarray:
 def _write_pictures(recorder: Recorder, folder: Path) -> None:
     latest = recorder.latest
     left, _ = decode_pair(latest["left/image_rect"], latest["left/image_rect"])
-    disparity = _read_floats(latest["disparity"].image)
     cloud = latest["points"]
-    points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)
-    colours = points.view(np.uint8).reshape(cloud.height, cloud.width, 16)[..., 14:11:-1]
+    points = np.frombuffer(cloud.data, np.float32).reshape(cloud.height, cloud.width, 4)[..., :3]
+    maps = (
+        _read_floats(latest["disparity"].image),
+        _read_floats(latest["confidence/image"]),
+        _read_floats(latest["depth/image_rect"]),
+    )
     shown = {
         "left": left,
-        "disparity": pictures.colour_disparity(disparity, disparity >= 0),
-        "depth": pictures.colour_depth(_read_floats(latest["depth/image_rect"])),
-        "confidence": pictures.colour_confidence(_read_floats(latest["confidence/image"])),
+        **draw_result(left, *maps, points),
+        "overview": draw_overview(left, *maps, points),
     }
-    for name, picture in shown.items():
-        pictures.write_image(folder / f"{name}.png", picture)
-    size = (shown["left"].shape[1] // 2, shown["left"].shape[0] // 2)
-    small = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in shown.values()]
-    pictures.write_image(folder / "overview.png", np.hstack(small))
-    pictures.write_ply(folder / "points.ply", points[..., :3], colours)
+    with ResultFolder(folder, MAKER).replace(_name_engine(recorder)) as scratch:
+        for name, picture in shown.items():
+            write_image(scratch / f"{name}.png", picture)
+        write_ply(scratch / "points.ply", points, left)
+
+
+def _name_engine(recorder: Recorder) -> str:
+    engine = recorder.diagnostics.get("engine")
+    return engine.message if engine else "not reported"
 
 
 def _compare_with_truth(depth: np.ndarray, truth: np.ndarray, focal_baseline: float) -> list[str]:
@@ -199,7 +210,23 @@ def _format_report(recorder: Recorder, folder: Path) -> str:
     else:
         density = 100 * np.isfinite(depth).mean()
         lines.append(f"density               {density:.1f} % of the pixels; no truth known")
-    engine = recorder.diagnostics.get("engine")
-    lines.append(f"engine                {engine.message if engine else 'not reported'}")
+    engine = _name_engine(recorder)
+    lines.append(f"engine                {engine}")
+    lines += _describe_limit(
+        recorder.rate("left/image_rect"), recorder.rate("depth/image_rect"), "(CPU," in engine
+    )
     lines.append(f"pictures and cloud    {folder}/")
     return "\n".join(lines)
+
+
+def _describe_limit(camera_hz: float, node_hz: float, is_on_cpu: bool) -> list[str]:
+    """Return the line that says what keeps the node from the rate of the camera, if anything."""
+    if node_hz >= _MIN_RATE * camera_hz:
+        return []
+    what, cure = "the engine", "a faster model"
+    if is_on_cpu:
+        what, cure = "this CPU", "a GPU, a faster model (--model sgbm) or smaller images"
+    return [
+        f"limit                 {what}: the camera sends {camera_hz:.1f} pairs/s, of which "
+        f"{node_hz:.1f} are matched, the newest each time; for more take {cure}"
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
-from stereo_depth_ros.ros.tools.demo import DemoError, _compare_with_truth
+from stereo_depth_ros.ros.tools.demo import DemoError, _compare_with_truth, _describe_limit
 
 FOCAL_BASELINE = 50.0
 TRUTH = np.full((20, 20), 2.0, np.float32)
@@ -49,3 +49,18 @@ def test_missing_depth_lowers_the_density_and_is_no_error():
 def test_depth_that_disagrees_with_the_truth_is_an_error(spoil):
     with pytest.raises(DemoError, match="disagrees"):
         _compare_with_truth(spoil(TRUTH), TRUTH, FOCAL_BASELINE)
+
+
+def test_engine_that_keeps_up_is_no_limit():
+    assert _describe_limit(camera_hz=30.0, node_hz=27.5, is_on_cpu=True) == []
+
+
+@pytest.mark.parametrize(
+    ("is_on_cpu", "limit", "cure"),
+    [(True, "this CPU", "a GPU, a faster model"), (False, "the engine", "a faster model")],
+)
+def test_engine_slower_than_the_camera_is_named_with_both_rates(is_on_cpu, limit, cure):
+    (line,) = _describe_limit(camera_hz=30.0, node_hz=12.34, is_on_cpu=is_on_cpu)
+
+    assert re.match(rf"limit +{limit}: the camera sends 30\.0 pairs/s, of which 12\.3 are", line)
+    assert f"for more take {cure}" in line
