@@ -10,7 +10,7 @@ from typing import Any
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
+from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import (
     COLUMNS,
@@ -18,6 +18,7 @@ from stereo_depth_ros.evaluation.report import (
     fault_medians,
     medians,
 )
+from stereo_depth_ros.evaluation.sample import digest_of
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.model_card import write_card
