@@ -23,7 +23,8 @@ CONFIDENCE_COLUMNS = ("AUSE / random", "AUC")
 COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
 FAULTS = ("sky", "thin")
 """The shares of a `Score` that are of a part of the image."""
-_ENOUGH = 200  # px of such a part, in less of which a share says little
+ENOUGH = 200
+"""Pixels of such a part, in less of which a share says little."""
 
 
 def models_of(scores: Sequence[Score]) -> list[str]:
@@ -53,7 +54,7 @@ def confidence_medians(scores: Sequence[Score], model: str) -> list[float]:
 
 
 def fault_medians(scores: Sequence[Score], model: str) -> dict[str, float | None]:
-    """Return the median of each of `FAULTS` in percent over samples with 200 such pixels or more.
+    """Return the median of each of `FAULTS` in percent over samples with enough such pixels.
 
     None where no sample has as many.
     """
@@ -70,7 +71,7 @@ def _fault_percents(score: Score) -> list[float | None]:
 
 
 def _percent_of(share: Share | None) -> float | None:
-    return share.percent if share is not None and share.pixels >= _ENOUGH else None
+    return share.percent if share is not None and share.pixels >= ENOUGH else None
 
 
 def _cells(values: Iterable[float | None]) -> list[str]:

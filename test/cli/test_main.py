@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from fakes import save_graph
 
-from stereo_depth_ros import pictures
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.version import find_version
@@ -131,7 +130,7 @@ def test_fault_of_the_program_shows_where_it_arose(kind, tmp_path, capsys, monke
     def fail(*images):
         raise kind("no such axis")
 
-    monkeypatch.setattr(pictures, "read_pair", fail)
+    monkeypatch.setattr("stereo_depth_ros.cli.run.load_pair", fail)
 
     status = cli.main(["run", "left.png", "right.png", "-o", str(tmp_path / "out")])
 
