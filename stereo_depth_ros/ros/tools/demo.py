@@ -236,5 +236,5 @@ def _describe_limit(camera_hz: float, node_hz: float, engine: Mapping[str, str])
     return [
         f"limit                 {'this CPU' if is_on_cpu else 'the engine'}: the camera sends "
         f"{camera_hz:.1f} pairs/s, of which {node_hz:.1f} are matched, the newest each time; for "
-        f"more take {', '.join(cures[:-1])}{' or ' if cures[:-1] else ''}{cures[-1]}"
+        f"more take {' or '.join(cures)}"
     ]

@@ -58,7 +58,7 @@ def test_engine_that_keeps_up_is_no_limit():
 @pytest.mark.parametrize(
     ("name", "device", "limit", "cure"),
     [
-        ("lite", "CPU", "this CPU", "a GPU, a faster model (--model sgbm) or smaller images"),
+        ("lite", "CPU", "this CPU", "a GPU or a faster model (--model sgbm) or smaller images"),
         ("sgbm", "CPU", "this CPU", "a GPU or smaller images"),
         ("lite", "NVIDIA X", "the engine", "a faster model (--model sgbm) or smaller images"),
     ],
