@@ -4,6 +4,7 @@
 # make test-fast  test the core and what of the node needs no DDS; leaves out what FAST does not name
 # make test       lint, and the tests that take minutes
 # make test-all   and those that take longer
+# make doc        write what the pages repeat of the code, and build them into site/
 # make lock       write constraints.txt anew: the newest releases that setup.py allows
 # NEWEST=1        with any of them but lock: those releases instead of constraints.txt
 PYTHON ?= python3
@@ -18,13 +19,14 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet $(LOCK)
 READY := $(VENV)/.ready
 TRAINING_READY := $(VENV)/.training_ready
+DOC_READY := $(VENV)/.doc_ready
 # What NVIDIA's bindings of each TensorRT hold; the tests compare it with what is used of them.
 BINDINGS := $(VENV)/tensorrt_bindings
 
 # All that is quick: no graph is exported, trained or built, no network checked against its authors'.
 FAST := $(wildcard test/test_*.py) test/decoding test/engines test/evaluation test/pipeline test/ros
 
-.PHONY: demo lint format test test-fast test-all lock clean
+.PHONY: demo lint format test test-fast test-all doc lock clean
 
 # Read by the shell, since make would split a path at its spaces.
 export LEFT RIGHT CALIB
@@ -55,6 +57,10 @@ test: lint
 test-all: override ARGS += -m ""
 test-all: test
 
+doc: $(DOC_READY)
+	$(BIN)/python doc/generate.py
+	$(BIN)/mkdocs build --strict
+
 $(READY): setup.py package.xml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --upgrade pip setuptools
@@ -66,13 +72,17 @@ $(TRAINING_READY): $(READY)
 	$(BIN)/python test/engines/tensorrt/bindings.py $(BINDINGS)
 	touch $@
 
+$(DOC_READY): $(READY)
+	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy,doc]"
+	touch $@
+
 lock:
 	$(PYTHON) -m venv .venv-lock
 	.venv-lock/bin/python -m pip install --quiet uv
 	printf 'pip\nsetuptools\n' | .venv-lock/bin/uv pip compile - setup.py --upgrade --universal \
-		--python-version 3.11 --extra ros-jazzy --extra training --extra test \
+		--python-version 3.11 --extra ros-jazzy --extra training --extra test --extra doc \
 		--extra tensorrt-rtx --no-annotate --custom-compile-command "make lock" \
 		--output-file constraints.txt
 
 clean:
-	rm -rf .venv .venv-newest .venv-lock demo_out build install log *.egg-info
+	rm -rf .venv .venv-newest .venv-lock demo_out site build install log *.egg-info

@@ -74,6 +74,8 @@ setup(
         # For the tests: it builds engines without a GPU, and is this small for PCs alone.
         "tensorrt-rtx": ["tensorrt-rtx==1.4.0.76; platform_machine == 'x86_64'"],
         "test": ["pytest>=7", "pytest-xdist>=3.5", "ruff>=0.6", "mypy>=1.10", "types-PyYAML"],
+        # Makes a site with search of the Markdown files in doc/, which are read without it too.
+        "doc": ["mkdocs-material>=9.5,<10"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

@@ -24,9 +24,19 @@ class CalibrationError(InputError):
 
 
 def scale_centre(centre: float, scale: float) -> float:
-    """Return where the image coordinate ``centre`` lies once the image is resampled by ``scale``.
+    """Scale an image coordinate; pixel centres lie on whole numbers, hence the halves.
 
-    Pixel centres lie on whole numbers, hence the halves.
+    Parameters
+    ----------
+    centre
+        Coordinate in px.
+    scale
+        Factor by which the image is resampled.
+
+    Returns
+    -------
+    float
+        Where it lies in the resampled image, px.
     """
     return (centre + 0.5) * scale - 0.5
 
@@ -35,11 +45,23 @@ def scale_centre(centre: float, scale: float) -> float:
 class Calibration:
     """What a camera driver says of one camera; field names and meaning as in CameraInfo (REP 104).
 
-    ``k`` (3, 3), ``r`` (3, 3) and ``p`` (3, 4) are float64 in pixels of the full sensor image of
-    ``width`` x ``height``; ``roi`` is (x, y, width, height) in those pixels (all zero: everything);
-    ``binning`` is (x, y), 0 meaning 1. ``source`` is what messages call it, usually the topic.
-    ``is_raw`` says that P was computed from the poses of the cameras, so that no image is rectified
-    to it yet.
+    Attributes
+    ----------
+    width, height
+        Of the full sensor image in px.
+    k, r, p
+        (3, 3), (3, 3) and (3, 4) float64, K and P in px of that image, P[3] in px m.
+    d
+        Coefficients of ``distortion_model``.
+    binning
+        (x, y), 0 meaning 1.
+    roi
+        (x, y, width, height) in px of the full image; all zero: everything.
+    source
+        What messages call it, usually the topic.
+    is_raw
+        Whether P was computed from the poses of the cameras, so that no image is rectified to it
+        yet.
     """
 
     width: int
@@ -65,7 +87,26 @@ class Calibration:
         tx: float = 0.0,
         source: str = "camera_info",
     ) -> Calibration:
-        """Return an undistorted, rectified camera; ``tx`` is P[3] (-focal * baseline, px * m)."""
+        """Make an undistorted, rectified camera.
+
+        Parameters
+        ----------
+        width, height
+            Of its images in px.
+        focal
+            Focal length in px.
+        cx, cy
+            Principal point in px.
+        tx
+            P[3], which is -focal * baseline, in px m.
+        source
+            What messages call it.
+
+        Returns
+        -------
+        Calibration
+            Of K and P alike.
+        """
         k = np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1]], np.float64)
         p = np.hstack([k, [[tx], [0.0], [0.0]]])
         return cls(width, height, k, p, np.eye(3), source=source)
@@ -105,7 +146,18 @@ class Calibration:
         )
 
     def resize(self, width: int, height: int) -> Calibration:
-        """Return the calibration of the full images resampled to ``width`` x ``height`` px."""
+        """Scale to resampled images.
+
+        Parameters
+        ----------
+        width, height
+            Of the resampled full images in px.
+
+        Returns
+        -------
+        Calibration
+            Of those images.
+        """
         sx, sy = width / self.width, height / self.height
         scaling = np.array([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]])
         p = scaling @ self.p
@@ -114,9 +166,14 @@ class Calibration:
         return replace(self, width=width, height=height, k=scaling @ self.k, p=p)
 
     def check(self) -> Calibration:
-        """Return self when the numbers describe a calibrated camera.
+        """Check that the numbers describe a calibrated camera.
 
         K is not looked at, as only rectification needs it.
+
+        Returns
+        -------
+        Calibration
+            Itself.
 
         Raises
         ------

@@ -22,11 +22,25 @@ from stereo_depth_ros.calibration import Calibration, scale_centre
 
 @dataclass(frozen=True)
 class StereoCamera:
-    """A rectified pair: focal lengths and principal points in px, baseline in m, left view.
+    """The geometry of a rectified pair.
 
-    ``warnings`` are findings about the calibration that do not prevent depth but deserve a log
-    line, such as a baseline of the wrong sign. ``size_origin`` says how the image size came about
-    where camera_info states a binning or a ROI.
+    Attributes
+    ----------
+    width, height
+        Of the images in px.
+    fx, fy
+        Focal lengths of both views in px.
+    cx, cy
+        Principal point of the left view in px.
+    cx_right
+        That of the right view along the row, px.
+    baseline
+        Distance between the cameras in m.
+    warnings
+        Findings about the calibration that do not prevent depth but deserve a log line, such as a
+        baseline of the wrong sign.
+    size_origin
+        How the image size came about where camera_info states a binning or a ROI.
     """
 
     width: int
@@ -51,9 +65,21 @@ class StereoCamera:
     ) -> StereoCamera:
         """Build the geometry of the images that the two cameras send.
 
-        The baseline comes from P[3] of the right camera; where that gives none from ``baseline``
-        (metres, 0 = unset), which error texts call ``option``; where that is unset ``tf_baseline``
-        is asked (metres, None = unknown).
+        Parameters
+        ----------
+        left, right
+            Calibrations of the two cameras.
+        baseline
+            Distance between them in m, for a P[3] of the right camera that gives none; 0: unset.
+        tf_baseline
+            Asked where that is unset; returns metres, None where it is unknown.
+        option
+            What error texts call ``baseline``.
+
+        Returns
+        -------
+        StereoCamera
+            With what was found on the way as its ``warnings``.
 
         Raises
         ------
@@ -80,7 +106,18 @@ class StereoCamera:
 
     @classmethod
     def without_calibration(cls, width: int, height: int) -> StereoCamera:
-        """Return a camera of focal length 1 px and baseline 1 m, for disparity without depth."""
+        """Make a camera for disparity without depth.
+
+        Parameters
+        ----------
+        width, height
+            Of the images in px.
+
+        Returns
+        -------
+        StereoCamera
+            Of focal length 1 px and baseline 1 m.
+        """
         return cls(width, height, 1.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     @property
@@ -96,7 +133,18 @@ class StereoCamera:
         )
 
     def resize(self, width: int, height: int) -> StereoCamera:
-        """Return the geometry of both images resampled to ``width`` x ``height`` px."""
+        """Scale to resampled images.
+
+        Parameters
+        ----------
+        width, height
+            Of both resampled images in px.
+
+        Returns
+        -------
+        StereoCamera
+            Of those images.
+        """
         sx, sy = width / self.width, height / self.height
         return replace(
             self,
@@ -110,9 +158,19 @@ class StereoCamera:
         )
 
     def crop(self, x: int, y: int, width: int, height: int) -> StereoCamera:
-        """Return the geometry of the window at (x, y) of both images, in px.
+        """Move to a window of both images; beyond the image it describes padding.
 
-        Negative offsets or sizes beyond the image describe padding.
+        Parameters
+        ----------
+        x, y
+            Top left corner of the window in px, negative for padding.
+        width, height
+            Of the window in px.
+
+        Returns
+        -------
+        StereoCamera
+            Of the window.
         """
         return replace(
             self,
@@ -124,9 +182,18 @@ class StereoCamera:
         )
 
     def depth(self, disparity: np.ndarray) -> np.ndarray:
-        """Return depth along Z in metres, float32, for matched ``disparity`` in px.
+        """Turn disparity into depth.
 
-        +Inf where the disparity is that of infinity or less; NaN stays NaN.
+        Parameters
+        ----------
+        disparity
+            As matched, px, of any shape.
+
+        Returns
+        -------
+        np.ndarray
+            Float32 m along Z, of the same shape; +Inf where the disparity is that of infinity or
+            less; NaN stays NaN.
         """
         parallax = np.subtract(disparity, np.float32(self.offset), dtype=np.float32)
         np.maximum(parallax, 0.0, out=parallax)
@@ -134,7 +201,18 @@ class StereoCamera:
             return np.divide(np.float32(self.fx * self.baseline), parallax, out=parallax)
 
     def disparity(self, depth: np.ndarray | float) -> np.ndarray:
-        """Return the matched disparity in px, float32, of points at ``depth`` metres along Z."""
+        """Turn depth into disparity.
+
+        Parameters
+        ----------
+        depth
+            Along Z in m, of any shape.
+
+        Returns
+        -------
+        np.ndarray
+            As matched, float32 px, of the same shape.
+        """
         with np.errstate(divide="ignore"):
             return np.float32(self.fx * self.baseline) / np.asarray(depth, np.float32) + np.float32(
                 self.offset
@@ -150,9 +228,19 @@ class StereoCamera:
     def planes(
         self, depth: np.ndarray, stride: int = 1
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return x, y, z, (h, w) float32 m in the left optical frame, for ``depth`` (h, w) m.
+        """Turn depth into coordinates in the left optical frame.
 
-        ``depth`` holds every ``stride``-th row and column of the image.
+        Parameters
+        ----------
+        depth
+            (h, w) m, every ``stride``-th row and column of the image.
+        stride
+            In px.
+
+        Returns
+        -------
+        tuple of np.ndarray
+            x, y and z, (h, w) float32 m each.
         """
         ray_x, ray_y = self.rays
         # The ray along the axis has x = 0, and 0 * Inf is NaN, as it should be.
@@ -160,7 +248,18 @@ class StereoCamera:
             return depth * ray_x[:, ::stride], depth * ray_y[::stride], depth
 
     def points(self, depth: np.ndarray, stride: int = 1) -> np.ndarray:
-        """Return `planes` as one (h, w, 3) array."""
+        """Turn depth into points in the left optical frame.
+
+        Parameters
+        ----------
+        depth, stride
+            As of `planes`.
+
+        Returns
+        -------
+        np.ndarray
+            (h, w, 3) float32 m.
+        """
         return np.stack(self.planes(depth, stride), axis=-1)
 
 

@@ -23,18 +23,43 @@ _DARK, _BORDER, _CURRENT = 1, 2, 3
 
 
 def confident(confidence: np.ndarray, threshold: float) -> np.ndarray:
-    """Keep pixels of ``confidence`` (H, W) above ``threshold``; 0 itself always means unknown."""
+    """Keep what is more than a guess.
+
+    Parameters
+    ----------
+    confidence
+        (H, W) float32, 0 to 1.
+    threshold
+        What it must be above; 0 itself always means unknown.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) bool.
+    """
     return confidence > np.float32(max(threshold, 0.0))
 
 
 def left_right_consistent(
     disparity: np.ndarray, disparity_right: np.ndarray, tolerance: float
 ) -> np.ndarray:
-    """Keep left pixels whose match in the right view points back within ``tolerance`` px.
+    """Keep left pixels whose match in the right view points back.
 
-    ``disparity`` is of the left view (x_left - x_right at left pixels), ``disparity_right`` the
-    same quantity at right pixels, both (H, W) float32. What is occluded in the right view, or
-    matches outside it, is not kept.
+    What is occluded in the right view, or matches outside it, is not kept.
+
+    Parameters
+    ----------
+    disparity
+        Of the left view, x_left - x_right at left pixels, (H, W) float32 px.
+    disparity_right
+        The same quantity at right pixels, (H, W) float32 px.
+    tolerance
+        Largest difference of the two in px.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) bool.
     """
     width = disparity.shape[1]
     columns = np.arange(width, dtype=np.float32)[None, :] - disparity
@@ -45,10 +70,22 @@ def left_right_consistent(
 
 
 def not_flying(disparity: np.ndarray, max_step: float) -> np.ndarray:
-    """Keep pixels that lie on a surface: within ``max_step`` px of a neighbour on some side.
+    """Keep pixels that lie on a surface.
 
     Interpolated pixels between a foreground and its background differ from both the previous and
     the next pixel, along a row or along a column; those are the flying pixels of a point cloud.
+
+    Parameters
+    ----------
+    disparity
+        (H, W) float32 px, NaN where unknown.
+    max_step
+        Largest difference in px to a neighbour of the same surface.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) bool.
     """
     return _has_support(disparity, max_step, axis=1) & _has_support(disparity, max_step, axis=0)
 
@@ -66,7 +103,22 @@ def _has_support(disparity: np.ndarray, max_step: float, axis: int) -> np.ndarra
 
 
 def not_speckle(disparity: np.ndarray, max_size: int, max_step: float) -> np.ndarray:
-    """Keep regions of more than ``max_size`` px; neighbours within ``max_step`` px are a region."""
+    """Keep regions that are large enough.
+
+    Parameters
+    ----------
+    disparity
+        (H, W) float32 px, NaN where unknown.
+    max_size
+        Pixels of the largest region that goes.
+    max_step
+        Largest difference in px of neighbours in one region.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) bool.
+    """
     unknown = -32768
     fixed = np.full(disparity.shape, unknown, np.int16)
     known = np.isfinite(disparity)
@@ -77,7 +129,20 @@ def not_speckle(disparity: np.ndarray, max_size: int, max_step: float) -> np.nda
 
 
 def inside_polygon(polygon: Sequence[float], height: int, width: int) -> np.ndarray:
-    """Keep the inside of ``polygon``, x0 y0 x1 y1 … in px, for an image of (height, width)."""
+    """Keep the inside of a polygon.
+
+    Parameters
+    ----------
+    polygon
+        x0 y0 x1 y1 … in px.
+    height, width
+        Of the image in px.
+
+    Returns
+    -------
+    np.ndarray
+        (height, width) bool.
+    """
     corners = np.asarray(polygon, np.float64).reshape(-1, 2)
     mask = np.zeros((height, width), np.uint8)
     # OpenCV counts in 32 bits; corners a million pixels off bound the image just as well.
@@ -88,8 +153,18 @@ def inside_polygon(polygon: Sequence[float], height: int, width: int) -> np.ndar
 def not_black_border(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Keep what shows something: all but the uniform black that frames both views.
 
-    ``left`` and ``right`` are (H, W, 3) uint8. Rectification and cropping leave such borders,
-    straight or curved; compression stains them near their edges.
+    Rectification and cropping leave such borders, straight or curved; compression stains them near
+    their edges.
+
+    Parameters
+    ----------
+    left, right
+        The views, (H, W, 3) uint8.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) bool.
     """
     height, width = left.shape[:2]
     if not any(_darker(left[edge], right[edge], _STAINED_BLACK).any() for edge in _EDGES):
@@ -139,11 +214,30 @@ def blend_over_time(
 ) -> np.ndarray:
     """Smooth flicker where nothing moved: previous + ``gain`` * (new - previous).
 
-    ``image`` is grey, (H, W) uint8, ``valid`` (H, W) bool says where the disparity is no guess,
-    and ``previous`` holds all three of the frame before. Only pixels valid in both frames, whose
-    grey level changed by at most ``max_change`` and whose disparity by at most ``max_step`` px,
-    are blended; others take the new value at once. A blended pixel lags by about ``1 / gain - 1``
-    frames.
+    A blended pixel lags by about ``1 / gain - 1`` frames; what is not blended takes the new value
+    at once.
+
+    Parameters
+    ----------
+    disparity
+        (H, W) float32 px.
+    image
+        Left view, grey, (H, W) uint8.
+    valid
+        (H, W) bool, where the disparity is no guess; only pixels valid in both frames are blended.
+    previous
+        All three of the frame before.
+    gain
+        Weight of the new frame, 0 to 1.
+    max_change
+        Grey levels by which a pixel that is blended may have changed.
+    max_step
+        And px by which its disparity may have.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) float32 px.
     """
     previous_disparity, previous_image, previous_valid = previous
     still = cv2.absdiff(image, previous_image) <= max_change

@@ -11,7 +11,20 @@ from stereo_depth_ros.camera import StereoCamera
 
 
 def resize_nearest(values: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return ``values`` (float32 or bool) at ``width`` x ``height`` px, none of them new."""
+    """Resample without making new values.
+
+    Parameters
+    ----------
+    values
+        (H, W) float32 or bool.
+    width, height
+        Of the result in px.
+
+    Returns
+    -------
+    np.ndarray
+        (height, width) of the same dtype.
+    """
     raw = values.view(np.uint8) if values.dtype == bool else values
     resized = cv2.resize(raw, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     return resized.view(values.dtype)
@@ -19,10 +32,19 @@ def resize_nearest(values: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Fit:
-    """How a ``width`` x ``height`` image lies in an engine's input.
+    """How an image lies in an engine's input.
 
-    The image is scaled by one factor to ``inner_width`` x ``inner_height``, as large as fits, put
-    at the top left of ``engine_width`` x ``engine_height``, and its last column and row repeated.
+    It is scaled by one factor, as large as fits, put at the top left, and its last column and row
+    are repeated.
+
+    Attributes
+    ----------
+    width, height
+        Of the image in px.
+    inner_width, inner_height
+        Of the scaled image in px.
+    engine_width, engine_height
+        Of the engine's input in px.
     """
 
     width: int
@@ -36,7 +58,20 @@ class Fit:
     def plan(
         cls, width: int, height: int, engine_width: int | None, engine_height: int | None
     ) -> Fit:
-        """Plan for an engine of that size; None means that it takes any."""
+        """Plan how images of one size lie in an engine's input.
+
+        Parameters
+        ----------
+        width, height
+            Of the images in px.
+        engine_width, engine_height
+            Of the engine's input in px; None means that it takes any.
+
+        Returns
+        -------
+        Fit
+            With one scale for rows and columns.
+        """
         if engine_width is None or engine_height is None:
             return cls(width, height, width, height, width, height)
         scale = min(engine_width / width, engine_height / height)
@@ -49,18 +84,51 @@ class Fit:
         return self.inner_width / self.width
 
     def camera(self, camera: StereoCamera) -> StereoCamera:
-        """Return the geometry of the scaled image before padding, from that of the image."""
+        """Scale the geometry as the image is scaled.
+
+        Parameters
+        ----------
+        camera
+            Of the image.
+
+        Returns
+        -------
+        StereoCamera
+            Of the scaled image, before padding.
+        """
         return camera.resize(self.inner_width, self.inner_height)
 
     def shrink(self, image: np.ndarray) -> np.ndarray:
-        """Return ``image`` (height, width, 3) scaled to the inner size."""
+        """Scale an image to the inner size.
+
+        Parameters
+        ----------
+        image
+            (height, width, 3) uint8.
+
+        Returns
+        -------
+        np.ndarray
+            (inner_height, inner_width, 3) uint8; the image itself where it has that size.
+        """
         if (self.inner_width, self.inner_height) == (self.width, self.height):
             return image
         interpolation = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_LINEAR
         return cv2.resize(image, (self.inner_width, self.inner_height), interpolation=interpolation)
 
     def pad(self, image: np.ndarray) -> np.ndarray:
-        """Return an inner-size ``image`` padded to the engine's size."""
+        """Pad a scaled image to the engine's size.
+
+        Parameters
+        ----------
+        image
+            (inner_height, inner_width, 3) uint8.
+
+        Returns
+        -------
+        np.ndarray
+            (engine_height, engine_width, 3) uint8; the image itself where it has that size.
+        """
         bottom = self.engine_height - self.inner_height
         right = self.engine_width - self.inner_width
         if bottom == 0 and right == 0:
@@ -68,11 +136,34 @@ class Fit:
         return cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_REPLICATE)
 
     def crop(self, answer: np.ndarray) -> np.ndarray:
-        """Return the part of an engine's ``answer`` (engine size) that shows the image."""
+        """Cut out of an engine's output what shows the image.
+
+        Parameters
+        ----------
+        answer
+            (engine_height, engine_width).
+
+        Returns
+        -------
+        np.ndarray
+            (inner_height, inner_width), a view.
+        """
         return answer[: self.inner_height, : self.inner_width]
 
     def enlarge_disparity(self, disparity: np.ndarray) -> np.ndarray:
-        """Return inner-size ``disparity`` at the image's size, in the image's px."""
+        """Bring disparity to the image's size.
+
+        Parameters
+        ----------
+        disparity
+            (inner_height, inner_width) float32, px of the scaled image.
+
+        Returns
+        -------
+        np.ndarray
+            (height, width) float32, px of the image; no point between an edge and what is behind
+            it.
+        """
         nearest = self.enlarge_nearest(disparity)
         if nearest is disparity:
             return disparity
@@ -82,7 +173,18 @@ class Fit:
         return smooth / np.float32(self.scale)
 
     def enlarge_nearest(self, values: np.ndarray) -> np.ndarray:
-        """Return inner-size ``values`` (float32 or bool) at the image's size, none of them new."""
+        """Bring a map to the image's size without making new values.
+
+        Parameters
+        ----------
+        values
+            (inner_height, inner_width) float32 or bool.
+
+        Returns
+        -------
+        np.ndarray
+            (height, width) of the same dtype.
+        """
         if (self.inner_width, self.inner_height) == (self.width, self.height):
             return values
         return resize_nearest(values, self.width, self.height)

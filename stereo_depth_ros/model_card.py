@@ -1,21 +1,18 @@
-"""Resolve a model by name or path to a checked file."""
+"""What is known of a model before it is opened, as a YAML file beside its graph."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt, excerpt_repr
-from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.graph_contract import MATCHERS
-from stereo_depth_ros.share import share_directory
-
-_ENGINES = {".onnx": "onnx", ".engine": "tensorrt"}
 
 _MAX_BYTES = 1 << 18
 
@@ -44,94 +41,43 @@ class ModelError(InputError):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model before it is opened.
+    """What a model says of itself.
 
     ``engine`` is what runs it ("onnx", "tensorrt" or "sgbm"); ``file`` its graph or built engine,
-    None for an algorithm without one; ``network`` and ``variant`` what the graph was made from;
-    ``commercial`` whether the licence allows such use; ``prior`` which matcher's answer goes to the
-    graph, empty for none, None for the one that the graph names; ``options`` go to the engine as
-    they are;
-    ``command`` made the model, and ``measured`` is what it then found.
+    relative to the card, empty for an algorithm without one; ``network`` and ``variant`` what the
+    graph was made from; ``commercial`` whether the licence allows such use; ``prior`` which
+    matcher's answer goes to the graph, empty for none, None for the one that the graph names;
+    ``options`` go to the engine as they are; ``command`` made the model, and ``measured`` is what
+    it then found.
     """
 
-    name: str
     engine: str
     summary: str = ""
     licence: str = ""
     commercial: bool = True
     network: str = ""
     variant: str = ""
-    file: Path | None = None
+    file: str = ""
     sha256: str = ""
     prior: str | None = ""
     options: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
 
-    def verify_file(self) -> Path:
-        """Return the graph file after checking that it is there and unaltered.
 
-        Raises
-        ------
-        ModelError
-            When the card names none, it is missing, or its hash is not the card's.
-        """
-        if self.file is None:
-            raise ModelError(
-                f"model '{excerpt(self.name)}': its card names no file; add 'file: NAME', the "
-                "graph or engine beside the card"
-            )
-        if not self.file.is_file():
-            fault = "is a folder" if self.file.is_dir() else "does not exist"
-            is_installed = self.file.parent == share_directory() / "models"
-            cure = "reinstall the package" if is_installed else "correct the path"
-            raise ModelError(
-                f"model '{excerpt(self.name)}': file {excerpt(self.file)} {fault}; {cure}"
-            )
-        if self.sha256:
-            actual = sha256_of(self.file)
-            if actual != self.sha256.lower():
-                raise ModelError(
-                    f"model '{self.name}': {self.file} is altered or truncated (sha256 "
-                    f"{actual[:12]}…, its card says {self.sha256[:12]}…); reinstall it, or correct "
-                    "the card if the change was yours"
-                )
-        return self.file
-
-
-def list_models() -> list[str]:
-    """Return the names of the models whose cards are installed, sorted."""
-    return sorted(p.stem for p in (share_directory() / "models").glob("*.yaml"))
-
-
-def load_model_card(model: str) -> ModelCard:
-    """Return the card of ``model``: an installed name, or the path of a card, .onnx or .engine.
+def read_card(path: Path) -> ModelCard:
+    """Return the card in the YAML file ``path``.
 
     Raises
     ------
     ModelError
-        For an unknown name, or a card that is missing or cannot be read.
+        When it cannot be read, or is no card.
     """
-    path = Path(model).expanduser()
-    if path.suffix in _ENGINES:
-        return ModelCard(name=path.stem, engine=_ENGINES[path.suffix], file=path, prior=None)
-    if path.suffix not in (".yaml", ".yml"):
-        if model not in list_models():
-            raise ModelError(
-                f"model '{excerpt(model)}' is not known; installed are "
-                f"{', '.join(list_models())}, and the path of an exported .onnx file works too"
-            )
-        path = share_directory() / "models" / f"{model}.yaml"
-    return _read_card(path)
-
-
-def _read_card(path: Path) -> ModelCard:
     try:
         content = yaml.safe_load(_read_text(path))
         _check_content(content)
-        content["options"] = content.get("options") or {}
-        file = content.pop("file", None)
-        return ModelCard(name=path.stem, file=path.parent / file if file else None, **content)
+        content = {key: value for key, value in content.items() if value is not None}
+        return ModelCard(**content)
     # RecursionError for brackets without end, the others for numbers and dates that are none.
     except (
         OSError,
@@ -145,6 +91,22 @@ def _read_card(path: Path) -> ModelCard:
         raise ModelError(
             f"model card {excerpt(path)} cannot be read: {cause}; see models/sgbm.yaml for the keys"
         ) from error
+
+
+def write_card(path: Path, card: ModelCard) -> None:
+    """Write ``card`` as the YAML file ``path``, without what is as it is by default.
+
+    Raises
+    ------
+    WriteError
+        When it cannot be written.
+    """
+    content = {
+        entry.name: value
+        for entry in fields(card)
+        if (value := getattr(card, entry.name)) not in (None, "", {}, True)
+    }
+    write_text(path, yaml.safe_dump(content, sort_keys=False, width=100, allow_unicode=True))
 
 
 def _read_text(path: Path) -> str:

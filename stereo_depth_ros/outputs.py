@@ -27,13 +27,23 @@ class Output(enum.Enum):
 
 
 def make_outputs(match: StereoMatch, outputs: Collection[Output]) -> dict[Output, np.ndarray]:
-    """Return the ``outputs`` of ``match``, whose ``seconds`` get the time that each took.
+    """Make outputs of a match.
 
-    ``DEPTH`` (H, W) float32 m (REP 117: NaN unknown, +Inf too far, -Inf too near), ``DEPTH_MM``
-    (H, W) uint16 (0 unknown or out of limits), ``DISPARITY`` (H, W) float32 px less the
-    principal-point offset (-1 unknown), ``CONFIDENCE`` (H, W) float32 (NaN unknown), ``POINTS``
-    (H, W, 4) float32 x y z in m and packed 0x00RRGGBB, NaN where there is none, ``FREE_SPACE``
-    (N, 3) float32 m.
+    Parameters
+    ----------
+    match
+        Its ``seconds`` get the time that each output took.
+    outputs
+        Which to make.
+
+    Returns
+    -------
+    dict
+        ``DEPTH`` (H, W) float32 m (REP 117: NaN unknown, +Inf too far, -Inf too near), ``DEPTH_MM``
+        (H, W) uint16 (0 unknown or out of limits), ``DISPARITY`` (H, W) float32 px less the
+        principal-point offset (-1 unknown), ``CONFIDENCE`` (H, W) float32 (NaN unknown), ``POINTS``
+        (H, W, 4) float32 x y z in m and packed 0x00RRGGBB, NaN where there is none, ``FREE_SPACE``
+        (N, 3) float32 m.
     """
     made = {}
     for output, make in _MAKERS.items():
@@ -56,9 +66,17 @@ def _make_depth_mm(match: StereoMatch) -> np.ndarray:
 
 
 def to_millimetres(depth: np.ndarray) -> np.ndarray:
-    """Return ``depth`` (metres, float32, REP 117) as uint16 millimetres; 0 is no measurement.
+    """Turn depth into whole millimetres.
 
-    What is unknown, out of limits or beyond 65.535 m is 0.
+    Parameters
+    ----------
+    depth
+        (H, W) float32 m by REP 117.
+
+    Returns
+    -------
+    np.ndarray
+        (H, W) uint16 mm; 0 is what is unknown, out of limits or beyond 65.535 m.
     """
     millimetres = np.rint(depth * np.float32(1000.0))
     with np.errstate(invalid="ignore"):

@@ -10,7 +10,7 @@ from typing import Union
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.rectification import RectificationMap, rectification_map
+from stereo_depth_ros.rectification import RectificationMap, check_lenses, rectification_map
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,8 @@ def find_geometry(
     )
     maps = None
     if rectify or left.is_raw:
+        if not left.is_raw:
+            check_lenses(left, right, rectify_option)
         otherwise = f"leave out {rectify_option}"
         maps = rectification_map(left, otherwise), rectification_map(right, otherwise)
     is_in_doubt = maps is None and not (left.is_rectified and right.is_rectified)

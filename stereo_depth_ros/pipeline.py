@@ -28,16 +28,31 @@ class FrameError(InputError):
 
 
 class StereoResult(NamedTuple):
-    """A match and the outputs that were made of it."""
+    """A match and the outputs that were made of it.
+
+    Attributes
+    ----------
+    match
+        Of the pair.
+    outputs
+        As `make_outputs` returns them.
+    """
 
     match: StereoMatch
     outputs: dict[Output, np.ndarray]
 
 
 class StereoPipeline:
-    """Runs one engine on frames of any size; ``settings`` may be replaced between frames.
+    """Runs one engine on frames of any size.
 
-    With a ``monitor`` nothing is made of pairs that can only give wrong depth.
+    Parameters
+    ----------
+    engine
+        What matches; stays its owner's to close. May be replaced between frames.
+    settings
+        Limits and filters, by default those of `Settings`. May be replaced between frames.
+    monitor
+        With one, nothing is made of pairs that can only give wrong depth.
     """
 
     def __init__(
@@ -65,7 +80,25 @@ class StereoPipeline:
         outputs: Collection[Output],
         rectify: tuple[RectificationMap, RectificationMap] | None = None,
     ) -> StereoResult:
-        """Match a pair as `match` does and make the ``outputs`` of it, and no others."""
+        """Match a pair and make outputs of it.
+
+        Parameters
+        ----------
+        left, right, camera, rectify
+            As of `match`.
+        outputs
+            Which to make, and no others.
+
+        Returns
+        -------
+        StereoResult
+            The match and its outputs.
+
+        Raises
+        ------
+        FrameError, EngineError
+            As `match`.
+        """
         match = self.match(left, right, camera, rectify)
         return StereoResult(match, make_outputs(match, outputs))
 
@@ -76,9 +109,21 @@ class StereoPipeline:
         camera: StereoCamera,
         rectify: tuple[RectificationMap, RectificationMap] | None = None,
     ) -> StereoMatch:
-        """Match a pair, (H, W, 3) uint8 RGB each.
+        """Match a pair.
 
-        ``camera`` is the geometry of the rectified pair; ``rectify`` the maps of raw images.
+        Parameters
+        ----------
+        left, right
+            (H, W, 3) uint8 RGB.
+        camera
+            Geometry of the rectified pair.
+        rectify
+            The maps of raw images, None for rectified ones.
+
+        Returns
+        -------
+        StereoMatch
+            At the size that ``settings.output_resolution`` names.
 
         Raises
         ------
@@ -173,7 +218,20 @@ class StereoPipeline:
             raise FrameError(refusal)
 
     def output_camera(self, camera: StereoCamera, settings: Settings) -> StereoCamera:
-        """Return the geometry of the outputs for a pair of ``camera``."""
+        """Find the geometry of the outputs.
+
+        Parameters
+        ----------
+        camera
+            Geometry of the rectified pair.
+        settings
+            Those that the outputs are made with.
+
+        Returns
+        -------
+        StereoCamera
+            Of the outputs' size.
+        """
         if settings.output_resolution == "input":
             return camera
         verge, fit = self._plan(camera)
@@ -210,9 +268,19 @@ class StereoPipeline:
 
 
 def columns_of_vergence(camera: StereoCamera) -> int:
-    """Return by how many columns the views of ``camera`` are moved apart before matching.
+    """Count the columns by which views are moved apart before matching.
 
     Engines search from zero upwards; with verged cameras the far field lies below zero.
+
+    Parameters
+    ----------
+    camera
+        Geometry of the pair.
+
+    Returns
+    -------
+    int
+        0 for cameras that do not converge.
     """
     return max(0, ceil(-camera.offset))
 
@@ -230,7 +298,16 @@ def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) 
 
 
 def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
-    """Compare the size (width, height) of the image of one ``side`` with that of ``camera``.
+    """Compare an image's size with what its camera_info says.
+
+    Parameters
+    ----------
+    side
+        "left" or "right", for the text.
+    size
+        (width, height) of the image in px.
+    camera
+        Geometry of the pair.
 
     Raises
     ------

@@ -18,7 +18,15 @@ _NO_MEMORY = -4
 
 @dataclass(frozen=True)
 class RectificationMap:
-    """A look-up from rectified to raw pixels; call it with an image (H, W) or (H, W, 3)."""
+    """A look-up from rectified to raw pixels; call it with an image (H, W) or (H, W, 3).
+
+    Attributes
+    ----------
+    coordinates
+        (H, W, 2) int16, whole px of the raw image.
+    weights
+        (H, W) uint16, the fractions, as OpenCV packs them.
+    """
 
     coordinates: np.ndarray
     weights: np.ndarray
@@ -30,17 +38,62 @@ class RectificationMap:
         return self(np.full((height, width), 255, np.uint8)) == 255
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Return ``image`` rectified, same shape and dtype; black beyond the raw image."""
+        """Rectify an image.
+
+        Parameters
+        ----------
+        image
+            (H, W) or (H, W, 3), raw.
+
+        Returns
+        -------
+        np.ndarray
+            Of the same shape and dtype; black beyond the raw image.
+        """
         return cv2.remap(image, self.coordinates, self.weights, cv2.INTER_LINEAR)
+
+
+def check_lenses(left: Calibration, right: Calibration, option: str) -> None:
+    """Check that rectification by two calibrations changes anything.
+
+    Parameters
+    ----------
+    left, right
+        Of the cameras.
+    option
+        What asks for the rectification, for the text.
+
+    Raises
+    ------
+    CalibrationError
+        Where neither has distortion or rotation.
+    """
+    if all(one.is_rectified and np.allclose(one.k, one.p[:, :3]) for one in (left, right)):
+        sources = " and ".join(dict.fromkeys((left.source, right.source)))
+        raise CalibrationError(
+            f"{option} has nothing to go by: neither distortion D nor rotation R is in {sources}; "
+            f"leave out {option} where the images are rectified, or give the raw cameras' "
+            "calibration"
+        )
 
 
 def rectification_map(
     calibration: Calibration, otherwise: str = "set rectify to never"
 ) -> RectificationMap:
-    """Return the map of one camera, at the size of the images it sends.
+    """Plan the rectification of one camera's images, at the size that it sends.
 
-    Models ``plumb_bob``, ``rational_polynomial`` and ``equidistant``; ROI and binning are honoured.
-    ``otherwise`` is what error texts say for images that are rectified already.
+    Parameters
+    ----------
+    calibration
+        Of model ``plumb_bob``, ``rational_polynomial`` or ``equidistant``; ROI and binning are
+        honoured.
+    otherwise
+        What error texts advise for images that are rectified already.
+
+    Returns
+    -------
+    RectificationMap
+        From pixels of the rectified image to those of the raw one.
 
     Raises
     ------

@@ -13,7 +13,16 @@ from stereo_depth_ros.errors import InputError
 class Meaning:
     """What parameters and options say of a setting.
 
-    ``limits`` are inclusive; ``parameter`` is the node's name for it, empty where it is the same.
+    Attributes
+    ----------
+    description
+        Its meaning in one line, with its unit.
+    limits
+        Inclusive; None for what is no number.
+    choices
+        The allowed words; empty for what is none.
+    parameter
+        The node's name for it, empty where it is the same.
     """
 
     description: str

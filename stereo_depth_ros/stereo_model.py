@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from stereo_depth_ros.engines import Caller, EngineError, EngineSpec, open_engine
+from stereo_depth_ros.engines import Context, EngineError, EngineSpec, open_engine
 from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_geometry import CalibrationLike, find_geometry
@@ -59,10 +59,8 @@ def open_model(
     EngineError
         When nothing runs it here.
     """
-    caller = Caller(report=report)
-    engine = open_engine(
-        os.fspath(model), backend=backend, max_disparity=max_disparity, caller=caller
-    )
+    context = Context(report=report, max_disparity=max_disparity)
+    engine = open_engine(os.fspath(model), backend=backend, context=context)
     return StereoModel(StereoPipeline(engine, settings))
 
 

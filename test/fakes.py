@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.engines import EngineSpec, Provenance
 
 
 def make_camera(
@@ -40,7 +40,7 @@ class _Recording:
         max_disparity: float | None = None,
     ) -> None:
         self.spec = EngineSpec(
-            "fake", "none", height, width, max_disparity, "float32", "none", "a test"
+            "fake", "none", height, width, max_disparity, "float32", "none", Provenance("a test")
         )
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
 

@@ -194,6 +194,37 @@ def test_kitti_file_gives_the_distance_between_the_colour_cameras(tmp_path, text
     assert camera.warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "fault"),
+    [
+        (
+            "left.yaml",
+            "image_width: 640\ncamera_matrix:\n  rows: 3\n data: [1, 2\n",
+            "line 4 is no YAML: expected <block end>, but found '<block mapping start>'",
+        ),
+        (
+            "opencv.yml",
+            "%YAML:1.0\n---\nM1: !!opencv-matrix\n\trows: 3\n",
+            "line 4 is no YAML: found character '\\t' that cannot start any token",
+        ),
+        ("d435.json", '{\n\t"a": 1,\n}\n', "line 3 is no JSON: "),
+    ],
+    ids=["YAML", "OpenCV", "JSON"],
+)
+def test_syntax_that_breaks_is_named_with_its_line(tmp_path, name, text, fault):
+    path = write(tmp_path, text, name)
+    message = read_error(path)
+    assert message.startswith(f"{path}: {fault}")
+    assert message.endswith("; correct the file")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", ["other.yaml", "other.json"])
+def test_syntax_that_is_whole_is_no_fault(tmp_path, name):
+    path = write(tmp_path, '{"camera": 3}', name)
+    assert read_error(path).startswith(f"{path}: not a known calibration format")
+
+
 def without(text, start):
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(start))
 

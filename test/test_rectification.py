@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
-from stereo_depth_ros.rectification import rectification_map
+from stereo_depth_ros.rectification import check_lenses, rectification_map
 
 WIDTH, HEIGHT = 160, 120
 K = np.array([[101.5, 0, 78.0], [0, 102.5, 61.0], [0, 0, 1]])
@@ -119,6 +119,32 @@ def test_unknown_model_is_refused_by_name_with_the_known_ones(model):
 def test_uncalibrated_camera_is_refused():
     with pytest.raises(CalibrationError, match=r"/cam/camera_info.*not calibrated"):
         rectification_map(replace(raw("plumb_bob", ()), p=np.zeros((3, 4))))
+
+
+def test_lenses_without_anything_to_rectify_are_refused_by_name():
+    one, other = (
+        Calibration.pinhole(WIDTH, HEIGHT, 100.0, 40.0, 30.0, source=name) for name in "ab"
+    )
+
+    with pytest.raises(CalibrationError) as refused:
+        check_lenses(one, other, "--rectify")
+
+    assert str(refused.value) == (
+        "--rectify has nothing to go by: neither distortion D nor rotation R is in a and b; leave "
+        "out --rectify where the images are rectified, or give the raw cameras' calibration"
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"d": (0.1, 0, 0, 0, 0)}, {"r": cv2.Rodrigues(np.array([0, 0.01, 0]))[0]}, {"k": np.eye(3)}],
+    ids=["D", "R", "K"],
+)
+def test_one_lens_with_something_to_rectify_is_enough(changes):
+    one = Calibration.pinhole(WIDTH, HEIGHT, 100.0, 40.0, 30.0)
+
+    check_lenses(one, replace(one, **changes), "--rectify")
+    check_lenses(replace(one, **changes), one, "--rectify")
 
 
 def test_k_that_is_not_filled_is_refused_with_the_cure():

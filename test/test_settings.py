@@ -5,20 +5,6 @@ import pytest
 from stereo_depth_ros.settings import Settings
 
 
-def test_only_the_depth_limits_act_by_default():
-    settings = Settings()
-
-    assert (settings.min_depth, settings.max_depth) == (0.1, 50.0)
-    assert settings.confidence_threshold == 0.0
-    assert not settings.lr_check
-    assert settings.edge_filter == 0.0
-    assert settings.speckle_size == 0
-    assert settings.roi == ()
-    assert settings.temporal_gain == 1.0
-    assert settings.points_stride == 1
-    assert settings.output_resolution == "input"
-
-
 @pytest.mark.parametrize(
     ("low", "high"), [(0.0, 5.0), (-1.0, 5.0), (2.0, 2.0), (3.0, 2.0), (float("nan"), 5.0)]
 )

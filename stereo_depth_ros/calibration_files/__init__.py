@@ -51,10 +51,22 @@ FORMATS = "\n".join(f"  - {known.summary}" for known in _FORMATS)
 
 
 def read_calibration(path: str, width: int, height: int) -> Pair:
-    """Return (left, right) of a pair whose images are ``width`` x ``height`` px.
+    """Read the calibration of a pair.
 
-    ``path`` is one file, or two joined by a comma. A calibration of the same view in another size
-    is scaled, with a warning in the log. Where P[3] of both is 0, the file states no baseline.
+    A calibration of the same view in another size is scaled, with a warning in the log.
+
+    Parameters
+    ----------
+    path
+        One file, or two joined by a comma.
+    width, height
+        Of the images in px.
+
+    Returns
+    -------
+    tuple of Calibration
+        Left and right, of images of that size. Where P[3] of both is 0, the file states no
+        baseline.
 
     Raises
     ------
@@ -83,6 +95,9 @@ def read_calibration(path: str, width: int, height: int) -> Pair:
 def _find_format(documents: list[Document], path: str) -> Format:
     matching = [f for f in _FORMATS if all(f.matches(document) for document in documents)]
     if not matching:
+        for document in documents:
+            if document.fault:
+                raise CalibrationError(f"{document.path}: {document.fault}; correct the file")
         raise CalibrationError(
             f"{path}: not a known calibration format; known are "
             f"{', '.join(known.name for known in _FORMATS)} (see stereo-depth run --help)"

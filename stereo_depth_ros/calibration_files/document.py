@@ -48,11 +48,15 @@ _FAULTS = (
 
 @dataclass(frozen=True)
 class Document:
-    """One file: its path, its text, and the mapping that YAML or JSON makes of it, else empty."""
+    """One file: its path, its text, and the mapping that YAML or JSON makes of it, else empty.
+
+    ``fault`` says in which line of a file named .yaml, .yml or .json the syntax breaks.
+    """
 
     path: str
     text: str
     content: dict[Any, Any]
+    fault: str = ""
 
     def __contains__(self, key: str) -> bool:
         return key in self.content
@@ -107,15 +111,24 @@ def read_document(path: str) -> Document:
         raise CalibrationError(f"{path} is a binary file, not a calibration")
     if len(data) > MAX_BYTES:
         raise CalibrationError(f"{path} is larger than {MAX_BYTES >> 10} kB, so no calibration")
-    return Document(path, text, _parse_mapping(text))
-
-
-def _parse_mapping(text: str) -> dict[Any, Any]:
     try:
         content = _parse(text)
-    except _FAULTS:
-        return {}
-    return content if isinstance(content, dict) else {}
+    except _FAULTS as error:
+        return Document(path, text, {}, _describe_syntax(path, text, error))
+    return Document(path, text, content if isinstance(content, dict) else {})
+
+
+def _describe_syntax(path: str, text: str, error: BaseException) -> str:
+    suffix = Path(path).suffix.lower()
+    if suffix == ".json":
+        try:
+            json.loads(text)
+        except json.JSONDecodeError as json_error:
+            return f"line {json_error.lineno} is no JSON: {json_error.msg}"
+    if suffix in (".yaml", ".yml") and isinstance(error, yaml.MarkedYAMLError):
+        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1} "
+        return f"{line}is no YAML: {error.problem}"
+    return ""
 
 
 def _parse(text: str) -> Any:
@@ -125,7 +138,7 @@ def _parse(text: str) -> Any:
     except ValueError:
         pass
     # OpenCV writes "%YAML:1.0", which YAML does not allow.
-    lines = [line for line in text.splitlines() if not line.startswith("%YAML")]
+    lines = ["" if line.startswith("%YAML") else line for line in text.splitlines()]
     # ros2 topic echo ends every message with "---"; the first says it all.
     return next(iter(yaml.load_all("\n".join(lines), _Loader)), None)
 

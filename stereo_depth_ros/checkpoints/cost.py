@@ -19,9 +19,16 @@ from stereo_depth_ros.networks import create_network
 
 @dataclass(frozen=True)
 class Cost:
-    """Weights, and multiply-accumulates of convolutions and matrix products for one pair.
+    """What one pair costs.
 
-    ``nodes`` counts the operators of a graph, None for a network.
+    Attributes
+    ----------
+    parameters
+        Weights.
+    macs
+        Multiply-accumulates of convolutions and matrix products.
+    nodes
+        Operators of a graph, None for a network.
     """
 
     parameters: int
@@ -30,7 +37,27 @@ class Cost:
 
 
 def network_cost(network: str, variant: str | None, height: int, width: int, **config: Any) -> Cost:
-    """Return the cost of one pair of (height, width); no weights are made and nothing is run."""
+    """Count what a network costs; no weights are made and nothing is run.
+
+    Parameters
+    ----------
+    network, variant
+        As of `create_network`.
+    height, width
+        Of the images in px.
+    **config
+        Changes of its config.
+
+    Returns
+    -------
+    Cost
+        Of one pair.
+
+    Raises
+    ------
+    NetworkError
+        As `create_network`.
+    """
     # Fake tensors rather than "meta" ones, which autocast does not know.
     with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
         model = create_network(network, variant, **config).eval()
@@ -56,12 +83,22 @@ def _plain_attention() -> Iterator[None]:
 
 
 def graph_cost(path: Path) -> Cost:
-    """Return the cost of an ONNX graph of static shapes.
+    """Count what an ONNX graph of static shapes costs.
+
+    Parameters
+    ----------
+    path
+        The graph.
+
+    Returns
+    -------
+    Cost
+        Of one pair.
 
     Raises
     ------
     CheckpointError
-        When it cannot be read.
+        When it cannot be read, or its shapes are not static.
     """
     import onnx
 

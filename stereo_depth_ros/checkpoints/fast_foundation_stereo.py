@@ -8,8 +8,8 @@ from typing import Any
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.reading import WeightsFile
-from stereo_depth_ros.networks.fast_foundation_stereo import SOURCES
 from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
+from stereo_depth_ros.published import PUBLISHED
 
 NAME = "fast_foundation_stereo"
 _MAX_DISPARITY = 1024  # px; the authors train at 192 to 416
@@ -47,7 +47,7 @@ def complete(
             "this is not the authors' whole module, so strides, activations and heads are taken "
             "to be those of the released network"
         )
-    if SOURCES["20-30-48"].is_of(file.sha256):  # known to keep its features' lengths
+    if PUBLISHED["ffs_20-30-48"].is_of(file.sha256):  # known to keep its features' lengths
         structure["normalise"] = False
     elif attributes.get("", {}).get("normalize") is None and "structure.normalise" not in told:
         notes.append(

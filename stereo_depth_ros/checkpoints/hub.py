@@ -1,4 +1,4 @@
-"""Find and fetch published weights."""
+"""Fetch published weights."""
 
 from __future__ import annotations
 
@@ -17,43 +17,30 @@ from tqdm import tqdm
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.file_hash import sha256_of
-from stereo_depth_ros.networks.registry import NETWORKS, network_module
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import Source
 
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0  # without a byte
 _BLOCK = 1 << 20
 
 
-def list_published() -> dict[str, Source]:
-    """Return every published checkpoint by name, "network/variant"."""
-    return {
-        f"{network}/{label}": source
-        for network in NETWORKS
-        for label, source in getattr(network_module(network), "SOURCES", {}).items()
-    }
-
-
-def find(name: str) -> Source:
-    """Return the checkpoint of that name; a network alone means the first of its checkpoints.
-
-    Raises
-    ------
-    CheckpointError
-        When there is none of that name.
-    """
-    sources = list_published()
-    key = next((k for k in sources if name in (k, k.split("/")[0])), None)
-    if key is None:
-        raise CheckpointError(f"no published weights '{name}'; there are {', '.join(sources)}")
-    return sources[key]
-
-
 def fetch(source: Source, folder: Path) -> Path:
-    """Fetch a file from the Hugging Face Hub into ``folder`` and return it, checked by its hash.
+    """Fetch a file from the Hugging Face Hub and check it by its hash.
 
     A transfer that broke off is taken up again by the next call, and a file that is there and
     whole is not fetched twice.
+
+    Parameters
+    ----------
+    source
+        Where it is.
+    folder
+        Where to put it.
+
+    Returns
+    -------
+    Path
+        The file.
 
     Raises
     ------

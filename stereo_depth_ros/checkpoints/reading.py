@@ -40,11 +40,20 @@ _MAX_WRAPPERS = 9  # around one another
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file's ``entries`` by state-dict key, prefixes stripped.
+    """What a file of weights holds.
 
-    ``attributes`` are those of every module by its path, where the file holds a whole pickled
-    one; ``metadata`` what a .safetensors file says of itself. ``notes`` tell people what of the
-    file was taken, where it holds more.
+    Attributes
+    ----------
+    path, sha256
+        The file and its hash.
+    entries
+        By state-dict key, prefixes stripped.
+    attributes
+        Those of every module by its path, where the file holds a whole pickled one.
+    metadata
+        What a .safetensors file says of itself.
+    notes
+        What of the file was taken, where it holds more, for people.
     """
 
     path: Path
@@ -60,11 +69,20 @@ class WeightsFile:
         return shapes_of(self.entries)
 
     def without_prefix(self, names: Collection[str] | None = None) -> WeightsFile | None:
-        """Return it without the first part of the names that most entries share.
+        """Strip the first part of the names that most entries share.
 
         The attributes lose it too: those of the module of that name become the root's, and what
-        is said of the module around it goes. None without such a part, or with one that is not in
-        ``names``, where these are given.
+        is said of the module around it goes.
+
+        Parameters
+        ----------
+        names
+            The only parts to strip; None strips any.
+
+        Returns
+        -------
+        WeightsFile or None
+            None without such a part, or with one that is not in ``names``.
         """
         ((first, _),) = Counter(key.split(".")[0] for key in self.entries).most_common(1)
         if names is not None and first not in names:
@@ -87,6 +105,16 @@ def shapes_of(entries: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 def read_weights_file(path: Path) -> WeightsFile:
     """Read a `torch.save` zip or a .safetensors file; nothing in it is executed.
+
+    Parameters
+    ----------
+    path
+        The file, or an archive around it.
+
+    Returns
+    -------
+    WeightsFile
+        Of one state dict.
 
     Raises
     ------

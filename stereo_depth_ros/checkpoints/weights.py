@@ -27,8 +27,7 @@ from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.networks import StereoNetwork
-from stereo_depth_ros.networks.registry import network_module
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import Source, list_sources
 
 _MAX_PREFIXES = 3
 _MAX_TEXT = 500  # letters of what a file says of itself
@@ -39,9 +38,18 @@ _COUNTER = ".num_batches_tracked"  # of a batch norm in training
 class WeightsInfo:
     """What imported weights say of themselves.
 
-    ``config`` are the arguments of ``create_network`` beside ``network`` and ``variant``;
-    ``source`` and ``sha256`` the name and hash of the file they came from. ``notes`` tell people
-    what had to be assumed.
+    Attributes
+    ----------
+    network, variant
+        As `list_networks` returns them.
+    config
+        The other arguments of `create_network`.
+    licence, commercial
+        Of the weights, and whether it allows commercial use.
+    source, sha256
+        Name and hash of the file they came from.
+    notes
+        What had to be assumed, for people.
     """
 
     network: str
@@ -54,7 +62,13 @@ class WeightsInfo:
     notes: tuple[str, ...] = ()
 
     def as_metadata(self) -> dict[str, str]:
-        """Return the strings that a file carries."""
+        """Write it down as a file carries it.
+
+        Returns
+        -------
+        dict
+            Strings alone, which `from_metadata` reads.
+        """
         return {
             "network": self.network,
             "variant": self.variant,
@@ -66,14 +80,29 @@ class WeightsInfo:
             "notes": json.dumps(self.notes),
         }
 
+    def as_graph_metadata(self) -> dict[str, str]:
+        """Return what a graph of these weights says of them."""
+        metadata = {"licence": self.licence, "commercial": "true" if self.commercial else "false"}
+        return metadata | ({"weights_sha256": self.sha256} if self.sha256 else {})
+
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> WeightsInfo:
-        """Return what ``as_metadata`` wrote.
+        """Read what `as_metadata` wrote.
+
+        Parameters
+        ----------
+        metadata
+            Of a .safetensors file.
+
+        Returns
+        -------
+        WeightsInfo
+            Texts of a file's own shortened.
 
         Raises
         ------
         KeyError, ValueError
-            When it did not write this.
+            When `as_metadata` did not write this.
         """
         return cls(
             metadata["network"],
@@ -93,15 +122,31 @@ def import_weights(
     network: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> WeightsInfo:
-    """Check the checkpoint at ``path`` entry by entry and write it as ``output``.
+    """Check a checkpoint entry by entry and write it as .safetensors.
 
-    ``network`` restricts the search to one network; ``config`` overrides arguments that build it,
-    for what a file does not tell ("structure.normalise" is an entry of the argument "structure").
+    Parameters
+    ----------
+    path
+        The authors' file.
+    output
+        Where to write, a .safetensors.
+    network
+        The only one to look for; None looks for all.
+    config
+        Arguments that build the network, for what a file does not tell ("structure.normalise" is an
+        entry of the argument "structure").
+
+    Returns
+    -------
+    WeightsInfo
+        What the written file says of itself.
 
     Raises
     ------
     CheckpointError
         When the file is damaged, of no known network, or does not fit the network it is of.
+    WriteError
+        When ``output`` cannot be written.
     """
     path, output = Path(path), Path(output)
     if output.suffix != ".safetensors":
@@ -119,7 +164,22 @@ def import_weights(
 
 
 def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -> None:
-    """Write a state dict with what is known of it; `load_weights` reads it back."""
+    """Write a state dict with what is known of it; `load_weights` reads it back.
+
+    Parameters
+    ----------
+    path
+        Where to write.
+    entries
+        The state dict, tensors on any device.
+    info
+        What is known of it.
+
+    Raises
+    ------
+    WriteError
+        When ``path`` cannot be written.
+    """
     # Authors' files share memory between entries, which .safetensors do not.
     separate = {key: value.detach().cpu().clone().contiguous() for key, value in entries.items()}
     with write_aside(Path(path)) as aside:
@@ -130,13 +190,42 @@ def save_weights(path: Path, entries: Mapping[str, Tensor], info: WeightsInfo) -
 
 
 def read_info(path: Path) -> WeightsInfo:
-    """Return what the imported weights at ``path`` say of themselves; see `load_weights`."""
+    """Read what imported weights say of themselves.
+
+    Parameters
+    ----------
+    path
+        Of a file that `import_weights` or `save_weights` wrote.
+
+    Returns
+    -------
+    WeightsInfo
+        As it was written.
+
+    Raises
+    ------
+    CheckpointError
+        When the file is damaged or was not imported.
+    """
     with errors_about(path):
         return _read_import(read_weights_file(path))
 
 
-def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
-    """Build the network of the imported weights at ``path``, loaded and in evaluation mode.
+def load_weights(path: Path, **changes: Any) -> tuple[StereoNetwork, WeightsInfo]:
+    """Build the network of imported weights.
+
+    Parameters
+    ----------
+    path
+        Of a file that `import_weights` or `save_weights` wrote.
+    **changes
+        Fields of the network's config that no weight depends on (``iterations``,
+        ``max_disparity``), where they are to be others than the file names.
+
+    Returns
+    -------
+    tuple of StereoNetwork and WeightsInfo
+        The network, loaded and in evaluation mode, and what its weights say of themselves.
 
     Raises
     ------
@@ -146,7 +235,7 @@ def load_weights(path: Path) -> tuple[StereoNetwork, WeightsInfo]:
     file = read_weights_file(path)
     with errors_about(path):
         info = _read_import(file)
-        network = build(info.network, {"variant": info.variant, **info.config})
+        network = build(info.network, {"variant": info.variant, **info.config, **changes})
         if wrong := mismatch(shapes_of(network.state_dict()), file.shapes):
             raise CheckpointError(
                 f"does not fit {info.network} {info.variant}: entries are {wrong}; import the "
@@ -218,14 +307,15 @@ def _info_of(file: WeightsFile, network: str | None, config: Mapping[str, Any]) 
 
 def _source(network: str, variant: str, sha256: str) -> tuple[Source, tuple[str, ...]]:
     """Return where a file came from, going by its hash or else its variant, and any doubt."""
-    sources = network_module(network).SOURCES
-    for source in sources.values():
+    sources = list_sources(network)
+    for source in sources:
         if source.is_of(sha256):
             return source, ()
-    if variant not in sources:
-        strictest = min(sources.values(), key=lambda source: source.commercial)
+    same = [source for source in sources if source.variant == variant]
+    if not same:
+        strictest = min(sources, key=lambda source: source.commercial)
         return strictest, ("which published file it is cannot be told: the strictest terms hold",)
-    source = sources[variant]
+    source = same[0]
     doubt = ("it is not the published file that is known here, or a newer one",)
     return source, doubt if source.sha256 else ()
 

@@ -19,18 +19,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.layers import import_ros
 from stereo_depth_ros.cli.options import check_output_file, make_number_parser, parse_size
-from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines import BACKEND_NAMES, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import AUTO, graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
 from stereo_depth_ros.evaluation.machine import describe_machine
-from stereo_depth_ros.model_card import load_model_card
 
 # In less, the node has reported no times yet.
 _SECONDS = (2.0, 3600.0)
@@ -45,26 +45,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a name in models/ or an .onnx file; repeatable (default: {AUTO})",
     )
     parser.add_argument(
-        "--backend", action="append", choices=BACKENDS, help="repeatable (default: auto)"
+        "--backend", action="append", choices=BACKEND_NAMES, help="repeatable (default: auto)"
     )
     parser.add_argument(
         "--tensorrt-modes", action="store_true", help="measure each way to run a TensorRT engine"
     )
-    parser.add_argument("--size", type=parse_size, default=(480, 640), metavar="HxW")
-    parser.add_argument("--rounds", type=int, default=30, help="inferences of each model")
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        default="480x640",
+        metavar="HxW",
+        help="of the images (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=30, help="inferences of each model (default: %(default)s)"
+    )
     parser.add_argument("--node", action="store_true", help="measure the node instead")
     parser.add_argument(
         "--seconds",
         type=make_number_parser(float, *_SECONDS),
         default=15.0,
-        help="--node: per configuration, {:g} to {:g}".format(*_SECONDS),
+        help="--node: per configuration, {:g} to {:g} (default: %(default)g)".format(*_SECONDS),
     )
     parser.add_argument(
         "--soak",
         type=make_number_parser(float, 0.0, _MAX_SOAK_MINUTES),
         default=0.0,
         metavar="MINUTES",
-        help="--node: memory, 2 or more",
+        help="--node: memory, 2 or more (default: not measured)",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
 
@@ -90,7 +98,9 @@ def _bench_models(
     height, width = arguments.size
     openers: list[tuple[str, Callable[[], Engine]]] = []
     with BuildBar() as bar:
-        open_one = partial(open_engine, height=height, width=width, caller=Caller(report=bar.show))
+        open_one = partial(
+            open_engine, height=height, width=width, context=Context(report=bar.show)
+        )
         for model in models:
             for backend in backends:
                 name = model if len(backends) == 1 else f"{model}, {backend}"
@@ -103,7 +113,7 @@ def _bench_models(
 
 def _list_tensorrt_modes(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:
     file = obtain_engine(
-        load_model_card(graph_of(model)).verify_file(), BuildOptions(), report=bar.show
+        find_artifact(graph_of(model)).verify_file(), BuildOptions(), report=bar.show
     )
     for cuda_graph in (True, False):
         for mapped in (False, True):
@@ -122,4 +132,4 @@ def _bench_node(
     bench = import_ros("tools.bench")
     node = {"model": models[0], "backend": backends[0]}
     report = bench.bench_node(node, arguments.seconds, arguments.soak)
-    return bench.as_text(report), report.as_dict()
+    return report.as_text(), report.as_dict()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.default_model import graph_of
@@ -17,7 +18,6 @@ from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.model_card import load_model_card
 
 SUFFIX = ".engine"
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="MB",
-        help="limit of scratch memory (default: 3/8)",
+        help="limit of scratch memory (default: 3/8 of the GPU's)",
     )
     parser.add_argument(
         "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"
@@ -56,12 +56,12 @@ def run(arguments: argparse.Namespace) -> int:
     options = BuildOptions(arguments.precision, arguments.workspace, arguments.level)
     if arguments.output is not None and arguments.output.suffix != SUFFIX:
         raise InputError(f"--output is {arguments.output}; its name must end in {SUFFIX}")
-    card = load_model_card(graph_of(arguments.graph))
-    if card.engine != "onnx":
+    artifact = find_artifact(graph_of(arguments.graph))
+    if artifact.card.engine != "onnx":
         raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
     with BuildBar() as bar:
         try:
-            file = obtain_engine(card.verify_file(), options, report=bar.show)
+            file = obtain_engine(artifact.verify_file(), options, report=bar.show)
         except KeyboardInterrupt:
             bar.close()
             print("stopped; nothing was written")

@@ -8,9 +8,11 @@ a sourced ROS 2, or pip install 'stereo_depth_ros[ros-jazzy]'.
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.calibration_files import read_calibration
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.cli.layers import import_ros
@@ -22,8 +24,9 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.engines.default_model import AUTO
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.model_card import load_model_card
 from stereo_depth_ros.result_folder import ResultFolder
+
+_LOG = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +37,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--calib", metavar="FILE", help="its calibration, as for 'run'")
     add_baseline_option(parser, "its baseline, as for 'run'")
     parser.add_argument(
-        "-o", "--output", type=parse_folder, default=Path("demo_out"), metavar="DIR"
+        "-o",
+        "--output",
+        type=parse_folder,
+        default=Path("demo_out"),
+        metavar="DIR",
+        help="default: %(default)s",
     )
 
 
@@ -45,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_output_folder(arguments.output)
     ResultFolder(arguments.output, demo.MAKER).check_alone(allowed=demo.LOGS.values())
     if arguments.model != AUTO:
-        load_model_card(arguments.model)
+        find_artifact(arguments.model)
     own = (arguments.left, arguments.right, arguments.calib)
     if any(own) and not all(own):
         raise InputError(
@@ -60,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
         for warning in StereoCamera.from_calibrations(
             *pair, baseline=arguments.baseline, option="--baseline"
         ).warnings:
-            print(f"warning: {warning}")
+            _LOG.warning("%s", warning)
         camera = {
             "left_file": str(Path(arguments.left).resolve()),
             "right_file": str(Path(arguments.right).resolve()),

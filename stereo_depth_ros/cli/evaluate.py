@@ -18,7 +18,7 @@ from tqdm import tqdm
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.options import check_output_file
-from stereo_depth_ros.engines import BACKENDS, Caller, Engine, open_engine
+from stereo_depth_ros.engines import BACKEND_NAMES, Context, Engine, open_engine
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
@@ -40,7 +40,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="a name in models/ or an .onnx file; repeatable (default: SGBM alone)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKEND_NAMES,
+        help="what runs it (default: %(default)s)",
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR")
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number here")
@@ -57,9 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     engines: dict[str, Engine] = {}
     with ExitStack() as stack:
         with BuildBar() as bar:
-            caller = Caller(report=bar.show)
+            context = Context(report=bar.show)
             for model in arguments.model:
-                engine = open_engine(model, backend=arguments.backend, caller=caller)
+                engine = open_engine(model, backend=arguments.backend, context=context)
                 engines[name_of(model, engine)] = stack.enter_context(closing(engine))
         for model in BESIDE:
             if model not in engines:

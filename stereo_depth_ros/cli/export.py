@@ -1,10 +1,10 @@
-"""Write a network as one ONNX file that any backend of this package runs.
+"""Write a network as ONNX files that any backend of this package runs.
 
 The graph takes camera images of exactly the given size and does everything else itself; it is
 checked for what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb
 ends. That scene and PyTorch's outputs are written beside it, as NAME.reference.npz: every TensorRT
-engine is tested on them. Mixed precision is for TensorRT 10 or newer; on a CPU it is slower than
-fp32.
+engine is tested on them. NAME.yaml is its card, by which it can be run as a model. Mixed precision
+is for TensorRT 10 or newer; on a CPU it is slower than fp32.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.share import share_directory
 
+_PRECISIONS = {"fp32": ("fp32",), "mixed": ("mixed",), "both": ("fp32", "mixed")}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``export``."""
-    parser.add_argument("network", metavar="NETWORK")
+    parser.epilog = describe_variants()
+    parser.add_argument("network", metavar="NETWORK", help=NETWORKS_HELP)
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument(
         "--weights",
@@ -37,30 +41,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", type=parse_size, required=True, metavar="HxW", help="of the images"
     )
     parser.add_argument(
-        "--iterations", type=int, metavar="N", help="refinement steps, where the network has them"
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="refinement steps, where the network has them (default: the variant's)",
     )
     parser.add_argument(
-        "--max-disparity", type=int, metavar="D", help="px, where the network has a search range"
+        "--max-disparity",
+        type=int,
+        metavar="D",
+        help="px, where the network has a search range (default: the variant's)",
     )
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "mixed"))
+    parser.add_argument(
+        "--precision",
+        default="fp32",
+        choices=_PRECISIONS,
+        help="both writes OUT.onnx in fp32 and OUT.mixed.onnx (default: %(default)s)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.onnx")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export, compare and report."""
+    if arguments.output.suffix != ".onnx" and not arguments.output.is_dir():
+        raise InputError(f"-o is {arguments.output}, no name of a graph; end it in .onnx")
     publish = import_training("export").publish
     network, metadata = _create_network(arguments)
     height, width = arguments.size
     output = arguments.output
-    agreement = publish(
-        network, height, width, output, precision=arguments.precision, metadata=metadata
+    publication = publish(
+        network,
+        height,
+        width,
+        output,
+        precisions=_PRECISIONS[arguments.precision],
+        metadata=metadata,
     )
     print(f"{network.name} {network.variant}, {height}x{width}, {arguments.precision}")
     print(f"licence of the weights: {metadata['licence']}")
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
-    print(f"against PyTorch: {agreement}")
-    print(f"written to {output}, {output.stat().st_size / 1e6:.1f} MB")
+    for precision, agreement in publication.agreements.items():
+        print(f"{precision} against PyTorch: {agreement}")
+    for file in publication.artifact.list_files():
+        print(f"written: {file}, {file.stat().st_size / 1e6:.1f} MB")
     return 0
 
 
@@ -83,13 +107,8 @@ def _create_network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]
             f"no weights of {arguments.network} come with the package; give --weights FILE "
             f"('stereo-depth models' says where to get them) or --random-weights"
         )
-    network, info = import_training("checkpoints").load_weights(path)
+    network, info = import_training("checkpoints").load_weights(path, **changes)
     for asked, actual in ((arguments.network, info.network), (arguments.variant, info.variant)):
         if asked not in (None, actual):
             raise InputError(f"{path} holds {actual}, not {asked}")
-    if changes:
-        weights = network.state_dict()
-        network = create(info.network, info.variant, **{**info.config, **changes}).eval()
-        network.load_state_dict(weights)
-    metadata = {"licence": info.licence, "commercial": "true" if info.commercial else "false"}
-    return network, metadata | ({"weights_sha256": info.sha256} if info.sha256 else {})
+    return network, info.as_graph_metadata()

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.network_names import NETWORKS_HELP
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``import``."""
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint, as downloaded")
-    parser.add_argument("--network", help="consider this network only (default: all)")
+    parser.add_argument(
+        "--network", help=f"consider this network only, {NETWORKS_HELP} (default: all)"
+    )
     parser.add_argument(
         "--set",
         type=_parse_setting,

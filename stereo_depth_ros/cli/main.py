@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from stereo_depth_ros.errors import UserError
+from stereo_depth_ros.excerpt import excerpt
 
 VERBS = {
     "demo": ("demo", "run the node on a simulated camera and judge its depth"),
@@ -75,13 +76,24 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     is_completing = "_ARGCOMPLETE" in os.environ
     if is_completing:
         argv = os.environ["COMP_LINE"].split()[1:]
-    parser = _make_parser(next((text for text in argv if not text.startswith("-")), ""))
+    typed = next((text for text in argv if not text.startswith("-")), "")
+    parser = _make_parser(typed)
     if is_completing:
         # Where it is missing this must end here, since what follows would run the verb.
         import argcomplete
 
         argcomplete.autocomplete(parser)
+    if typed and typed not in VERBS:
+        parser.error(_describe_unknown(typed))
     return parser.parse_args(argv)
+
+
+def _describe_unknown(typed: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(typed, VERBS, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"there are {', '.join(VERBS)}"
+    return f"there is no verb '{excerpt(typed)}'; {hint}"
 
 
 def _make_parser(typed: str) -> argparse.ArgumentParser:

@@ -10,10 +10,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from stereo_depth_ros.artifact import find_artifact, list_models
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
-from stereo_depth_ros.model_card import ModelError, list_models, load_model_card
+from stereo_depth_ros.model_card import ModelError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,13 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     get.add_argument(
         "-o", "--output", type=Path, default=Path(), metavar="DIR", help="default: here"
     )
-    info = actions.add_parser("info", help="parameters, multiply-accumulates, nodes")
+    info = actions.add_parser(
+        "info",
+        help="parameters, multiply-accumulates, nodes",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=describe_variants(),
+    )
     info.add_argument(
-        "model", metavar="FILE_OR_NETWORK", help="an .onnx graph, imported weights, or a network"
+        "model",
+        metavar="FILE_OR_NETWORK",
+        help=f"an .onnx graph, imported weights, or {NETWORKS_HELP}",
     )
     info.add_argument("--variant", help="of the network (default: its first)")
     info.add_argument(
-        "--size", type=parse_size, default=(480, 640), metavar="HxW", help="of the images (480x640)"
+        "--size",
+        type=parse_size,
+        default="480x640",
+        metavar="HxW",
+        help="of the images (default: %(default)s)",
     )
 
 
@@ -43,22 +56,24 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> None:
     print("Installed (--model NAME):")
     print(f"  {AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run")
-    cards, faults = [], []
+    artifacts, faults = [], []
     for name in list_models():
         try:
-            cards.append(load_model_card(name))
+            artifacts.append(find_artifact(name))
         except ModelError as error:
             faults.append(str(error))
     _print_table(
         [
             (
-                card.name,
+                artifact.name,
                 _describe_size(
-                    card.file.stat().st_size if card.file and card.file.is_file() else None
+                    artifact.file.stat().st_size
+                    if artifact.file and artifact.file.is_file()
+                    else None
                 ),
-                _describe_terms(card.licence, card.commercial),
+                _describe_terms(artifact.card.licence, artifact.card.commercial),
             )
-            for card in cards
+            for artifact in artifacts
         ]
     )
     for fault in faults:

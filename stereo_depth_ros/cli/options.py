@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from stereo_depth_ros.engines import BACKENDS
+from stereo_depth_ros.engines import BACKEND_NAMES
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.settings import MAX_BASELINE, MAX_DISPARITY, MEANINGS, Meaning, Settings
@@ -25,7 +25,12 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="a name in models/ or the path of an .onnx or .engine file (default: %(default)s, "
         f"which is {NETWORK}, or {MATCHER} where that does not run)",
     )
-    parser.add_argument("--backend", default="auto", choices=BACKENDS)
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        choices=BACKEND_NAMES,
+        help="what runs it (default: %(default)s)",
+    )
     _add_number(parser, "--max-disparity", "max_disparity", MAX_DISPARITY, 0, "PX")
 
 

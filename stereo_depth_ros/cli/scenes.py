@@ -15,7 +15,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from stereo_depth_ros.cli.layers import import_training
-from stereo_depth_ros.cli.options import check_output_folder, parse_size
+from stereo_depth_ros.cli.options import check_output_file, check_output_folder, parse_size
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import write_plain
 
@@ -25,8 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preview", type=Path, metavar="FILE.png", help="write the sheet here")
     parser.add_argument("--write", type=Path, metavar="DIR", help="write the pairs here")
     parser.add_argument("--count", type=int, default=8, help="scenes (default: %(default)s)")
-    parser.add_argument("--size", type=parse_size, default=(384, 512), metavar="HxW")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--size", type=parse_size, default="384x512", metavar="HxW", help="default: %(default)s"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument(
         "--photos", type=Path, metavar="DIR", help="photographs to use as textures too"
     )
@@ -41,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--count is {arguments.count}; give 1 or more")
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}; give 0 or more")
+    check_output_file(preview)
     if folder is not None:
         _check_new(folder)
     layer = "scenes.synthetic"

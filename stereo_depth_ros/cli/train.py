@@ -1,9 +1,10 @@
-"""Train `lite` on rendered scenes, and write what a robot needs to run it.
+"""Train a network on rendered scenes, and write what a robot needs to run it.
 
 The folder holds checkpoint, TensorBoard log and validation pictures; the same command resumes an
-interrupted run. At the end the folder also holds lite.safetensors (weights), lite.onnx and
-lite.mixed.onnx (graphs that agree with PyTorch), lite.reference.npz (the pair that TensorRT engines
-are tested on) and lite.yaml (the model card): copied into models/, or named by --model, they run.
+interrupted run, one of --minutes for the time that is left. At the end the folder also holds, of
+lite, lite.safetensors (weights), lite.onnx and lite.mixed.onnx (graphs that agree with PyTorch),
+lite.reference.npz (the pair that TensorRT engines are tested on) and lite.yaml (the model card):
+copied into models/, or named by --model, they run.
 Several GPUs:
 torchrun --nproc-per-node N -m stereo_depth_ros.cli.main train lite …
 """
@@ -23,17 +24,25 @@ from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``train``."""
-    parser.add_argument("network", choices=("lite",))
+    parser.add_argument("network", metavar="NETWORK", help="lite")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
-        "--size", type=parse_size, default=(480, 640), metavar="HxW", help="of the graph"
+        "--size",
+        type=parse_size,
+        default="480x640",
+        metavar="HxW",
+        help="of the graph (default: %(default)s)",
     )
     parser.add_argument(
         "--evaluate", type=Path, metavar="DIR", help="pairs with truth, to score it on for the card"
     )
-    parser.add_argument("--layout", choices=LAYOUTS, default="plain", help="of those pairs")
+    parser.add_argument(
+        "--layout", choices=LAYOUTS, default="plain", help="of those pairs (default: %(default)s)"
+    )
     recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
-    recipe.add_argument("--steps", type=int)
+    length = recipe.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int)
+    length.add_argument("--minutes", type=float, metavar="M", help="train for so long instead")
     recipe.add_argument("--batch", type=int, help="samples per step and process")
     recipe.add_argument(
         "--scene", type=parse_size, metavar="HxW", help="size that scenes are rendered at"
@@ -54,22 +63,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, and write the card."""
-    trainer_module = import_training("training.trainer")
+    recipe_class = import_training("training.recipe").Recipe
     chosen = {
         name: value
-        for name in (field.name for field in fields(trainer_module.Recipe))
+        for name in (field.name for field in fields(recipe_class))
         if (value := getattr(arguments, name)) is not None
     }
     if arguments.evaluate is not None:
         read_dataset(arguments.evaluate, arguments.layout)  # not after days of training
-    recipe = trainer_module.Recipe(**chosen)
+    recipe = recipe_class(**chosen)
+    release = import_training("training.release")
+    release.check_size(recipe.network, arguments.size)
     is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
     lock = import_training("training.lock").lock_folder(arguments.output)
     with lock if is_first else nullcontext():
-        trainer = trainer_module.Trainer(recipe, arguments.output)
+        trainer = import_training("training.trainer").Trainer(recipe, arguments.output)
         trainer.run()
         if is_first:
-            release = import_training("training.release")
             pairs = None
             if arguments.evaluate is not None:
                 pairs = release.RealPairs(arguments.evaluate, arguments.layout)

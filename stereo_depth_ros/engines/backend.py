@@ -5,48 +5,51 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from stereo_depth_ros.artifact import Artifact
 from stereo_depth_ros.engines.base import Engine, Run, run_here
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
-from stereo_depth_ros.model_card import ModelCard
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who opens an engine.
+class Context:
+    """How, where and for whom engines are opened.
 
-    ``run`` runs things in the thread that is to own it. ``report`` is given the progress of a
-    build, in the calling thread, and ``cancelled`` stops it. ``gpu_only`` leaves out what "auto"
-    would run on the CPU.
+    Attributes
+    ----------
+    run
+        Runs things in the thread that is to own the engine.
+    report
+        Is given the progress of a build, in the calling thread.
+    cancelled
+        Stops a build.
+    gpu_only
+        Leaves out what "auto" would run on the CPU.
+    providers
+        Those of ONNX Runtime, as `stereo_depth_ros.engines.providers` reads them.
+    threads
+        Per operator of ONNX Runtime on the CPU, 0 for all.
+    max_disparity
+        Search range in px of engines that can change it, 0 leaving the choice to them.
+    build, cuda_backend
+        For TensorRT, whose engine is built where none is kept, which takes minutes.
+    is_backend_given, has_gpu
+        Whether the user asked for one backend alone, and whether there is an NVIDIA GPU that
+        answers; `stereo_depth_ros.engines.open.open_engine` fills them in.
     """
 
     run: Run = run_here
     report: Report = ignore_progress
     cancelled: threading.Event = field(default_factory=threading.Event)
     gpu_only: bool = False
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is to be opened, how, and for whom; see `stereo_depth_ros.engines.open.open_engine`.
-
-    ``is_backend_given`` says whether the user asked for this backend alone, ``has_gpu`` whether
-    there is an NVIDIA GPU that answers; ``file`` is that of the card, unaltered.
-    """
-
-    model: str
-    card: ModelCard
-    providers: tuple[str, ...]
-    threads: int
-    max_disparity: int
-    build: BuildOptions
-    cuda_backend: str
-    caller: Caller
-    is_backend_given: bool
-    file: Path = Path()
+    providers: tuple[str, ...] = ()
+    threads: int = 0
+    max_disparity: int = 0
+    build: BuildOptions = field(default_factory=BuildOptions)
+    cuda_backend: str = "auto"
+    is_backend_given: bool = False
     has_gpu: bool = False
 
 
@@ -70,12 +73,12 @@ class Backend(Protocol):
     options: frozenset[str]
     needs_file: bool
 
-    def ways(self, request: Request) -> Sequence[Way]:
-        """Return the ways to run the model here, the best first.
+    def ways(self, artifact: Artifact, context: Context) -> Sequence[Way]:
+        """Return the ways to run the model here, the best first; its file has been verified.
 
         Raises
         ------
         EngineError
-            When the request can never be met.
+            When the model can never be run as ``context`` wants it.
         """
         ...

@@ -26,13 +26,41 @@ class EngineLostError(EngineError):
 
 
 @dataclass(frozen=True)
+class Provenance:
+    """Where an engine comes from, as facts; ``str`` makes a sentence of them.
+
+    Attributes
+    ----------
+    source
+        The file, or the algorithm and its options.
+    runtime
+        What runs it and how, with its version; empty where ``source`` says so.
+    prior
+        Which matcher's answer the network is given, empty where it takes none.
+    checks
+        What was tried before it was trusted, and what was not used.
+    reasons
+        Why it was chosen.
+    """
+
+    source: str
+    runtime: str = ""
+    prior: str = ""
+    checks: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        what = ", ".join(filter(None, (self.source, self.runtime, self.prior)))
+        return "; ".join((what, *self.checks, *self.reasons))
+
+
+@dataclass(frozen=True)
 class EngineSpec:
     """What an open engine is.
 
     ``height`` and ``width`` are the image size it takes, None where it takes any. ``max_disparity``
     is its search range in px at that size, None where it adapts to the image, up to a
-    third of its width. ``device`` is "CPU" or names the GPU; ``precision`` and ``provenance`` are
-    words for people, the latter saying which file or algorithm it runs and why it was chosen.
+    third of its width. ``device`` is "CPU" or names the GPU; ``precision`` is a word for people.
     ``licence`` is that of the weights, ``commercial`` whether it allows such use. ``degraded`` says
     why it runs on the CPU although there is a GPU, empty where that was chosen.
     """
@@ -44,7 +72,7 @@ class EngineSpec:
     max_disparity: float | None
     precision: str
     device: str
-    provenance: str
+    provenance: Provenance
     licence: str = ""
     commercial: bool = True
     degraded: str = ""

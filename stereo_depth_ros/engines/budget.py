@@ -6,16 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from stereo_depth_ros.artifact import Artifact, find_artifact
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
 from stereo_depth_ros.engines.default_model import graph_of, name_of
+from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
-from stereo_depth_ros.model_card import ModelCard, ModelError, load_model_card
+from stereo_depth_ros.model_card import ModelError
 
 _LOG = logging.getLogger(__name__)
 _ROUNDS, _LEAST_ROUNDS = 20, 3
@@ -35,22 +36,23 @@ def by_accuracy(models: Sequence[str]) -> list[str]:
     ModelError
         When one of them is unknown.
     """
-    figures = [_real_epe(load_model_card(graph_of(model))) for model in models]
+    figures = [_real_epe(find_artifact(graph_of(model))) for model in models]
     if None in figures or len({pairs for pairs, _ in filter(None, figures)}) > 1:
         return list(models)
     errors = dict(zip(models, (epe for _, epe in filter(None, figures)), strict=True))
     return sorted(models, key=errors.__getitem__)
 
 
-def _real_epe(card: ModelCard) -> tuple[tuple[str, str], float] | None:
+def _real_epe(artifact: Artifact) -> tuple[tuple[str, str], float] | None:
     """Return on what a card was measured and the EPE in px; None where it does not say.
 
     The former is which means were taken, in words, and the hash of the pairs.
     """
+    card = artifact.card
     real = card.measured.get("real")
     if not isinstance(real, dict) or not {"on", "sha256"} <= real.keys():
         return None
-    entry = real.get(card.network or card.name)
+    entry = real.get(card.network or artifact.name)
     epe = entry.get("epe") if isinstance(entry, dict) else None
     measured_on = str(real["on"]), str(real["sha256"])
     return (measured_on, epe) if isinstance(epe, (int, float)) else None
@@ -135,12 +137,11 @@ def open_within(
     if timings[fastest] > budget_ms:
         reason = f"the fastest, as none keeps the {budget_ms:g} ms"
         _LOG.warning("%s is %s", spec.name, reason)
-    engine.spec = replace(
-        spec,
-        provenance=f"{spec.provenance}; {reason}: {', '.join(notes)}",
+    return DescribedEngine(
+        engine,
+        reason=f"{reason}: {', '.join(notes)}",
         degraded=degraded if spec.device == "CPU" else "",
     )
-    return engine
 
 
 def _measure(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from typing import Any
 
 from stereo_depth_ros.engines import sgbm
+from stereo_depth_ros.engines.backend import Context
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
+from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
 from stereo_depth_ros.excerpt import shorten
@@ -22,15 +24,12 @@ _MAX_REASON = 600
 _LOG = logging.getLogger(__name__)
 
 
-def open_auto(
-    open_one: Callable[..., Engine], backend: str, max_disparity: int, gpu_only: bool
-) -> Engine:
+def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Context) -> Engine:
     """Open the network where it runs, else the matcher, whose provenance then says why.
 
-    ``open_one`` opens a model by its name, on the ``backend`` it is given. The matcher is taken
-    where ``backend`` or ``max_disparity`` asks for what it alone can do and, with a warning, where
-    the network cannot be opened. A ``backend`` that it does not run on, and ``gpu_only``, rule it
-    out.
+    ``open_one`` opens a model by its name, on a backend. The matcher is taken where ``backend`` or
+    ``context.max_disparity`` asks for what it alone can do and, with a warning, where the network
+    cannot be opened. A ``backend`` that it does not run on, and ``context.gpu_only``, rule it out.
 
     Raises
     ------
@@ -43,23 +42,21 @@ def open_auto(
     """
     if backend == sgbm.BACKEND:
         return _matcher(open_one, backend, f"backend {backend} runs no networks")
-    if max_disparity and backend == "auto":
+    if context.max_disparity and backend == "auto":
         return _matcher(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
     try:
-        return open_one(NETWORK, backend=backend)
+        return open_one(NETWORK, backend)
     except (BuildCancelled, EngineLostError):
         raise
     except (EngineError, ModelError, OSError) as error:
-        if gpu_only or backend != "auto":
+        if context.gpu_only or backend != "auto":
             raise
         cause = shorten(" ".join(str(error).split()), _MAX_REASON)
     reason = f"{NETWORK}, which is more accurate, cannot be opened: {cause}"
-    engine = _matcher(open_one, backend, reason)
+    engine = _matcher(open_one, backend, reason, degraded=cause if _has_gpu() else "")
     _LOG.warning("%s", _words(reason))
-    if _has_gpu():
-        engine.spec = replace(engine.spec, degraded=cause)
     return engine
 
 
@@ -73,11 +70,10 @@ def name_of(model: str, engine: Engine) -> str:
     return engine.spec.name if model == AUTO else model
 
 
-def _matcher(open_one: Callable[..., Engine], backend: str, reason: str) -> Engine:
-    engine = open_one(MATCHER, backend=backend)
-    provenance = f"{engine.spec.provenance}; {_words(reason)}"
-    engine.spec = replace(engine.spec, provenance=provenance)
-    return engine
+def _matcher(
+    open_one: Callable[[str, str], Engine], backend: str, reason: str, **changes: Any
+) -> Engine:
+    return DescribedEngine(open_one(MATCHER, backend), reason=_words(reason), **changes)
 
 
 def _words(reason: str) -> str:

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from stereo_depth_ros.engines.backend import Caller
+from stereo_depth_ros.engines.backend import Context
 from stereo_depth_ros.engines.base import Engine, EngineLostError, Run
 from stereo_depth_ros.engines.swap import SwappableEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildProgress
 
-Opener = Callable[[Caller], Engine]
+Opener = Callable[[Context], Engine]
 
 _LOG = logging.getLogger(__name__)
 _TELL_S = 30.0
@@ -93,7 +93,7 @@ class EngineLoader:
                 _LOG.info("TensorRT engine: %s", progress)
 
         try:
-            engine = opener(Caller(self._run, report, self._cancelled))
+            engine = opener(Context(self._run, report, self._cancelled))
             self._serve(engine, began)
             # What failed in a build would fail again, after as long.
             retry = bool(engine.spec.degraded) and not has_built
@@ -118,7 +118,7 @@ class EngineLoader:
     def _retry(self, opener: Opener, report: Callable[[BuildProgress], None]) -> None:
         began = time.monotonic()
         try:
-            engine = opener(Caller(self._run, report, self._cancelled, gpu_only=True))
+            engine = opener(Context(self._run, report, self._cancelled, gpu_only=True))
         except (BuildCancelled, EngineLostError):
             raise
         except Exception as error:
@@ -135,7 +135,7 @@ class EngineLoader:
             return
         began = time.monotonic()
         try:
-            self._serve(fallback(Caller(self._run, cancelled=self._cancelled)), began)
+            self._serve(fallback(Context(self._run, cancelled=self._cancelled)), began)
         except EngineLostError:
             raise
         except Exception as error:

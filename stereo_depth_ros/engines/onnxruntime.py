@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros import graph_contract
-from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.base import EngineError, EngineSpec, Provenance
 from stereo_depth_ros.engines.cuda_errors import cuda_error
 
 BACKEND = "onnxruntime"
@@ -56,7 +56,8 @@ class OnnxRuntimeEngine:
             for name, (shape, kind) in graph_contract.prior(height, width).items()
             if self.takes_prior
         }
-        self._check_provider(chosen[0], path)
+        provider = chosen[0][0]
+        self._check_provider(provider, path)
         self.spec = EngineSpec(
             name=metadata["network"],
             backend=BACKEND,
@@ -64,8 +65,8 @@ class OnnxRuntimeEngine:
             width=width,
             max_disparity=_number(metadata["max_disparity"], path),
             precision=metadata.get("precision", "fp32"),
-            device=chosen[0].removesuffix("ExecutionProvider"),
-            provenance=f"{path}, ONNX Runtime {runtime.__version__}",
+            device=provider.removesuffix("ExecutionProvider"),
+            provenance=Provenance(str(path), f"ONNX Runtime {runtime.__version__}"),
             licence=metadata.get("licence", ""),
             commercial=metadata.get("commercial") != "false",
         )
@@ -148,18 +149,25 @@ def _runtime() -> Any:
     return onnxruntime
 
 
-def _resolve_providers(runtime: Any, providers: Sequence[str]) -> list[str]:
+def _resolve_providers(runtime: Any, providers: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """Return names and options of ``providers``, each NAME or NAME:KEY=VALUE:KEY=VALUE."""
     available = runtime.get_available_providers()
     by_short_name = {p.removesuffix("ExecutionProvider").lower(): p for p in available}
     chosen = []
-    for name in providers or ("cpu",):
+    for provider in providers or ("cpu",):
+        name, *settings = provider.split(":")
+        options = dict(setting.partition("=")[::2] for setting in settings)
+        if not all(key and value for key, value in options.items()):
+            raise EngineError(
+                f"provider '{provider}' is not NAME:KEY=VALUE, such as cuda:device_id=1"
+            )
         short = name.removesuffix("ExecutionProvider").lower()
         if short not in by_short_name:
             raise EngineError(
                 f"provider '{name}' is not in this ONNX Runtime; available: "
                 f"{', '.join(sorted(by_short_name))}"
             )
-        chosen.append(by_short_name[short])
+        chosen.append((by_short_name[short], options))
     return chosen
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from stereo_depth_ros.engines.backend import Request, Way
+from stereo_depth_ros.artifact import Artifact
+from stereo_depth_ros.engines.backend import Context, Way
 from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import BACKEND, OnnxRuntimeEngine
 from stereo_depth_ros.engines.prior import with_prior
@@ -19,24 +20,26 @@ class OnnxRuntimeBackend:
     options: frozenset[str] = frozenset()
     needs_file = True
 
-    def ways(self, request: Request) -> Sequence[Way]:
+    def ways(self, artifact: Artifact, context: Context) -> Sequence[Way]:
         """Return at most two ways; see `stereo_depth_ros.engines.backend.Backend.ways`."""
         ways = []
-        if request.has_gpu and not request.providers and not request.is_backend_given:
-            open_on_gpu = partial(_open, request, ("cuda", "cpu"))
+        if context.has_gpu and not context.providers and not context.is_backend_given:
+            open_on_gpu = partial(_open, artifact, context, ("cuda", "cpu"))
             ways.append(Way("ONNX Runtime on the GPU", open_on_gpu))
-        if request.providers or not request.caller.gpu_only:
-            ways.append(Way("ONNX Runtime", partial(_open, request, request.providers)))
+        if context.providers or not context.gpu_only:
+            ways.append(Way("ONNX Runtime", partial(_open, artifact, context, context.providers)))
         return ways
 
 
-def _open(request: Request, providers: tuple[str, ...]) -> Engine:
+def _open(artifact: Artifact, context: Context, providers: tuple[str, ...]) -> Engine:
+    graph = artifact.graph
+
     def open_here() -> Engine:
-        engine = OnnxRuntimeEngine(request.file, providers, request.threads)
+        engine = OnnxRuntimeEngine(graph, providers, context.threads)
         try:
-            return with_prior(engine, request.file, request.card.prior)
+            return with_prior(engine, graph, artifact.card.prior)
         except EngineError:
             engine.close()
             raise
 
-    return request.caller.run(open_here)
+    return context.run(open_here)

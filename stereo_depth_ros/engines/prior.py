@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from stereo_depth_ros.engines.base import Engine, EngineError
+from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.graph_contract import MATCHERS, PRIOR
@@ -71,8 +72,7 @@ def with_prior(engine: PriorEngine, graph: Path, asked: str | None) -> Engine:
             )
         return GuidedEngine(engine, SgbmEngine())
     if engine.takes_prior:
-        provenance = f"{engine.spec.provenance}, without the prior that it may take"
-        engine.spec = replace(engine.spec, provenance=provenance)
+        return DescribedEngine(engine, checks=("without the prior that it may take",))
     return engine
 
 
@@ -91,10 +91,10 @@ class GuidedEngine:
     def __init__(self, network: PriorEngine, matcher: Engine) -> None:
         self._network, self._matcher = network, matcher
         self._max_disparity = network.spec.max_disparity or np.inf
-        self.spec = replace(
-            network.spec,
-            provenance=f"{network.spec.provenance}, prior: {matcher.spec.provenance}",
+        provenance = replace(
+            network.spec.provenance, prior=f"prior: {matcher.spec.provenance.source}"
         )
+        self.spec = replace(network.spec, provenance=provenance)
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""

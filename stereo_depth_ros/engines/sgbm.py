@@ -11,7 +11,7 @@ from math import ceil
 import cv2
 import numpy as np
 
-from stereo_depth_ros.engines.base import EngineError, EngineSpec
+from stereo_depth_ros.engines.base import EngineError, EngineSpec, Provenance
 from stereo_depth_ros.excerpt import excerpt_repr
 
 BACKEND = "opencv"
@@ -57,7 +57,7 @@ class SgbmEngine:
             max_disparity=float(max_disparity) or None,
             precision="1/16 px",
             device="CPU",
-            provenance=f"OpenCV {cv2.__version__} StereoSGBM, mode {mode}",
+            provenance=Provenance(f"OpenCV {cv2.__version__} StereoSGBM, mode {mode}"),
         )
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,12 +7,20 @@ from collections.abc import Callable
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, EngineSpec
+from stereo_depth_ros.engines.base import (
+    Engine,
+    EngineError,
+    EngineLostError,
+    EngineSpec,
+    Provenance,
+)
 
 MAX_FAILURES, MAX_FAILING_S = 30, 10.0
 """Pairs in a row, and s, that may fail on a GPU before it counts as lost."""
 
-_NONE = EngineSpec("none", "none", None, None, None, "none", "no device yet", "no engine is loaded")
+_NONE = EngineSpec(
+    "none", "none", None, None, None, "none", "no device yet", Provenance("no engine is loaded")
+)
 
 
 class SwappableEngine:

@@ -10,28 +10,39 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from zipfile import BadZipFile
 
-import cv2
 import numpy as np
 
 from stereo_depth_ros.atomic_file import write_npy
-from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.evaluation.truth_files import (
+    DatasetError,
+    read_array,
+    read_known,
+    read_magnitude,
+    read_mask,
+    read_pfm,
+    read_png,
+)
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.filters import left_right_consistent
 from stereo_depth_ros.pictures import read_pair, write_image
-
-
-class DatasetError(InputError):
-    """A folder that does not hold what its layout says; the text names what was looked for."""
 
 
 @dataclass(frozen=True)
 class Sample:
     """One pair with truth, read when asked.
 
-    ``truth`` reads (H, W) float32 px, NaN unknown and 0 infinitely far; ``nonocc`` and ``sky``
-    (H, W) bool, None where the dataset has no mask of pixels seen in both views, or of the sky.
+    Attributes
+    ----------
+    name
+        Within its dataset.
+    left, right
+        The image files.
+    truth
+        Reads (H, W) float32 px, NaN unknown and 0 infinitely far.
+    nonocc, sky
+        Read (H, W) bool; None where the dataset has no mask of pixels seen in both views, or of the
+        sky.
     """
 
     name: str
@@ -42,44 +53,19 @@ class Sample:
     sky: Callable[[], np.ndarray] | None = None
 
     def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return both images, (H, W, 3) uint8 RGB."""
+        """Read both images.
+
+        Returns
+        -------
+        tuple of np.ndarray
+            Left and right, (H, W, 3) uint8 RGB.
+
+        Raises
+        ------
+        FileNotFoundError, IsADirectoryError, InputError
+            As `read_image`.
+        """
         return read_pair(self.left, self.right)
-
-
-def read_pfm(path: Path) -> np.ndarray:
-    """Return a one-channel PFM file as (H, W) float32, its infinities as NaN.
-
-    Raises
-    ------
-    DatasetError
-        When the file is no such PFM, or is truncated.
-    """
-    with path.open("rb") as file:
-        header = [file.readline().decode("latin-1").strip() for _ in range(3)]
-        data = file.read()
-    try:
-        if header[0] != "Pf":
-            raise ValueError(f"its first line is '{header[0]}', not 'Pf'")
-        width, height = map(int, header[1].split())
-        order = "<f4" if float(header[2]) < 0 else ">f4"
-        values = np.frombuffer(data, order, width * height).reshape(height, width)
-    except ValueError as error:
-        raise DatasetError(f"{path} is not a readable PFM: {error}") from error
-    image = np.flipud(values).astype(np.float32)
-    return np.where(np.isfinite(image), image, np.float32(np.nan))
-
-
-def _png(path: Path, scale: float | Callable[[int], float]) -> np.ndarray:
-    """Return a grey image as disparity in px, value / ``scale``; 0 is unknown.
-
-    ``scale`` may be a function of the width in px.
-    """
-    values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if values is None or values.ndim != 2:
-        raise DatasetError(f"{path} is not a readable grey image")
-    if callable(scale):
-        scale = scale(values.shape[1])
-    return np.where(values > 0, values / np.float32(scale), np.float32(np.nan)).astype(np.float32)
 
 
 def _scale_2003(width: int) -> float:
@@ -111,31 +97,6 @@ def _sample(
     return Sample(name, left, right, of_left, seen)
 
 
-def _read_valid(path: Path, scale: float) -> np.ndarray:
-    return np.isfinite(_png(path, scale))
-
-
-def _magnitude(path: Path) -> np.ndarray:
-    return np.abs(read_pfm(path))
-
-
-def _array(path: Path, kind: type) -> np.ndarray:
-    try:
-        values = np.load(path)
-    except (ValueError, EOFError, BadZipFile) as error:
-        raise DatasetError(f"{path} is not a readable .npy file: {error}") from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.dtype.kind not in "biuf":
-        raise DatasetError(f"{path} does not hold one number per pixel")
-    return values.astype(kind)
-
-
-def _mask(path: Path) -> np.ndarray:
-    values = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if values is None:
-        raise DatasetError(f"{path} is not a readable mask")
-    return values == 255
-
-
 def _folders(root: Path) -> list[Path]:
     return sorted(p for p in (root, *root.iterdir()) if p.is_dir())
 
@@ -148,9 +109,9 @@ def _plain(root: Path) -> Iterator[Sample]:
                 folder.name,
                 folder / "left.png",
                 folder / "right.png",
-                partial(_array, truth, np.float32),
-                partial(_array, nonocc, bool) if nonocc.is_file() else None,
-                partial(_array, sky, bool) if sky.is_file() else None,
+                partial(read_array, truth, np.float32),
+                partial(read_array, nonocc, bool) if nonocc.is_file() else None,
+                partial(read_array, sky, bool) if sky.is_file() else None,
             )
 
 
@@ -162,9 +123,21 @@ def write_plain(
     nonocc: np.ndarray,
     sky: np.ndarray,
 ) -> None:
-    """Write one pair into ``folder`` as layout "plain" reads it.
+    """Write one pair as layout "plain" reads it.
 
-    ``left`` and ``right`` (H, W, 3) uint8 RGB, the rest as in `Sample`.
+    Parameters
+    ----------
+    folder
+        Of this pair alone.
+    left, right
+        (H, W, 3) uint8 RGB.
+    truth, nonocc, sky
+        What those of `Sample` read.
+
+    Raises
+    ------
+    WriteError
+        When a file cannot be written.
     """
     write_image(folder / "left.png", left)
     write_image(folder / "right.png", right)
@@ -189,7 +162,7 @@ def _two_view(root: Path) -> Iterator[Sample]:
                 truths[0],
                 truths[0].with_name(truths[0].name.replace("disp0", "disp1")),
             )
-            yield replace(sample, nonocc=partial(_mask, mask)) if mask.is_file() else sample
+            yield replace(sample, nonocc=partial(read_mask, mask)) if mask.is_file() else sample
 
 
 def _middlebury(root: Path) -> Iterator[Sample]:
@@ -209,7 +182,7 @@ def _middlebury(root: Path) -> Iterator[Sample]:
                     folder.name,
                     folder / left,
                     folder / right,
-                    partial(_png, scale=scale),
+                    partial(read_png, scale=scale),
                     folder / truth,
                     folder / of_right,
                 )
@@ -229,8 +202,8 @@ def _kitti(root: Path) -> Iterator[Sample]:
                 truth.stem,
                 base / left / truth.name,
                 base / right / truth.name,
-                partial(_png, truth, 256.0),
-                partial(_read_valid, visible, 256.0) if visible.is_file() else None,
+                partial(read_png, truth, 256.0),
+                partial(read_known, visible, 256.0) if visible.is_file() else None,
             )
         if truths:
             return
@@ -246,7 +219,7 @@ def _scene_flow(root: Path) -> Iterator[Sample]:
                 right = left.parent.parent / "right" / left.name
                 name = f"{images.removeprefix('frames_')}/{inner.as_posix()}"
                 of_right = truth.parent.parent / "right" / truth.name
-                yield _sample(name, left, right, _magnitude, truth, of_right)
+                yield _sample(name, left, right, read_magnitude, truth, of_right)
                 break  # the other pass is the same scene once more
 
 
@@ -258,7 +231,7 @@ def _instereo2k(root: Path) -> Iterator[Sample]:
                 folder.name,
                 folder / "left.png",
                 folder / "right.png",
-                partial(_png, scale=100.0),
+                partial(read_png, scale=100.0),
                 truth,
                 folder / "right_disp.png",
             )
@@ -284,7 +257,18 @@ LAYOUTS = tuple(_LAYOUTS)
 
 
 def digest_of(samples: Sequence[Sample]) -> str:
-    """Return the SHA-256 in hexadecimal of the images and the truth of ``samples``."""
+    """Identify samples by the content of their images and truth.
+
+    Parameters
+    ----------
+    samples
+        In the order that counts.
+
+    Returns
+    -------
+    str
+        SHA-256 in hexadecimal.
+    """
     digest = hashlib.sha256()
     for sample in samples:
         for image in (sample.left, sample.right):
@@ -296,7 +280,19 @@ def digest_of(samples: Sequence[Sample]) -> str:
 
 
 def read_dataset(root: Path, layout: str) -> list[Sample]:
-    """Return the samples below ``root``, laid out as `LAYOUTS` name it, in order of name.
+    """List the samples of a dataset.
+
+    Parameters
+    ----------
+    root
+        Its folder.
+    layout
+        One of `LAYOUTS`.
+
+    Returns
+    -------
+    list of Sample
+        In order of name.
 
     Raises
     ------

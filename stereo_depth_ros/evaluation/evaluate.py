@@ -9,7 +9,7 @@ import numpy as np
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
-from stereo_depth_ros.evaluation.datasets import DatasetError, Sample
+from stereo_depth_ros.evaluation.datasets import Sample
 from stereo_depth_ros.evaluation.metrics import (
     Accuracy,
     Share,
@@ -20,6 +20,7 @@ from stereo_depth_ros.evaluation.metrics import (
     sparsification,
 )
 from stereo_depth_ros.evaluation.thin import thin_structures
+from stereo_depth_ros.evaluation.truth_files import DatasetError
 from stereo_depth_ros.pipeline import StereoPipeline
 
 
@@ -27,11 +28,21 @@ from stereo_depth_ros.pipeline import StereoPipeline
 class Score:
     """What one model scored on one sample.
 
-    ``filled`` counts the engine's answer for every pixel, ``raw`` only what it vouches for
-    (confidence above 0); the ``_nonocc`` pair is over pixels seen in both views, None without a
-    mask. ``sky`` is how much of the sky is claimed to be near, ``thin`` how much of the thin
-    structures is missed, both of every answer; None where the sample has none. ``milliseconds`` is
-    the time of this one inference.
+    Attributes
+    ----------
+    model, sample
+        Their names.
+    filled, filled_nonocc
+        Of the engine's answer for every pixel; over pixels seen in both views, None without a mask.
+    raw, raw_nonocc
+        The same of what it vouches for alone (confidence above 0).
+    confidence
+        How well that orders the errors.
+    sky, thin
+        How much of the sky is claimed to be near, and of thin structures missed, of every answer;
+        None where the sample has none.
+    milliseconds
+        Time of this one inference.
     """
 
     model: str
@@ -56,7 +67,21 @@ Viewer = Callable[[Sample, str, np.ndarray, np.ndarray, np.ndarray], None]
 def evaluate(
     engines: Mapping[str, Engine], samples: Iterable[Sample], viewer: Viewer | None = None
 ) -> list[Score]:
-    """Score every engine, by the name it shall have, on every sample, sample by sample.
+    """Score every engine on every sample, sample by sample.
+
+    Parameters
+    ----------
+    engines
+        By the name that each shall have.
+    samples
+        Pairs with truth.
+    viewer
+        Called for every score, to make pictures.
+
+    Returns
+    -------
+    list of Score
+        By sample, then by engine.
 
     Raises
     ------

@@ -20,12 +20,20 @@ CLAIM_CONFIDENCE = 0.3
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Disparity against truth over ``pixels`` of known truth.
+    """Disparity against truth; an unanswered pixel counts as bad.
 
-    ``epe`` and ``median`` are the mean and median absolute error in px of the answered pixels
-    (NaN where none is). ``bad`` maps a threshold in px to the percentage of pixels whose error
-    exceeds it, ``d1`` is KITTI's (over 3 px and over 5 % of the truth); in both an unanswered pixel
-    counts as bad. ``density`` is the percentage answered.
+    Attributes
+    ----------
+    pixels
+        Of known truth.
+    density
+        Percentage of them that is answered.
+    epe, median
+        Mean and median absolute error in px of the answered pixels, NaN where none is.
+    bad
+        Percentage of pixels whose error exceeds a threshold, by the threshold in px.
+    d1
+        KITTI's percentage: over 3 px and over 5 % of the truth.
     """
 
     pixels: int
@@ -39,9 +47,21 @@ class Accuracy:
 def accuracy(
     disparity: np.ndarray, truth: np.ndarray, considered: np.ndarray | None = None
 ) -> Accuracy:
-    """Compare ``disparity`` (H, W) px, NaN where unanswered, with ``truth`` (H, W), NaN unknown.
+    """Compare disparity with truth.
 
-    ``considered`` (H, W) bool restricts the comparison, to non-occluded pixels for example.
+    Parameters
+    ----------
+    disparity
+        (H, W) px, NaN where unanswered.
+    truth
+        (H, W) px, NaN where unknown.
+    considered
+        (H, W) bool, to what the comparison is restricted, such as non-occluded pixels.
+
+    Returns
+    -------
+    Accuracy
+        Over the pixels of known truth.
 
     Raises
     ------
@@ -69,7 +89,15 @@ def accuracy(
 
 @dataclass(frozen=True)
 class Share:
-    """``percent`` of ``pixels`` that a fault befalls."""
+    """How much a fault befalls.
+
+    Attributes
+    ----------
+    pixels
+        That it can befall.
+    percent
+        Of them that it does.
+    """
 
     pixels: int
     percent: float
@@ -78,18 +106,45 @@ class Share:
 def measure_near_sky(
     disparity: np.ndarray, confidence: np.ndarray, sky: np.ndarray
 ) -> Share | None:
-    """Return how much of ``sky`` (H, W) bool is taken for something near; None without sky.
+    """Measure how much of the sky is taken for something near.
 
-    That is a ``disparity`` (H, W) above `NEAR_PX` of a ``confidence`` (H, W) above
-    `CLAIM_CONFIDENCE`.
+    That is a disparity above `NEAR_PX` of a confidence above `CLAIM_CONFIDENCE`.
+
+    Parameters
+    ----------
+    disparity
+        (H, W) px.
+    confidence
+        (H, W), 0 to 1.
+    sky
+        (H, W) bool.
+
+    Returns
+    -------
+    Share or None
+        Of the sky; None without one.
     """
     return _share((disparity > NEAR_PX) & (confidence > CLAIM_CONFIDENCE), sky)
 
 
 def measure_missed(disparity: np.ndarray, truth: np.ndarray, thin: np.ndarray) -> Share | None:
-    """Return how much of ``thin`` (H, W) bool is lost; None where nothing is thin.
+    """Measure how much of thin structures is lost.
 
-    That is an error of more than `MISSED_PX`, or no answer; ``truth`` (H, W) px is known there.
+    That is an error of more than `MISSED_PX`, or no answer.
+
+    Parameters
+    ----------
+    disparity
+        (H, W) px.
+    truth
+        (H, W) px, known where something is thin.
+    thin
+        (H, W) bool.
+
+    Returns
+    -------
+    Share or None
+        Of the thin structures; None where nothing is thin.
     """
     return _share(~(np.abs(disparity - truth) <= MISSED_PX), thin)
 
@@ -103,11 +158,22 @@ def _share(faulty: np.ndarray, among: np.ndarray) -> Share | None:
 class Sparsification:
     """Mean error of what is kept as the least confident pixels are removed.
 
-    ``share_left`` are fractions of the pixels, from 1 down; ``error`` the mean error in px of these
-    most confident pixels, ``oracle`` that of the pixels of least error. ``auc`` is the area under
-    ``error``, ``ause`` that between the two, ``ause_random`` the same for a random order, whose
-    curve is flat; ``relative`` is their ratio: 0 is perfect, 1 no better than chance. ``deciles``
-    is the mean error of each tenth, the most confident first.
+    Attributes
+    ----------
+    share_left
+        Fractions of the pixels, from 1 down.
+    error
+        Mean error in px of these most confident pixels.
+    oracle
+        That of the pixels of least error.
+    auc
+        Area under ``error``.
+    ause
+        Area between the two.
+    ause_random
+        The same for a random order, whose curve is flat.
+    deciles
+        Mean error in px of each tenth, the most confident first.
     """
 
     share_left: tuple[float, ...]
@@ -127,9 +193,23 @@ class Sparsification:
 def sparsification(
     disparity: np.ndarray, confidence: np.ndarray, truth: np.ndarray
 ) -> Sparsification:
-    """Judge ``confidence`` (H, W) by the errors of dense ``disparity`` (H, W) against ``truth``.
+    """Judge confidence by the errors of dense disparity.
 
     Pixels of equal confidence count as their mean, since any order of them would be as good.
+
+    Parameters
+    ----------
+    disparity
+        (H, W) px.
+    confidence
+        (H, W), 0 to 1.
+    truth
+        (H, W) px, NaN where unknown.
+
+    Returns
+    -------
+    Sparsification
+        Its ``relative`` is 0 for a perfect order and 1 for one no better than chance.
 
     Raises
     ------

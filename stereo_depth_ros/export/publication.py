@@ -1,30 +1,53 @@
-"""Export a network, compare the graph with it, and only then publish graph and reference."""
+"""From a network to a model that runs: graphs that agree with it, their reference, their card."""
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from stereo_depth_ros.atomic_file import WriteError, scratch_folder
+import numpy as np
+
+from stereo_depth_ros.artifact import (
+    Artifact,
+    find_artifact,
+    locate_card,
+    locate_graph,
+    locate_reference,
+)
+from stereo_depth_ros.atomic_file import WriteError, scratch_folder, write_bytes
+from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.engines.tensorrt.graph import read_graph
+from stereo_depth_ros.engines.tensorrt.graph import Graph, read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
-    reference_beside,
+    Reference,
     reference_of,
     render_test_pair,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import add_noise
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.export.agreement import Agreement, compare, outputs_of
-from stereo_depth_ros.export.exporter import export_onnx
+from stereo_depth_ros.export.agreement import Agreement, Prior, compare, outputs_of
+from stereo_depth_ros.export.exporter import describe, finish, fold
+from stereo_depth_ros.file_hash import sha256_of
+from stereo_depth_ros.model_card import ModelCard, ModelError, write_card
 from stereo_depth_ros.networks.base import StereoNetwork
 
 # Differences from PyTorch in float32.
 MAX_MEDIAN_PX = 0.1
 MAX_CONFIDENCE = 0.01  # on average
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A published model, and how well the graph of each precision agrees with its network."""
+
+    artifact: Artifact
+    agreements: dict[str, Agreement]
 
 
 def publish(
@@ -33,53 +56,137 @@ def publish(
     width: int,
     path: Path,
     *,
-    precision: str = "fp32",
+    precisions: Sequence[str] = ("fp32",),
     metadata: Mapping[str, str] | None = None,
-) -> Agreement:
-    """Write ``network`` to ``path`` if its graph agrees with it; return how well it does.
+    card: Mapping[str, Any] | None = None,
+) -> Publication:
+    """Make ``network`` a model that runs: graphs that agree with it, their reference, their card.
 
-    They are compared on a rendered pair, which with PyTorch's outputs becomes NAME.reference.npz
-    beside ``path``; a network that takes a prior once more with what SGBM finds for that pair, the
-    reference being without it, as TensorRT runs. The other arguments are those of `export_onnx`.
-    Where anything fails, ``path`` and the reference stay as they were.
+    The graphs are compared with the network on a rendered pair, which with PyTorch's outputs
+    becomes NAME.reference.npz; a network that takes a prior once more with what SGBM finds for that
+    pair, the reference being without it, as TensorRT runs. Where anything fails, all files stay as
+    they were.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, with its weights.
+    height, width
+        Of the images, in px.
+    path
+        Of the graph, NAME.onnx. Of two precisions it is that in fp32, and NAME.mixed.onnx lies
+        beside it.
+    precisions
+        Of "fp32" and "mixed".
+    metadata
+        See `stereo_depth_ros.export.exporter.export_onnx`.
+    card
+        What NAME.yaml says beside what the graphs say; where it is already that of the same
+        network, weights and size, it keeps its other keys.
 
     Raises
     ------
     GraphError
-        When the graph breaks the contract, or holds what TensorRT mishandles.
+        When a graph breaks the contract, or holds what TensorRT mishandles.
     InputError
-        When the graph and PyTorch disagree.
+        When a graph and PyTorch disagree.
     OSError
         When the disk is full, or ``path`` is a folder or cannot be written.
     ValueError
-        For an unknown ``precision``.
+        For an unknown precision.
     """
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise WriteError(f"{path} is a folder; name the file in it, such as {path}/net.onnx")
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(network, path, target.parent)
-    left, right = render_test_pair(height, width)
-    expected = outputs_of(network, left, right)
-    noisy = outputs_of(network, add_noise(left), add_noise(right))
+    test_pair = _TestPair(network, *render_test_pair(height, width))
+    agreements, files = {}, {}
     with scratch_folder(target.parent) as folder:
-        graph = folder / target.name
-        export_onnx(network, height, width, graph, precision=precision, metadata=metadata)
-        agreement = compare(graph, left, right, expected)
-        _check_agreement(agreement, path)
-        if network.takes_prior:
-            prior = find_prior(SgbmEngine(), left, right, network.max_disparity or width)
-            guided = outputs_of(network, left, right, prior)
-            with_prior = compare(graph, left, right, guided, prior)
-            _check_agreement(with_prior, path)
-            agreement = Agreement(*map(max, zip(agreement, with_prior, strict=True)))
-        made = read_graph(graph)
-        reference = reference_beside(made)
-        reference_of(made, (left, right), expected, noisy, "PyTorch in float32").save(reference)
+        folded = fold(network, height, width, folder)
+        for precision in precisions:
+            final = target if len(precisions) == 1 else locate_graph(target, precision)
+            graph = folder / final.name
+            facts = {**describe(network, width), **(metadata or {})}
+            model = finish(copy.deepcopy(folded), network, precision, facts)
+            write_bytes(graph, model.SerializeToString())
+            agreements[precision] = test_pair.compare(graph)
+            _check_agreement(agreements[precision], path)
+            files[precision] = graph
+        made = read_graph(files.get("fp32", graph))
+        test_pair.make_reference(made).save(locate_reference(made.path))
+        card_path = locate_card(target)
+        known = {**_read_same_card(card_path, made), **(card or {})}
+        write_card(folder / card_path.name, replace(_make_card(made, target), **known))
         # A reference of another graph than the one beside it is made anew; a graph needs its own.
-        reference.replace(target.with_name(reference.name))
-        graph.replace(target)
-    return agreement
+        for file in (locate_reference(made.path), *files.values(), folder / card_path.name):
+            file.replace(target.with_name(file.name))
+    return Publication(find_artifact(str(card_path)), agreements)
+
+
+class _TestPair:
+    """A rendered pair and what ``network`` answers to it, with and without a prior."""
+
+    def __init__(self, network: StereoNetwork, left: np.ndarray, right: np.ndarray) -> None:
+        self._images = left, right
+        self._expected = outputs_of(network, left, right)
+        self._noisy = outputs_of(network, add_noise(left), add_noise(right))
+        self._prior: Prior = ()
+        if network.takes_prior:
+            self._prior = find_prior(
+                SgbmEngine(), left, right, network.max_disparity or left.shape[1]
+            )
+            self._guided = outputs_of(network, left, right, self._prior)
+
+    def compare(self, graph: Path) -> Agreement:
+        agreement = compare(graph, *self._images, self._expected)
+        if self._prior:
+            guided = compare(graph, *self._images, self._guided, self._prior)
+            # NaN must not lose against a number.
+            agreement = Agreement(*np.maximum(agreement, guided).tolist())
+        return agreement
+
+    def make_reference(self, graph: Graph) -> Reference:
+        return reference_of(graph, self._images, self._expected, self._noisy, "PyTorch in float32")
+
+
+def _make_card(made: Graph, target: Path) -> ModelCard:
+    """Return what ``made``, soon to lie beside ``target``, says of itself."""
+    metadata = made.metadata
+    file = made.path
+    beside = locate_graph(target, "fp32")
+    # The card names the graph in fp32 where there is one, as ONNX Runtime is faster with that.
+    if made.precision != "fp32" and beside != target and _is_same(beside, made):
+        file = beside
+    return ModelCard(
+        engine="onnx",
+        network=metadata["network"],
+        variant=metadata["variant"],
+        licence=metadata["licence"],
+        commercial=metadata["commercial"] == "true",
+        file=file.name,
+        sha256=sha256_of(file),
+        prior=metadata.get("prior", ""),
+    )
+
+
+def _read_same_card(path: Path, made: Graph) -> dict[str, Any]:
+    """Return what only the card at ``path`` says, if it is of the model that ``made`` is of."""
+    try:
+        artifact = find_artifact(str(path))
+        if not _is_same(artifact.graph, made):
+            return {}
+    except ModelError:
+        return {}
+    return {key: getattr(artifact.card, key) for key in ("summary", "command", "measured")}
+
+
+def _is_same(path: Path, made: Graph) -> bool:
+    """Return whether the graph at ``path`` is of the network, weights and size of ``made``."""
+    try:
+        return read_graph(path).identity == made.identity is not None
+    except EngineError:
+        return False
 
 
 def _check_agreement(agreement: Agreement, path: Path) -> None:

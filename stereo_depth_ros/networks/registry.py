@@ -21,8 +21,8 @@ NETWORKS = (
 """Modules here, each of one network.
 
 Each has VARIANTS, a frozen dataclass by name, the default first, and ``create(variant, config)``;
-one with published weights has SOURCES and ``recognise(shapes)``, which returns a variant and
-changes of its config.
+one with published weights, which `stereo_depth_ros.published` lists, has ``recognise(shapes)``,
+which returns a variant and changes of its config.
 """
 
 
@@ -31,20 +31,31 @@ class NetworkError(InputError):
 
 
 def list_networks() -> dict[str, tuple[str, ...]]:
-    """Return every network's name and its variants, the default variant first."""
+    """List what can be built.
+
+    Returns
+    -------
+    dict
+        Variants by the name of their network, the default variant first.
+    """
     return {name: tuple(network_module(name).VARIANTS) for name in NETWORKS}
 
 
 def create_network(name: str, variant: str | None = None, **changes: Any) -> StereoNetwork:
-    """Build ``variant`` (None: the default) of network ``name`` with untrained weights.
+    """Build a network with untrained weights.
 
     Parameters
     ----------
     name, variant
-        As `list_networks` returns them.
+        As `list_networks` returns them; None for the default variant.
     **changes
         Fields of the variant's config (``iterations``, ``max_disparity``, …), as Python or JSON
         holds them.
+
+    Returns
+    -------
+    StereoNetwork
+        In training mode, on the CPU.
 
     Raises
     ------
@@ -65,7 +76,17 @@ def create_network(name: str, variant: str | None = None, **changes: Any) -> Ste
 
 
 def network_module(name: str) -> ModuleType:
-    """Return the module of network ``name``; see ``NETWORKS``.
+    """Import the module of a network.
+
+    Parameters
+    ----------
+    name
+        One of `NETWORKS`, which says what the module holds.
+
+    Returns
+    -------
+    ModuleType
+        Of ``stereo_depth_ros.networks``.
 
     Raises
     ------

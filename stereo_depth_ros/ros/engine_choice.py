@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.engines import Engine, EngineError, EngineLostError, open_engine
-from stereo_depth_ros.engines.backend import Caller
+from stereo_depth_ros.engines.backend import Context
 from stereo_depth_ros.engines.budget import by_accuracy, open_within
 from stereo_depth_ros.engines.default_model import graph_of
 from stereo_depth_ros.engines.loader import Opener
@@ -19,7 +21,6 @@ from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, Buil
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import find_device
 from stereo_depth_ros.engines.tensorrt.versions import MODULES
-from stereo_depth_ros.model_card import load_model_card
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,17 +34,15 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
         When values contradict each other, or one of several models is unknown.
     """
     level = values["build_level"]
-    open_one = partial(
-        open_engine,
-        backend=values["backend"],
-        providers=_split(values["providers"]),
-        threads=values["threads"],
-        max_disparity=values["max_disparity"],
-        build=BuildOptions(
+    options = {
+        "providers": tuple(_split(values["providers"])),
+        "threads": values["threads"],
+        "max_disparity": values["max_disparity"],
+        "build": BuildOptions(
             values["precision"], values["build_workspace_mb"], None if level < 0 else level
         ),
-        cuda_backend=values["cuda_backend"],
-    )
+        "cuda_backend": values["cuda_backend"],
+    }
     budget_ms, models = values["latency_budget_ms"], _split(values["models"])
     if models and not budget_ms:
         raise ValueError(
@@ -56,44 +55,47 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     else:
         models = by_accuracy(models)
 
-    def open_chosen(caller: Caller) -> Engine:
+    def open_one(model: str, context: Context, backend: str = values["backend"]) -> Engine:
+        return open_engine(model, backend=backend, context=replace(context, **options))
+
+    def open_chosen(context: Context) -> Engine:
         if not budget_ms:
-            return open_one(models[0], caller=caller)
+            return open_one(models[0], context)
 
         def open_next(model: str) -> Engine:
             # With engines that are kept, nothing else would notice.
-            if caller.cancelled.is_set():
+            if context.cancelled.is_set():
                 raise BuildCancelled("cancelled")
-            return open_one(model, caller=caller)
+            return open_one(model, context)
 
         return open_within(
-            budget_ms, models, open_next, caller.run, partial(_exclude_others, caller)
+            budget_ms, models, open_next, context.run, partial(_exclude_others, context)
         )
 
-    def open_fallback(caller: Caller) -> Engine:
+    def open_fallback(context: Context) -> Engine:
         if _shares_memory():
             _LOG.info(
                 "sgbm serves until the engine is built, as a graph on the CPU would take memory "
                 "from the build; set build_fallback to false to publish nothing instead"
             )
-            return open_one("sgbm", backend=OPENCV, caller=caller)
+            return open_one("sgbm", context, OPENCV)
         # The least accurate is most likely the fastest. On the CPU, unless providers name the
         # GPU: it would spoil the timings by which the build chooses its kernels.
         named = map(graph_of, models)
-        graphs = [model for model in named if load_model_card(model).engine == "onnx"]
-        return open_one(graphs[-1], backend=ONNXRUNTIME, caller=caller)
+        graphs = [model for model in named if find_artifact(model).card.engine == "onnx"]
+        return open_one(graphs[-1], context, ONNXRUNTIME)
 
     return open_chosen, open_fallback if values["build_fallback"] else None
 
 
 @contextmanager
-def _exclude_others(caller: Caller, engine: Engine) -> Iterator[None]:
+def _exclude_others(context: Context, engine: Engine) -> Iterator[None]:
     """Keep builds, and what other nodes measure, off the GPU while ``engine`` is measured there."""
     waiting = BuildProgress(None, 0.0, "waiting for another build before the engine is timed")
     with ExitStack() as held:
         if engine.spec.backend in MODULES:
             try:
-                lock = EngineCache().lock(caller.cancelled, lambda: caller.report(waiting))
+                lock = EngineCache().lock(context.cancelled, lambda: context.report(waiting))
                 held.enter_context(lock)
             except (BuildCancelled, EngineLostError):
                 raise

@@ -18,7 +18,19 @@ _ENCODING_MAX = 60
 
 
 def read_image_size(message: Image | CompressedImage, side: str) -> tuple[int, int]:
-    """Return (width, height) of an image that is not decoded yet; ``side`` is for error texts.
+    """Read the size of an image that is not decoded yet.
+
+    Parameters
+    ----------
+    message
+        The image.
+    side
+        "left" or "right", for error texts.
+
+    Returns
+    -------
+    tuple of int
+        Width and height in px.
 
     Raises
     ------
@@ -39,9 +51,19 @@ def decode_pair(
     right: Image | CompressedImage,
     levels: Levels | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return both images as (H, W, 3) uint8 RGB, a view of the message where the bytes allow.
+    """Decode both images.
 
-    ``levels`` keeps the brightness of 16-bit images steady from pair to pair.
+    Parameters
+    ----------
+    left, right
+        The messages.
+    levels
+        Keeps the brightness of 16-bit images steady from pair to pair.
+
+    Returns
+    -------
+    tuple of np.ndarray
+        Left and right, (H, W, 3) uint8 RGB, views of the messages where the bytes allow.
 
     Raises
     ------
@@ -88,7 +110,19 @@ def _convert_with_cv_bridge(message: Image) -> np.ndarray:
 
 
 def encode(image: np.ndarray, encoding: str) -> Image:
-    """Return ``image`` (H, W, 3) uint8 RGB as a message without header.
+    """Make a message of an image.
+
+    Parameters
+    ----------
+    image
+        (H, W, 3) uint8 RGB.
+    encoding
+        One of `ENCODINGS`.
+
+    Returns
+    -------
+    Image
+        Without header.
 
     Raises
     ------

@@ -12,7 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from stereo_depth_ros.engines.loader import EngineLoader
-from stereo_depth_ros.excerpt import excerpt, shorten
+from stereo_depth_ros.excerpt import shorten
 from stereo_depth_ros.ros import overrides, parameters
 from stereo_depth_ros.ros.channel import Channel
 from stereo_depth_ros.ros.diagnosing.core_log import CoreLog
@@ -33,7 +33,7 @@ _STOP_S = 3.0
 
 
 class StereoDepthNode(LifecycleNode):
-    """Depth from a stereo pair; see the README for topics and parameters."""
+    """Depth from a stereo pair; see doc/topics.md and doc/parameters.md."""
 
     def __init__(self, **node_options: Any) -> None:
         super().__init__("stereo_depth_node", **node_options)
@@ -44,7 +44,7 @@ class StereoDepthNode(LifecycleNode):
         parameters.declare(self)
         self._log = ThrottledLog(self.get_logger())
         StateRequests(self)
-        self._warn_of_overrides()
+        overrides.warn_of_unused(self)
         self._core_log = CoreLog(self.get_logger())
         self._reporter = Reporter(self, self._log)
         self._name_watch = NameWatch(name)
@@ -80,7 +80,8 @@ class StereoDepthNode(LifecycleNode):
             name = self.get_fully_qualified_name()
             self._configure_error = (
                 f"{shorten(f'cannot configure: {error}')}; the node waits unconfigured: mend it, "
-                f"then 'ros2 lifecycle set {name} configure' and activate, or start it again"
+                f"a parameter by 'ros2 param set {name} NAME VALUE', then 'ros2 lifecycle set "
+                f"{name} configure' and activate, or start it again"
             )
             self.get_logger().error(self._configure_error)
             self._release()
@@ -153,17 +154,6 @@ class StereoDepthNode(LifecycleNode):
             self.trigger_activate()
 
     # -- parameters --------------------------------------------------------------------------
-
-    def _warn_of_overrides(self) -> None:
-        given = self._parameter_overrides
-        known = [name for name in (*parameters.NAMES, *given) if self.has_parameter(name)]
-        lines, others = overrides.sort_unknown_names(given, known)
-        name = self.get_fully_qualified_name()
-        for line in (*overrides.find_unused_files(sys.argv, name), *lines):
-            self.get_logger().warning(line)
-        if others:
-            text = excerpt(", ".join(others))
-            self.get_logger().info(f"parameters that this node does not know: {text}")
 
     def _check_parameters(self, changes: list[rclpy.Parameter]) -> SetParametersResult:
         values = {change.name: change.value for change in changes}

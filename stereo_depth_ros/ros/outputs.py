@@ -21,11 +21,15 @@ from stereo_depth_ros.stereo_match import StereoMatch
 
 @dataclass(frozen=True)
 class Topic:
-    """Where an output goes: relative ``name``, type, and what fills a message of it."""
+    """Where an output goes: relative ``name``, type, and what fills a message of it.
+
+    ``description`` says what the message holds, for the pages in doc/.
+    """
 
     name: str
     type: type
     fill: Callable[[np.ndarray, StereoMatch, Header], Any]
+    description: str
 
 
 def _fill_map(values: np.ndarray, match: StereoMatch, header: Header) -> Image:
@@ -45,12 +49,42 @@ def _fill_free_space(values: np.ndarray, match: StereoMatch, header: Header) -> 
 
 
 TOPICS = {
-    Output.DEPTH: Topic("depth/image_rect", Image, _fill_map),
-    Output.DEPTH_MM: Topic("depth/image_rect_mm", Image, _fill_map),
-    Output.DISPARITY: Topic("disparity", DisparityImage, _fill_disparity),
-    Output.CONFIDENCE: Topic("confidence/image", Image, _fill_map),
-    Output.POINTS: Topic("points", PointCloud2, _fill_points),
-    Output.FREE_SPACE: Topic("points/free_space", PointCloud2, _fill_free_space),
+    Output.DEPTH: Topic(
+        "depth/image_rect",
+        Image,
+        _fill_map,
+        "32FC1, metres along the optical axis; NaN unknown, +Inf beyond `max_depth`, -Inf nearer "
+        "than `min_depth`",
+    ),
+    Output.DEPTH_MM: Topic(
+        "depth/image_rect_mm", Image, _fill_map, "16UC1, millimetres; 0 is no measurement"
+    ),
+    Output.DISPARITY: Topic(
+        "disparity",
+        DisparityImage,
+        _fill_disparity,
+        "pixels less the principal-point offset, so Z = f · t / d; unknown is -1, below "
+        "`min_disparity`",
+    ),
+    Output.CONFIDENCE: Topic(
+        "confidence/image",
+        Image,
+        _fill_map,
+        "32FC1, 0 to 1, 1 is certain; NaN where the depth is unknown",
+    ),
+    Output.POINTS: Topic(
+        "points",
+        PointCloud2,
+        _fill_points,
+        "organized, x y z rgb, 16 bytes a point; NaN where there is no depth",
+    ),
+    Output.FREE_SPACE: Topic(
+        "points/free_space",
+        PointCloud2,
+        _fill_free_space,
+        "x y z, for clearing only: a point at `clearing_range` on every ray whose depth is known "
+        "to be beyond `max_depth`",
+    ),
 }
 """Every output that is published."""
 

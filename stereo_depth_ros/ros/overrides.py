@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from stereo_depth_ros.excerpt import excerpt
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
 
 _KEY = "ros__parameters"
 _TRUE = ("Y", "y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON")
@@ -20,6 +24,17 @@ _INTEGER = re.compile(r"[-+]?(0[xX][\da-fA-F]{1,15}|0[0-7]{0,18}|[1-9]\d{0,17})"
 _NUMBER = re.compile(
     r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|\.?inf(inity)?|\.?nan)", re.IGNORECASE | re.ASCII
 )
+
+
+def warn_of_unused(node: Node) -> None:
+    """Name in the log of ``node`` what the process was given for it and it does not know."""
+    given = node._parameter_overrides
+    lines, others = sort_unknown_names(given, list(node.get_parameters_by_prefix("")))
+    for line in (*find_unused_files(sys.argv, node.get_fully_qualified_name()), *lines):
+        node.get_logger().warning(line)
+    if others:
+        text = excerpt(", ".join(others))
+        node.get_logger().info(f"parameters that this node does not know: {text}")
 
 
 def find_unused_files(arguments: Sequence[str], node_name: str) -> list[str]:

@@ -16,6 +16,12 @@ _MODULES = {
     "scene_camera": "stereo_depth_ros.ros.tools.scene_camera",
 }
 
+_USAGE = """\
+usage: {0} [--ros-args [-p NAME:=VALUE] [--params-file FILE] [-r FROM:=TO] …]
+
+Runs until SIGINT or SIGTERM, and takes ROS arguments alone. While it runs, 'ros2 param list /{0}'
+names its parameters and 'ros2 param describe /{0} NAME' explains one."""
+
 
 def stereo_depth_node() -> None:
     """Run the stereo node and end the process."""
@@ -28,7 +34,11 @@ def scene_camera() -> None:
 
 
 def start(executable: str) -> None:
-    """Run ``executable`` and end the process with its status."""
+    """Run ``executable``, or show its usage where that is asked for; end with its status."""
+    own = sys.argv[1 : sys.argv.index("--ros-args") if "--ros-args" in sys.argv else None]
+    if {"-h", "--help"}.intersection(own):
+        print(_USAGE.format(executable))
+        sys.exit()
     # While modules load there is nothing to clean up, and a traceback helps nobody.
     signal.signal(signal.SIGINT, lambda *_: os._exit(0))
     status = import_module(_MODULES[executable]).main()

@@ -20,10 +20,20 @@ _SUPERSAMPLING = 2
 
 @dataclass(frozen=True)
 class Patch:
-    """A textured parallelogram in the left optical frame, metres.
+    """A textured parallelogram in the left optical frame.
 
-    Its points are ``origin + a * edge_a + b * edge_b`` for a, b in 0..1. ``tint`` (R, G, B) 0..255
-    is its mean colour, ``texture_size`` the metres that one texture tile covers.
+    Its points are ``origin + a * edge_a + b * edge_b`` for a, b in 0..1.
+
+    Attributes
+    ----------
+    origin, edge_a, edge_b
+        In m.
+    tint
+        Mean colour (R, G, B), 0 to 255.
+    texture_size
+        What one texture tile covers, m.
+    seed
+        Of the texture.
     """
 
     origin: tuple[float, float, float]
@@ -36,10 +46,18 @@ class Patch:
 
 @dataclass(frozen=True)
 class RenderedPair:
-    """A rendered pair: ``left``, ``right`` (H, W, 3) uint8 RGB and the truth of the left view.
+    """A rendered pair and the truth of its left view.
 
-    ``depth`` (H, W) float32 m, +Inf for sky; ``disparity`` (H, W) float32 px as matched (x_left -
-    x_right, with the principal-point offset); ``visible`` (H, W) bool, seen in the right view too.
+    Attributes
+    ----------
+    left, right
+        (H, W, 3) uint8 RGB.
+    depth
+        (H, W) float32 m, +Inf for sky.
+    disparity
+        (H, W) float32 px as matched: x_left - x_right, with the principal-point offset.
+    visible
+        (H, W) bool, seen in the right view too.
     """
 
     left: np.ndarray
@@ -50,7 +68,18 @@ class RenderedPair:
 
 
 def plane_scene(depth: float = 2.0) -> list[Patch]:
-    """Return one wall square to the camera at ``depth`` m that fills any common field of view."""
+    """Build a wall square to the camera that fills any common field of view.
+
+    Parameters
+    ----------
+    depth
+        Of the wall in m.
+
+    Returns
+    -------
+    list of Patch
+        One.
+    """
     half = 4.0 * depth
     return [
         Patch(
@@ -64,7 +93,13 @@ def plane_scene(depth: float = 2.0) -> list[Patch]:
 
 
 def yard_scene() -> list[Patch]:
-    """Return what a ground robot meets: floor, wall, posts, boxes near and far, open sky."""
+    """Build what a ground robot meets: floor, wall, posts, boxes near and far, open sky.
+
+    Returns
+    -------
+    list of Patch
+        Up to 40 m away.
+    """
     return [
         # 0.6 m above a floor that rises gently, as a slightly pitched camera sees it
         Patch((-40, 0.6, 0.5), (80, 0, 0), (0, -0.6, 40), (120, 115, 100), 1.5, 1),
@@ -78,7 +113,20 @@ def yard_scene() -> list[Patch]:
 
 
 def render(scene: Sequence[Patch], camera: StereoCamera) -> RenderedPair:
-    """Render ``scene`` at the size of ``camera``; what no patch covers is sky."""
+    """Render a scene at the size of a camera; what no patch covers is sky.
+
+    Parameters
+    ----------
+    scene
+        Its patches.
+    camera
+        What sees it.
+
+    Returns
+    -------
+    RenderedPair
+        With the truth of every pixel.
+    """
     textures = [_texture(patch) for patch in scene]
     left, depth = _view(scene, textures, camera, camera.cx, 0.0)
     right, _ = _view(scene, textures, camera, camera.cx_right, camera.baseline)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.engines import open_engine
-from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import (
@@ -23,9 +20,10 @@ from stereo_depth_ros.evaluation.report import (
 )
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
-from stereo_depth_ros.graph_contract import MATCHERS
-from stereo_depth_ros.training.trainer import Recipe, Trainer
-from stereo_depth_ros.training.validation import Validation
+from stereo_depth_ros.model_card import write_card
+from stereo_depth_ros.training.objectives import objective_of
+from stereo_depth_ros.training.recipe import Recipe
+from stereo_depth_ros.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,21 @@ class RealPairs:
     layout: str
 
 
+def check_size(network: str, size: tuple[int, int]) -> None:
+    """Check, before the training, that a graph of ``size`` (height, width) px can follow it.
+
+    Raises
+    ------
+    InputError
+        For a side below the network's multiple.
+    """
+    least = objective_of(network).network.multiple
+    if min(size) < least:
+        raise InputError(
+            f"the graph's size is {size[0]}x{size[1]}; {network} needs {least}x{least} or more"
+        )
+
+
 def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = None) -> Path:
     """Write weights, graphs of ``size`` (height, width) px, reference and card; return the last.
 
@@ -43,37 +56,38 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     ``pairs`` are given, on those, with SGBM beside it.
     """
     network, folder = trainer.average, trainer.folder
-    figures = Validation(trainer.recipe.scene, trainer.device).figures(network)
+    figures = trainer.make_validation().figures(network)
     network = network.cpu()
+    name = network.name
     height, width = size
-    info = WeightsInfo("lite", network.variant, licence=network.licence, commercial=True)
-    save_weights(folder / "lite.safetensors", network.state_dict(), info)
-    graph = folder / "lite.onnx"
-    terms = {"licence": network.licence, "commercial": "true"}
-    for precision, path in (("mixed", folder / f"lite{MIXED_SUFFIX}"), ("fp32", graph)):
-        publish(network, height, width, path, precision=precision, metadata=terms)
-    card = {
-        "engine": "onnx",
-        "network": network.name,
-        "variant": network.variant,
-        "summary": (
-            f"Our own small network for {width}x{height} images on a CPU or a small GPU, trained "
-            f"on rendered scenes for {trainer.step} steps{_describe_begin(trainer.recipe)}."
-        ),
-        "licence": network.licence,
-        "file": graph.name,
-        "sha256": sha256_of(graph),
-        **({"prior": MATCHERS[0]} if network.takes_prior else {}),
-        "command": command(trainer.recipe, trainer.processes, size, pairs),
-        "measured": {
-            "on": "12 rendered pairs that training never saw, means over all pixels",
-            **{name: round(value, 3) for name, value in figures.items()},
-            **({} if pairs is None else {"real": _on_real(graph, pairs)}),
+    info = WeightsInfo(name, network.variant, licence=network.licence, commercial=True)
+    save_weights(folder / f"{name}.safetensors", network.state_dict(), info)
+    publication = publish(
+        network,
+        height,
+        width,
+        folder / f"{name}.onnx",
+        precisions=("fp32", "mixed"),
+        metadata={"licence": network.licence, "commercial": "true"},
+        card={
+            "summary": (
+                f"{trainer.objective.description}, for {width}x{height} images, trained on "
+                f"rendered scenes for {trainer.step} steps{_describe_begin(trainer.recipe)}."
+            ),
+            "command": command(trainer.recipe, trainer.processes, size, pairs),
+            "measured": {
+                "on": "12 rendered pairs that training never saw, means over all pixels",
+                **{key: round(value, 3) for key, value in figures.items()},
+            },
         },
-    }
-    path = folder / "lite.yaml"
-    write_text(path, yaml.safe_dump(card, sort_keys=False, width=100))
-    return path
+    )
+    card_path = publication.artifact.card_path
+    assert card_path is not None
+    if pairs is not None:
+        card = publication.artifact.card
+        real = _on_real(name, publication.artifact.graph, pairs)
+        write_card(card_path, replace(card, measured={**card.measured, "real": real}))
+    return card_path
 
 
 def _describe_begin(recipe: Recipe) -> str:
@@ -82,10 +96,10 @@ def _describe_begin(recipe: Recipe) -> str:
     return f", begun from {Path(recipe.begin).name} ({sha256_of(Path(recipe.begin))[:12]}…)"
 
 
-def _on_real(graph: Path, pairs: RealPairs) -> dict[str, Any]:
+def _on_real(network: str, graph: Path, pairs: RealPairs) -> dict[str, Any]:
     samples = read_dataset(pairs.folder, pairs.layout)
     engines = {name: open_engine(name) for name in BESIDE}
-    engines = {"lite": open_engine(str(graph), backend="onnxruntime"), **engines}
+    engines = {network: open_engine(str(graph), backend="onnxruntime"), **engines}
     scores = evaluate(engines, samples)
     for engine in engines.values():
         engine.close()
@@ -113,10 +127,10 @@ def command(
     start = "stereo-depth"
     if processes > 1:
         start = f"torchrun --nproc-per-node {processes} -m stereo_depth_ros.cli.main"
-    parts = [start, "train lite -o lite_run"]
+    parts = [start, f"train {recipe.network} -o {recipe.network}_run"]
     for field in fields(recipe):
         value = getattr(recipe, field.name)
-        if value == field.default:
+        if field.name == "network" or value == field.default:
             continue
         if isinstance(value, tuple):
             value = "x".join(map(str, value))

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.networks.lite import SPAN
+from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.scenes.synthetic.camera import photograph
-from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic.dice import Dice
+from stereo_depth_ros.scenes.synthetic.layout import draw
 from stereo_depth_ros.scenes.synthetic.render import RenderedBatch, render
 from stereo_depth_ros.scenes.synthetic.textures import (
     SCENES_PER_BANK,
@@ -48,6 +49,11 @@ class Sample:
     def to(self, device: torch.device) -> Sample:
         """Return the same batch on ``device``."""
         return Sample(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
+    def inputs_of(self, network: StereoNetwork) -> tuple[Tensor, ...]:
+        """Return what ``network`` takes: the views, and the prior if it does."""
+        prior = (self.prior, self.prior_confidence) if network.takes_prior else ()
+        return self.left, self.right, *prior
 
 
 @dataclass
@@ -90,17 +96,19 @@ class SceneStream:
         photos: Sequence[Path] = (),
         padded: float = 0.2,
         unaided: float = 0.15,
+        prior_span: int,
         device: torch.device | str = "cpu",
     ) -> None:
         """``scene`` and ``crop`` are (height, width) px, the crop no larger than the scene.
 
         The share ``padded`` of the samples ends below or to the right as inference pads a pair; the
-        share ``unaided`` has no prior.
+        share ``unaided`` has no prior, the others one of up to ``prior_span`` px; 0: none has one.
         """
         if crop[0] > scene[0] or crop[1] > scene[1]:
             raise InputError(f"a crop of {crop} px does not fit into scenes of {scene} px")
         self._scene, self._crop, self._batch, self._reuse = scene, crop, batch, reuse
-        self._padded, self._unaided = padded, unaided
+        self._padded, self._unaided = padded, unaided if prior_span else 1.0
+        self._prior_span = prior_span
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
         # A GPU would wait for the matcher; on a CPU nothing else is idle.
         self._matchers = start_matchers(0 if self._device.type == "cpu" else os.cpu_count() or 1)
@@ -148,7 +156,7 @@ class SceneStream:
             for image in (sample.left, sample.right)
         )
         priors = [
-            self._matchers.submit(match, left, right, SPAN)
+            self._matchers.submit(match, left, right, self._prior_span)
             for left, right in zip(lefts, rights, strict=True)
         ]
         return _Drawn(sample, chosen, priors)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import io
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import torch
@@ -20,9 +21,11 @@ from tqdm import tqdm
 from stereo_depth_ros.atomic_file import WriteError, write_bytes
 from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.networks.lite import Lite, Matches
+from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.scenes.synthetic.textures import photographs
-from stereo_depth_ros.training.losses import loss
+from stereo_depth_ros.training.objectives import Objective, objective_of
+from stereo_depth_ros.training.recipe import Recipe
+from stereo_depth_ros.training.schedule import anneal
 from stereo_depth_ros.training.stream import Sample, SceneStream, draw_ahead
 from stereo_depth_ros.training.validation import Validation
 
@@ -32,66 +35,41 @@ _LOG_EVERY = 10  # steps
 _STATE = {"step", "processes", "network", "average", "optimiser", "recipe"}  # of a checkpoint
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """What a training run depends on; sizes are (height, width) px.
+class _Training(nn.Module):
+    """What is trained as a forward, since only that is wrapped for several processes."""
+
+    def __init__(self, network: StereoNetwork, objective: Objective) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return self.objective.predict(self.network, *inputs)
+
+
+class Trainer:
+    """Trains a network by ``recipe`` in ``folder``, which holds checkpoint, log and pictures.
+
+    Under `torchrun` every process trains on its own stream and gradients are averaged. A folder
+    with a checkpoint is gone on with.
 
     Raises
     ------
     InputError
-        For a value that nothing can be trained with.
-    """
-
-    steps: int = 60000
-    batch: int = 8  # samples a step and process
-    scene: tuple[int, int] = (384, 640)
-    crop: tuple[int, int] = (384, 512)  # as high as the scene, or sky would be anywhere
-    reuse: int = 1
-    learning_rate: float = 1e-3
-    seed: int = 0
-    photos: str = ""  # a folder, empty for drawn textures alone
-    begin: str = ""  # weights to begin from, a .safetensors, empty for random ones
-    validate_every: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("steps", "batch", "reuse", "validate_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, at least 1 is needed")
-        if not 0 <= self.seed < 1 << 63:  # what PyTorch takes
-            raise InputError(f"seed is {self.seed}, 0 or more is needed, and below 2^63")
-        if not 0 <= self.learning_rate < math.inf:
-            raise InputError(f"learning_rate is {self.learning_rate}, 0 or more is needed")
-        if any(side % Lite.multiple for side in self.crop):
-            height, width = self.crop
-            raise InputError(f"crop is {height}x{width}; give multiples of {Lite.multiple}")
-
-
-class _Training(nn.Module):
-    """`Lite` with ``matches`` as its forward, since only that is wrapped for several processes."""
-
-    def __init__(self, network: Lite) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *pair_and_prior: torch.Tensor) -> Matches:
-        return self.network.matches(*pair_and_prior)
-
-
-class Trainer:
-    """Trains `lite` by ``recipe`` in ``folder``, which holds checkpoint, log and pictures.
-
-    Under `torchrun` every process trains on its own stream and gradients are averaged. A folder
-    with a checkpoint is gone on with.
+        For weights to begin from that are of another network, for a checkpoint that is damaged or
+        of another run, and for minutes on several processes.
     """
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
+        self.objective = objective_of(recipe.network)
         self.rank = int(os.environ.get("RANK", "0"))
         cuda = torch.cuda.is_available()
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self._parallel = self.processes > 1
+        if self._parallel and recipe.minutes is not None:
+            raise InputError("minutes are counted by one process; give steps to several")
         # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
         self._half = cuda or torch.backends.cpu.get_cpu_capability() == "AVX512"
         if cuda:
@@ -99,18 +77,14 @@ class Trainer:
         if self._parallel:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
-        self.network = Lite().to(self.device)
-        if recipe.begin:
-            weights, info = load_weights(Path(recipe.begin))
-            if info.network != Lite.name:
-                raise InputError(f"{recipe.begin} holds weights of {info.network}, not of lite")
-            self.network.load_state_dict(weights.state_dict())
-        self.average = Lite().to(self.device).eval()
-        self.average.load_state_dict(self.network.state_dict())
+        self.network = _build(recipe).to(self.device)
+        self.average = copy.deepcopy(self.network).eval()
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4
         )
         self.step = 0
+        self._seconds = 0.0  # trained before the clock began
+        self._began: float | None = None
         self._resume()
 
     @property
@@ -119,7 +93,22 @@ class Trainer:
         return self.folder / "checkpoint.pt"
 
     def run(self) -> dict[str, float]:
-        """Train up to the recipe's last step; return the last validation's figures."""
+        """Train up to the recipe's end.
+
+        Returns
+        -------
+        dict[str, float]
+            The last validation's figures, see `Validation.figures`; empty for a run that had come
+            to its end before, and on all but the first of several processes.
+
+        Raises
+        ------
+        InputError
+            For a folder without photographs, or a crop that does not fit into the scenes.
+        WriteError
+            When checkpoint or log cannot be written.
+        """
+        self._began = monotonic()
         recipe = self.recipe
         photos = photographs(Path(recipe.photos)) if recipe.photos else []
         stream = SceneStream(
@@ -130,25 +119,28 @@ class Trainer:
             # After a resume other scenes than before, and on every process others.
             seed=recipe.seed + 1 + 1000 * self.rank + 1_000_003 * self.step,
             photos=photos,
+            prior_span=self.objective.prior_span,
             device=self.device,
         )
-        model: nn.Module = _Training(self.network).train()
+        model: nn.Module = _Training(self.network, self.objective).train()
         if self._parallel:
             model = DistributedDataParallel(model)
         first = self.rank == 0
         log = SummaryWriter(str(self.folder)) if first else None
-        validation = Validation(recipe.scene, self.device) if first else None
+        validation = self.make_validation() if first else None
         figures: dict[str, float] = {}
         bar = tqdm(
-            total=recipe.steps,
+            total=None if recipe.minutes else recipe.steps,
             initial=self.step,
             disable=not first,
             unit="step",
             dynamic_ncols=True,
         )
         batches = draw_ahead(stream)
-        while self.step < recipe.steps:
+        is_over = self._is_over()
+        while not is_over:
             losses = self._train_step(model, next(batches))
+            is_over = self._is_over()
             bar.update()
             if log is None or validation is None:
                 continue
@@ -159,7 +151,7 @@ class Trainer:
                 bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
                 with self._log_errors():
                     log.add_scalars("loss", terms, self.step)
-            if self.step % recipe.validate_every == 0 or self.step == recipe.steps:
+            if self.step % recipe.validate_every == 0 or is_over:
                 figures = validation.figures(self.average)
                 self._save()
                 with self._log_errors():
@@ -187,12 +179,12 @@ class Trainer:
             ) from error
 
     def _train_step(self, model: nn.Module, sample: Sample) -> dict[str, torch.Tensor]:
-        rate = self.recipe.learning_rate * _schedule(self.step, self.recipe.steps)
+        rate = self.recipe.learning_rate * anneal(*self._progress())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-            matches = model(sample.left, sample.right, sample.prior, sample.prior_confidence)
-        terms = loss(matches, sample.disparity, sample.prior)
+            prediction = model(*sample.inputs_of(self.network))
+        terms = self.objective.loss(prediction, sample)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -217,9 +209,27 @@ class Trainer:
             if not value.is_floating_point():
                 value.copy_(new)
 
+    def make_validation(self) -> Validation:
+        """Return what measures the networks of this run."""
+        return Validation(self.recipe.scene, self.device, self.objective.prior_span)
+
+    def _progress(self) -> tuple[float, float]:
+        """Return how much is done, and of how much, in steps or in seconds."""
+        if self.recipe.minutes is None:
+            return self.step, self.recipe.steps
+        return self._count_seconds(), 60 * self.recipe.minutes
+
+    def _count_seconds(self) -> float:
+        return self._seconds + (0.0 if self._began is None else monotonic() - self._began)
+
+    def _is_over(self) -> bool:
+        done, total = self._progress()
+        return done >= total
+
     def _save(self) -> None:
         state = {
             "step": self.step,
+            "seconds": self._count_seconds(),
             "processes": self.processes,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
@@ -235,12 +245,13 @@ class Trainer:
         if not self.checkpoint.is_file():
             return
         state = self._read_checkpoint()
+        self.step = state["step"]
+        self._seconds = state.get("seconds", 0.0)  # earlier versions counted none
         self._check_is_the_same_run(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
-        if self.step >= self.recipe.steps:
+        if self._is_over():
             # Nothing is left to train: the run is what it was.
             self.processes = state["processes"]
 
@@ -265,7 +276,7 @@ class Trainer:
             if name != "validate_every" and value != asked[name]
         ]
         # A finished run is exported by one process, however many trained it.
-        if state["step"] < self.recipe.steps and state["processes"] != self.processes:
+        if not self._is_over() and state["processes"] != self.processes:
             changed.append("number of processes")
         if changed:
             raise InputError(
@@ -274,9 +285,11 @@ class Trainer:
             )
 
 
-def _schedule(step: int, steps: int) -> float:
-    """Warm up over the first 2 %, then a cosine down to 2 %."""
-    warm = max(1, steps // 50)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+def _build(recipe: Recipe) -> StereoNetwork:
+    """Return the network to train, of the weights to begin from, if there are some."""
+    if not recipe.begin:
+        return create_network(recipe.network)
+    network, info = load_weights(Path(recipe.begin))
+    if info.network != recipe.network:
+        raise InputError(f"{recipe.begin} holds weights of {info.network}, not of {recipe.network}")
+    return network

@@ -15,10 +15,12 @@ _SEED = 2**31  # far from every training seed
 
 
 class Validation:
-    """The same pairs at every call, ``size`` (height, width) px."""
+    """The same pairs at every call, ``size`` (height, width) px; see `Objective.prior_span`."""
 
-    def __init__(self, size: tuple[int, int], device: torch.device) -> None:
-        stream = SceneStream(scene=size, crop=size, batch=1, seed=_SEED, padded=0, unaided=0)
+    def __init__(self, size: tuple[int, int], device: torch.device, prior_span: int) -> None:
+        stream = SceneStream(
+            scene=size, crop=size, batch=1, seed=_SEED, padded=0, unaided=0, prior_span=prior_span
+        )
         # Drawn on the CPU, so that they are the same on every machine.
         self._samples = [stream.next().to(device) for _ in range(_PAIRS)]
 
@@ -53,4 +55,4 @@ class Validation:
 
 
 def _match(network: StereoNetwork, sample: Sample) -> StereoOutput:
-    return network(sample.left, sample.right, sample.prior, sample.prior_confidence)
+    return network(*sample.inputs_of(network))

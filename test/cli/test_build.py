@@ -46,7 +46,7 @@ def test_engine_is_built_and_what_it_is_is_said(host, graph, capsys):
 def test_what_is_built_of_auto_is_its_network(host, graph, tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "lite.yaml").write_text("{engine: onnx, file: ../net.onnx}")
-    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+    monkeypatch.setattr("stereo_depth_ros.artifact.share_directory", lambda: tmp_path)
 
     assert cli.main(["build", "auto"]) == 0
 

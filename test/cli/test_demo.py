@@ -132,6 +132,28 @@ def test_paths_with_commas_reach_the_camera_whole(tmp_path, wall, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(("lower", "count"), [(0, 0), (10, 1)])
+def test_what_spoils_the_depth_is_logged_beside_the_table(
+    tmp_path, wall, monkeypatch, caplog, capsys, lower, count
+):
+    for name in ("left", "right"):
+        write_image(tmp_path / f"{name}.png", getattr(wall.pair, name))
+    f, (height, width) = wall.camera.fx, wall.pair.left.shape[:2]
+    cx, cy = (width - 1) / 2, (height - 1) / 2
+    cameras = (f"cam{i}=[{f} 0 {cx}; 0 {f} {cy + i * lower}; 0 0 1]\n" for i in (0, 1))
+    (tmp_path / "calib.txt").write_text("".join(cameras) + "doffs=0\nbaseline=120\n")
+    stand_in = SimpleNamespace(run_demo=lambda node, camera, folder: "the table")
+    monkeypatch.setattr("stereo_depth_ros.cli.demo.import_ros", lambda module: stand_in)
+    monkeypatch.chdir(tmp_path)
+    pair = ["--left", "left.png", "--right", "right.png", "--calib", "calib.txt"]
+
+    assert main(["demo", *pair, "-o", "out"]) == 0
+
+    assert capsys.readouterr().out == "the table\n"
+    found = [record.getMessage() for record in caplog.records]
+    assert ["differs by -10.00 px" in text for text in found] == [True] * count
+
+
 def test_two_calibration_files_reach_the_camera_as_two(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 

@@ -3,14 +3,17 @@ import json
 import cv2
 import onnx
 import pytest
+import torch
 
 from stereo_depth_ros import export
+from stereo_depth_ros.artifact import find_artifact, locate_reference
 from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
-from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
+from stereo_depth_ros.engines.tensorrt.self_test import load_reference
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.agreement import Agreement
+from stereo_depth_ros.export.publication import Publication
 from stereo_depth_ros.networks import create_network
 
 SIZE = ["--size", "64x96"]
@@ -20,6 +23,7 @@ SIZE = ["--size", "64x96"]
 def weights(tmp_path_factory):
     """Weights of the small network as an import or a training leaves them."""
     path = tmp_path_factory.mktemp("weights") / "lite.safetensors"
+    torch.manual_seed(0)  # some weights choose between equals by the last bit
     network = create_network("lite", max_disparity=96)
     info = WeightsInfo(
         "lite", network.variant, {"max_disparity": 96}, "CC-BY-NC-4.0", False, "lite.pth", "abc123"
@@ -36,7 +40,8 @@ def published(monkeypatch):
     def publish(network, height, width, path, **settings):
         calls.append({"network": network, "size": (height, width), "path": path, **settings})
         path.write_bytes(b"graph")
-        return Agreement(0.01, 0.02, 0.003)
+        agreements = dict.fromkeys(settings["precisions"], Agreement(0.01, 0.02, 0.003))
+        return Publication(find_artifact(str(path)), agreements)
 
     monkeypatch.setattr(export, "publish", publish)
     return calls
@@ -56,16 +61,17 @@ def test_exported_weights_carry_their_terms_agree_with_pytorch_and_run(
     text = capsys.readouterr().out
     assert status == 0
     assert "NOT FOR COMMERCIAL USE" in text
-    assert f"written to {path}" in text
+    assert f"written: {path}, " in text
     assert float(text.split("pixels within ")[1].split()[0]) < 1e-3
     found = {entry.key: entry.value for entry in onnx.load(str(path)).metadata_props}
     assert (found["licence"], found["commercial"]) == ("CC-BY-NC-4.0", "false")
     assert (found["weights_sha256"], found["max_disparity"]) == ("abc123", "96")
     graph = read_graph(path)
-    assert load_reference(reference_beside(graph), graph).source == "PyTorch in float32"
+    assert load_reference(locate_reference(graph.path), graph).source == "PyTorch in float32"
     assert sorted(file.name for file in path.parent.iterdir()) == [
         "lite.onnx",
         "lite.reference.npz",
+        "lite.yaml",
     ]
 
     status = cli.main(["run", *pair, "--model", str(path), "-o", str(tmp_path / "run")])
@@ -81,7 +87,7 @@ def test_options_reach_the_exporter(weights, published, tmp_path, capsys):
     assert cli.main(["export", "lite", "--weights", weights, *SIZE, *options]) == 0
 
     (call,) = published
-    assert (call["size"], call["precision"], call["path"]) == ((64, 96), "mixed", path)
+    assert (call["size"], call["precisions"], call["path"]) == ((64, 96), ("mixed",), path)
     assert (call["network"].max_disparity, call["network"].training) == (64, False)
     assert call["metadata"]["weights_sha256"] == "abc123"
     assert "lite base, 64x96, mixed" in capsys.readouterr().out
@@ -134,6 +140,23 @@ def test_wish_that_cannot_be_met_is_one_line(weights, tmp_path, capsys, argument
     assert message in error
     assert error.count("\n") == 1
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["e.txt", "e", "e.onnx.bak"])
+def test_graph_of_another_suffix_is_refused_at_once(name, tmp_path, capsys):
+    path = tmp_path / name
+
+    assert cli.main(["export", "lite", "--random-weights", *SIZE, "-o", str(path)]) == 1
+
+    error = capsys.readouterr().err
+    assert error == f"stereo-depth export: -o is {path}, no name of a graph; end it in .onnx\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_folder_for_the_graph_is_called_one(tmp_path, capsys):
+    assert cli.main(["export", "lite", "--random-weights", *SIZE, "-o", str(tmp_path)]) == 1
+
+    assert f"{tmp_path} is a folder; name the file in it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", ["480", "0x640", "480*640"])

@@ -1,3 +1,5 @@
+import argparse
+import importlib
 import logging
 import os
 import subprocess
@@ -107,6 +109,54 @@ def test_wrong_usage_is_status_two_with_a_usage_line(arguments, capsys):
 
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("usage: stereo-depth")
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("modles", "there is no verb 'modles'; did you mean 'models'?\n"),
+        ("benchmark", "there is no verb 'benchmark'; did you mean 'bench'?\n"),
+        ("fly", f"there is no verb 'fly'; there are {', '.join(cli.VERBS)}\n"),
+    ],
+)
+def test_mistyped_verb_gets_a_suggestion(typed, hint, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["-v", typed, "--model", "lite"])
+
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.endswith(f"stereo-depth: error: {hint}")
+
+
+def options_of(parser):
+    """The options of a parser and of its actions that take a value and need not be given."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from options_of(inner)
+        elif action.option_strings and action.nargs != 0 and not action.required:
+            yield action
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_value_by_default_is_named(verb):
+    module = importlib.import_module(f"stereo_depth_ros.cli.{cli.VERBS[verb][0]}")
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+
+    silent = [
+        action.option_strings[0]
+        for action in options_of(parser)
+        if action.default not in (None, [], 0.0) and "default" not in (action.help or "")
+    ]
+    assert silent == []
+
+
+def test_help_of_export_names_networks_and_variants(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["export", "--help"])
+
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("s2m2", "damv2_vitl", "fp32", "32 iterations, 416 px"))
 
 
 def test_expected_error_is_one_line_and_status_one(tmp_path, capsys):

@@ -4,9 +4,9 @@ import torch
 from authors import entries_of
 from fakes import save_graph
 
+from stereo_depth_ros.artifact import list_models
 from stereo_depth_ros.checkpoints.hub import list_published
 from stereo_depth_ros.cli.main import main
-from stereo_depth_ros.model_card import list_models
 
 
 def test_list_names_installed_models_and_published_weights_with_their_terms(capsys):
@@ -30,7 +30,7 @@ def test_broken_card_hides_no_other_model(tmp_path, monkeypatch, capsys):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "sgbm.yaml").write_text("engine: sgbm\nlicence: Apache-2.0\n")
     (tmp_path / "models" / "broken.yaml").write_text("engine: [")
-    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+    monkeypatch.setattr("stereo_depth_ros.artifact.share_directory", lambda: tmp_path)
 
     assert main(["models"]) == 0
 

@@ -414,6 +414,17 @@ def test_options_of_a_calibration_are_refused_without_one(files, out, capsys, op
     assert "need --calib" in text
 
 
+def test_rectify_is_refused_where_the_calibration_has_nothing_to_rectify_by(
+    files, out, tmp_path, yard, capsys
+):
+    calib = tmp_path / "calib.yaml"
+    calib.write_text(calibration(yard.camera))
+
+    text = one_line(failure(capsys, *files[:2], "--calib", calib, "--rectify", "-o", out))
+
+    assert "--rectify has nothing to go by: neither distortion D nor rotation R is in" in text
+
+
 def test_calibration_of_half_the_size_gives_the_same_depth(files, out, tmp_path, yard, caplog):
     half = yard.camera.resize(160, 120)
     calib = tmp_path / "half.yaml"

@@ -23,7 +23,7 @@ def preview(path, *arguments):
 @pytest.fixture(scope="module")
 def sheet(tmp_path_factory):
     """A sheet of three scenes and what the verb said."""
-    path = tmp_path_factory.mktemp("sheet") / "out" / "sheet.png"
+    path = tmp_path_factory.mktemp("sheet") / "sheet.png"
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         assert preview(path, "--count", "3", "--seed", "4") == 0
@@ -95,6 +95,17 @@ def test_folder_that_holds_something_is_left_as_it_is(tmp_path, capsys):
 
     assert cli.main(["scenes", "--write", str(tmp_path / "note.txt"), "--count", "1"]) == 1
     assert "note.txt is a file, not a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["absent/a.png", "note.txt/a.png"])
+def test_sheet_in_a_folder_that_is_none_is_refused_before_anything_is_made(tmp_path, capsys, name):
+    (tmp_path / "note.txt").write_text("mine")
+
+    assert preview(tmp_path / name, "--count", "1") == 1
+
+    folder = (tmp_path / name).parent
+    assert f"cannot be written: make the folder {folder} first" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["note.txt"]
 
 
 def test_nothing_to_write_is_one_line(capsys):

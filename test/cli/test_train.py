@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from stereo_depth_ros.artifact import find_artifact, locate_reference
 from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
-from stereo_depth_ros.engines.tensorrt.self_test import load_reference, reference_beside
-from stereo_depth_ros.model_card import load_model_card
+from stereo_depth_ros.engines.tensorrt.self_test import load_reference
 from stereo_depth_ros.training import release, stream, trainer, validation
 from stereo_depth_ros.training.lock import lock_folder
 
@@ -35,7 +35,7 @@ def test_training_ends_in_a_model_that_runs(tmp_path, capsys):
 
     card = folder / "lite.yaml"
     assert f"written to {card}; try it: stereo-depth demo --model {card}" in capsys.readouterr().out
-    assert load_model_card(str(card)).command == (
+    assert find_artifact(str(card)).card.command == (
         "stereo-depth train lite -o lite_run --steps 2 --batch 2 --scene 32x64 --crop 32x64 "
         "--reuse 4 --size 32x64"
     )
@@ -43,7 +43,7 @@ def test_training_ends_in_a_model_that_runs(tmp_path, capsys):
     written |= {"lite.onnx", "lite.mixed.onnx", "lite.reference.npz"}
     assert written <= {file.name for file in folder.iterdir()}
     graph = read_graph(folder / "lite.onnx")
-    assert load_reference(reference_beside(graph), graph).source == "PyTorch in float32"
+    assert load_reference(locate_reference(graph.path), graph).source == "PyTorch in float32"
 
 
 class StandInTrainer:
@@ -139,7 +139,7 @@ def test_two_processes_train_one_network_and_one_of_them_writes(trained_by_two):
     state = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert (state["step"], state["processes"]) == (2, 2)
     assert len(list(folder.glob("events.out.tfevents.*"))) == 1
-    assert load_model_card(str(folder / "lite.yaml")).command.startswith(
+    assert find_artifact(str(folder / "lite.yaml")).card.command.startswith(
         "torchrun --nproc-per-node 2 -m stereo_depth_ros.cli.main train lite "
     )
 
@@ -148,12 +148,12 @@ def test_two_processes_train_one_network_and_one_of_them_writes(trained_by_two):
 @pytest.mark.usefixtures("_few_scenes")
 def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_two):
     folder, _ = trained_by_two
-    before = load_model_card(str(folder / "lite.yaml"))
+    before = find_artifact(str(folder / "lite.yaml"))
     (folder / "lite.yaml").unlink()
 
     assert cli.main(["train", "lite", "-o", str(folder), *TINY]) == 0
 
-    after = load_model_card(str(folder / "lite.yaml"))
+    after = find_artifact(str(folder / "lite.yaml"))
     assert after.command == before.command
     after.verify_file()
 
@@ -164,6 +164,8 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
         (["--crop", "64x96", "--scene", "32x64"], "does not fit into scenes of"),
         (["--crop", "48x64"], "crop is 48x64; give multiples of 32"),
         (["--steps", "0"], "steps is 0"),
+        (["--size", "7x7"], "the graph's size is 7x7; lite needs 32x32 or more"),
+        (["--size", "31x640"], "the graph's size is 31x640; lite needs 32x32 or more"),
         (["--seed", str(2**63)], "0 or more is needed, and below 2^63"),
         (["--learning-rate", "-1"], "learning_rate is -1.0, 0 or more is needed"),
         (["--learning-rate", "nan"], "learning_rate is nan, 0 or more is needed"),
@@ -180,8 +182,28 @@ def test_wish_that_cannot_be_met_is_one_line(tmp_path, capsys, arguments, messag
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["s2m2", "-o", "out"], ["lite"]], ids=["network", "output"])
-def test_only_lite_is_trained_and_into_a_folder(capsys, arguments):
+def test_network_that_cannot_be_trained_is_named(capsys, tmp_path):
+    assert cli.main(["train", "s2m2", "-o", str(tmp_path / "out"), *TINY]) == 1
+
+    error = capsys.readouterr().err
+    assert error == "stereo-depth train: s2m2 cannot be trained; there is lite\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_minutes_stand_for_steps(stand_in, tmp_path):
+    sizes = TINY[2:]
+
+    assert cli.main(["train", "lite", "-o", str(tmp_path), *sizes, "--minutes", "7.5"]) == 0
+
+    assert stand_in.made[0].minutes == 7.5
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["lite"], ["lite", "-o", "out", "--steps", "5", "--minutes", "1"]],
+    ids=["no_output", "steps_and_minutes"],
+)
+def test_usage_is_shown_for_what_is_missing_or_too_much(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         cli.main(["train", *arguments])
 

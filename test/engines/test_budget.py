@@ -12,10 +12,11 @@ import pytest
 import yaml
 from fakes import FixedEngine, save_graph
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.engines import EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.budget import by_accuracy, latency_ms, open_within
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
-from stereo_depth_ros.model_card import ModelError, load_model_card
+from stereo_depth_ros.model_card import ModelError
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_most_accurate_that_keeps_the_budget_is_taken(graphs, caplog):
         engine = open_within(budget, [large, small], open_engine)
 
     assert (engine.spec.height, engine.spec.width) == (32, 64)
-    assert f"the most accurate within {budget:g} ms: {large}: " in engine.spec.provenance
+    assert f"the most accurate within {budget:g} ms: {large}: " in str(engine.spec.provenance)
     measured = [m for m in caplog.messages if " ms allowed, on CPU" in m]
     assert [m.split(": ")[0] for m in measured] == [large, small]
 
@@ -70,7 +71,7 @@ def test_where_none_keeps_the_budget_the_fastest_is_taken_with_a_warning(graphs,
     engine = open_within(graphs[small] / 1000, [small, large], open_engine)
 
     assert engine.spec.height == 32
-    assert "the fastest, as none keeps the" in engine.spec.provenance
+    assert "the fastest, as none keeps the" in str(engine.spec.provenance)
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
     assert "lite is the fastest" in warning.getMessage()
 
@@ -80,6 +81,7 @@ class Counted(FixedEngine):
 
     def __init__(self, log, name, failure=None, seconds=0.0):
         super().__init__(1.0, width=64, height=48)
+        self.spec = replace(self.spec, name=name)
         self.log, self.name, self.failure, self.seconds = log, name, failure, seconds
 
     def infer(self, left, right):
@@ -103,10 +105,10 @@ def test_model_that_cannot_be_opened_or_run_is_passed_over_and_named(caplog):
 
     engine = open_within(1e6, ["absent", "huge", "small"], open_one)
 
-    assert engine.name == "small"
+    assert engine.spec.name == "small"
     assert ("huge", "closed") in log
     assert caplog.messages == ["absent: model 'absent' is not known", "huge: no memory"]
-    assert "absent: model 'absent' is not known, huge: no memory" in engine.spec.provenance
+    assert "absent: model 'absent' is not known, huge: no memory" in str(engine.spec.provenance)
 
 
 def test_where_none_can_be_opened_every_reason_is_given():
@@ -168,7 +170,7 @@ def test_one_engine_is_open_at_a_time_and_the_fastest_is_opened_again():
         *(("a", "opened"), ("a", "closed"), ("b", "opened"), ("b", "closed")),
         *(("c", "opened"), ("c", "closed"), ("b", "opened")),
     ]
-    assert engine.name == "b"
+    assert engine.spec.name == "b"
 
 
 def test_the_last_is_not_opened_twice_where_it_is_the_fastest():
@@ -176,7 +178,7 @@ def test_the_last_is_not_opened_twice_where_it_is_the_fastest():
 
     engine = open_within(0.0, ["a", "b"], lambda name: Counted(log, name, seconds=seconds[name]))
 
-    assert engine.name == "b"
+    assert engine.spec.name == "b"
     assert [entry for entry in log if entry[1] == "closed"] == [("a", "closed")]
 
 
@@ -209,7 +211,7 @@ def test_choice_on_the_cpu_that_a_failing_gpu_led_to_is_degraded():
 
     engine = open_within(10.0, ["net", "sgbm"], open_one)
 
-    assert (engine.name, engine.spec.degraded) == ("sgbm", "no memory")
+    assert (engine.spec.name, engine.spec.degraded) == ("sgbm", "no memory")
 
 
 REAL, PAIRS = "12 pairs, medians", "ab" * 32
@@ -253,14 +255,14 @@ def test_auto_stands_where_its_network_does():
 def test_what_was_measured_of_auto_is_told_of_the_model_that_it_is():
     engine = open_within(1e6, ["auto"], partial(open_engine, backend="opencv"))
 
-    assert "the most accurate within 1e+06 ms: sgbm: " in engine.spec.provenance
+    assert "the most accurate within 1e+06 ms: sgbm: " in str(engine.spec.provenance)
 
 
 def test_sgbm_cards_give_what_was_measured_beside_lite():
-    beside = load_model_card("lite").measured["real"]
+    beside = find_artifact("lite").card.measured["real"]
 
     for name in ("sgbm", "sgbm_hh"):
-        real = load_model_card(name).measured["real"]
+        real = find_artifact(name).card.measured["real"]
         assert real == {"on": beside["on"], "sha256": beside["sha256"], name: beside[name]}
 
 

@@ -13,7 +13,7 @@ from fakes import METADATA, save_graph
 from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines import (
-    Caller,
+    Context,
     EngineError,
     EngineLostError,
     default_model,
@@ -36,7 +36,7 @@ def models(tmp_path, monkeypatch):
     shutil.copy(share_directory() / "models" / "sgbm.yaml", folder)
     (folder / "lite.yaml").write_text("{engine: onnx, network: lite, file: lite.onnx}")
     save_graph(folder / "lite.onnx", 64, 48, metadata={**METADATA, "network": "lite"})
-    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+    monkeypatch.setattr("stereo_depth_ros.artifact.share_directory", lambda: tmp_path)
     return folder
 
 
@@ -53,7 +53,7 @@ def test_auto_is_the_network_where_it_runs(models, caplog, backend):
     engine = open_engine(AUTO, backend=backend)
 
     assert_is(engine, "lite")
-    assert "lite.onnx" in engine.spec.provenance
+    assert "lite.onnx" in str(engine.spec.provenance)
     assert engine.spec == open_engine("lite", backend=backend).spec
     assert caplog.messages == []
 
@@ -65,20 +65,23 @@ def test_auto_is_the_network_that_is_installed():
     engine.close()
 
 
+WIDE = Context(max_disparity=32)
+
+
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
         ({"backend": "opencv"}, "backend opencv runs no networks"),
-        ({"max_disparity": 32}, "max_disparity is set and the search range of lite is fixed"),
-        ({"backend": "opencv", "max_disparity": 32}, "backend opencv runs no networks"),
+        ({"context": WIDE}, "max_disparity is set and the search range of lite is fixed"),
+        ({"backend": "opencv", "context": WIDE}, "backend opencv runs no networks"),
     ],
 )
 def test_auto_is_the_matcher_where_only_that_does_what_is_asked(models, caplog, asked, why):
     engine = open_engine(AUTO, **asked)
 
     assert engine.spec.name == "sgbm"
-    assert engine.spec.max_disparity == asked.get("max_disparity")
-    assert engine.spec.provenance.endswith(f"; model auto is sgbm here, as {why}")
+    assert engine.spec.max_disparity == (32 if "context" in asked else None)
+    assert str(engine.spec.provenance).endswith(f"; model auto is sgbm here, as {why}")
     assert engine.spec.degraded == ""
     assert caplog.messages == [], "who asked for it knows"
 
@@ -128,7 +131,7 @@ def test_auto_is_the_matcher_where_the_network_fails_and_says_why_in_one_line(
     assert cause in text
     assert cure in text
     assert "\n" not in text
-    assert engine.spec.provenance.endswith(f"; {text}")
+    assert str(engine.spec.provenance).endswith(f"; {text}")
     assert engine.spec.degraded == "", "there is no GPU"
 
 
@@ -155,7 +158,7 @@ def test_backend_of_networks_rules_the_matcher_out(models, monkeypatch, caplog, 
     with pytest.raises(ModelError, match=r"lite\.onnx does not exist"):
         open_engine(AUTO, backend=backend)
     with pytest.raises(EngineError, match="'lite': the search range of a graph is fixed"):
-        open_engine(AUTO, backend=backend, max_disparity=32)
+        open_engine(AUTO, backend=backend, context=Context(max_disparity=32))
     assert caplog.messages == []
 
 
@@ -166,7 +169,7 @@ def test_unknown_backend_is_refused():
 
 def test_gpu_alone_rules_the_matcher_out(models):
     with pytest.raises(EngineError, match=r"lite\.onnx: nothing runs it here"):
-        open_engine(AUTO, caller=Caller(gpu_only=True))
+        open_engine(AUTO, context=Context(gpu_only=True))
 
 
 @pytest.mark.parametrize("error", [BuildCancelled("cancelled"), EngineLostError("illegal access")])
@@ -176,7 +179,7 @@ def test_cancelled_builds_and_lost_gpus_are_not_hidden(error):
         raise error
 
     with pytest.raises(type(error)) as caught:
-        default_model.open_auto(open_one, "auto", 0, False)
+        default_model.open_auto(open_one, "auto", Context())
 
     assert caught.value is error
 

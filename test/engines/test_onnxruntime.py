@@ -42,7 +42,7 @@ def test_spec_comes_from_the_graph(graph):
     assert isinstance(engine, Engine)
     assert (spec.name, spec.backend, spec.width, spec.height) == ("encoded", "onnxruntime", 16, 12)
     assert (spec.max_disparity, spec.precision, spec.device) == (64.0, "fp32", "CPU")
-    assert spec.provenance.startswith(f"{graph}, ONNX Runtime ")
+    assert str(spec.provenance).startswith(f"{graph}, ONNX Runtime ")
 
 
 def test_precision_is_fp32_where_the_graph_says_nothing(tmp_path):
@@ -56,6 +56,29 @@ def test_precision_is_fp32_where_the_graph_says_nothing(tmp_path):
 @pytest.mark.parametrize("provider", ["cpu", "CPU", "CPUExecutionProvider"])
 def test_provider_may_be_named_short_or_in_full(graph, provider):
     assert OnnxRuntimeEngine(graph, [provider], threads=1).spec.device == "CPU"
+
+
+def test_options_of_a_provider_reach_it(graph, monkeypatch):
+    import onnxruntime
+
+    chosen = []
+    session = onnxruntime.InferenceSession
+
+    def record(path, options, providers):
+        chosen.extend(providers)
+        return session(path, options, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", record)
+    OnnxRuntimeEngine(graph, ["cpu:device_id=1:arena=kSame", "cpu"])
+
+    options = {"device_id": "1", "arena": "kSame"}
+    assert chosen == [("CPUExecutionProvider", options), ("CPUExecutionProvider", {})]
+
+
+@pytest.mark.parametrize("provider", ["cpu:device_id", "cpu:=1", "cpu:device_id="])
+def test_option_of_a_provider_that_is_none_is_refused(graph, provider):
+    with pytest.raises(EngineError, match=f"'{provider}' is not NAME:KEY=VALUE, such as cuda:"):
+        OnnxRuntimeEngine(graph, [provider])
 
 
 def test_unknown_provider_lists_the_available_ones(graph):

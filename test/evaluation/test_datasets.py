@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 import sys
 from pathlib import Path
 
@@ -8,12 +9,11 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.evaluation.datasets import (
-    DatasetError,
     digest_of,
     read_dataset,
-    read_pfm,
     write_plain,
 )
+from stereo_depth_ros.evaluation.truth_files import DatasetError, read_pfm
 from stereo_depth_ros.pictures import write_image
 
 HEIGHT, WIDTH = 6, 8
@@ -243,25 +243,46 @@ def test_a_broken_pfm_is_named(tmp_path, content):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no array", b"PK\x03\x04 no archive", b"\x93NUMPY\x01\x00"],
-    ids=["empty", "text", "zip", "cut"],
+    [b"", b"no array", b"PK\x03\x04 no archive", b"\x93NUMPY\x01\x00", pickle.dumps([1, 2])],
+    ids=["empty", "text", "zip", "cut", "pickle"],
 )
 def test_truth_that_is_no_array_is_named(tmp_path, content):
     plain(tmp_path)
     (tmp_path / "a" / "disp.npy").write_bytes(content)
 
     (sample,) = read_dataset(tmp_path, "plain")
-    with pytest.raises(DatasetError, match=r"a/disp\.npy is not a readable \.npy file"):
+    with pytest.raises(DatasetError) as refused:
         sample.truth()
+    assert str(refused.value) == (
+        f"{tmp_path}/a/disp.npy is no whole .npy file; it must be what numpy.save writes of an "
+        "array (H, W) of float32"
+    )
 
 
-@pytest.mark.parametrize("values", [np.ones(3), np.ones((2, 3), complex), np.full((2, 3), "1")])
-def test_truth_of_another_kind_is_named(tmp_path, values):
+def test_mask_that_is_no_array_is_named(tmp_path):
+    plain(tmp_path)
+    (tmp_path / "a" / "nonocc.npy").write_bytes(b"no array")
+
+    (sample,) = read_dataset(tmp_path, "plain")
+    with pytest.raises(DatasetError, match=r"a/nonocc\.npy is no whole .* \(H, W\) of bool$"):
+        sample.nonocc()
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.ones(3), r"float64 of shape \(3,\)"),
+        (np.ones((2, 3), complex), r"complex128 of shape \(2, 3\)"),
+        (np.full((2, 3), "1"), r"<U1 of shape \(2, 3\)"),
+    ],
+    ids=["row", "complex", "text"],
+)
+def test_truth_of_another_kind_is_named(tmp_path, values, kind):
     plain(tmp_path)
     np.save(tmp_path / "a" / "disp.npy", values)
 
     (sample,) = read_dataset(tmp_path, "plain")
-    with pytest.raises(DatasetError, match=r"a/disp\.npy does not hold one number per pixel"):
+    with pytest.raises(DatasetError, match=rf"a/disp\.npy holds {kind}, not one number per"):
         sample.truth()
 
 

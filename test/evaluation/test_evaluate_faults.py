@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from fakes import EncodedEngine, encode
 
-from stereo_depth_ros.evaluation.datasets import DatasetError, read_dataset, write_plain
+from stereo_depth_ros.evaluation.datasets import read_dataset, write_plain
 from stereo_depth_ros.evaluation.evaluate import evaluate
 from stereo_depth_ros.evaluation.metrics import Share
 from stereo_depth_ros.evaluation.report import as_dict, as_text, fault_medians
+from stereo_depth_ros.evaluation.truth_files import DatasetError
 
 HEIGHT, WIDTH = 100, 200
 SKY, POLE = np.s_[:10, :], np.s_[40:, 60:63]

@@ -8,13 +8,13 @@ from onnx import TensorProto
 from tiny_network import GuidedNetwork, TinyNetwork
 from weights import load_filled
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     load_reference,
-    reference_beside,
     run_self_test,
 )
 from stereo_depth_ros.export import GraphError, export_onnx, publication, publish
@@ -125,10 +125,10 @@ def test_certain_prior_passes_the_graph_bit_by_bit(graphs, pair, precision):
 def test_published_reference_is_that_of_no_prior(network, tmp_path):
     path = tmp_path / "net.onnx"
 
-    agreement = publish(network, 64, 96, path)
+    agreement = publish(network, 64, 96, path).agreements["fp32"]
 
     graph = read_graph(path)
-    reference = load_reference(reference_beside(graph), graph)
+    reference = load_reference(locate_reference(graph.path), graph)
     plain = outputs_of(network, reference.left, reference.right)
     np.testing.assert_array_equal(reference.disparity, plain.disparity)
     engine = OnnxRuntimeEngine(path)
@@ -163,4 +163,5 @@ def test_agreement_is_the_worse_of_both(network, tmp_path, monkeypatch):
 
     monkeypatch.setattr(publication, "outputs_of", changed)
 
-    assert publish(network, 64, 96, tmp_path / "net.onnx").median == pytest.approx(0.06, abs=1e-3)
+    agreements = publish(network, 64, 96, tmp_path / "net.onnx").agreements
+    assert agreements["fp32"].median == pytest.approx(0.06, abs=1e-3)

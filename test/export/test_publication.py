@@ -12,17 +12,18 @@ import torch
 from tiny_network import TinyNetwork
 from weights import load_filled
 
+from stereo_depth_ros.artifact import find_artifact, locate_reference
 from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     Reference,
     load_reference,
-    reference_beside,
     render_test_pair,
     run_self_test,
 )
-from stereo_depth_ros.export import export_onnx, publication, publish
+from stereo_depth_ros.export import publication, publish
+from stereo_depth_ros.export.exporter import fold
 from stereo_depth_ros.networks import StereoOutput
 
 SIZE = 32, 64
@@ -40,14 +41,16 @@ def network():
 def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
     path = tmp_path / "new" / "net.onnx"
 
-    agreement = publish(network, *SIZE, path, metadata={"licence": "MIT"})
+    publication = publish(network, *SIZE, path, metadata={"licence": "MIT"})
+
+    agreement = publication.agreements["fp32"]
 
     assert agreement.worst < 1e-4
     assert agreement.confidence < 1e-5
-    assert names(path.parent) == ["net.onnx", "net.reference.npz"]
+    assert names(path.parent) == ["net.onnx", "net.reference.npz", "net.yaml"]
     graph = read_graph(path)
     assert graph.metadata["licence"] == "MIT"
-    reference = load_reference(reference_beside(graph), graph)
+    reference = load_reference(locate_reference(graph.path), graph)
     assert reference.source == "PyTorch in float32"
     left, right = (
         torch.from_numpy(i).permute(2, 0, 1)[None].float() for i in render_test_pair(*SIZE)
@@ -58,19 +61,60 @@ def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
 
 
 def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(network, tmp_path):
-    paths = {"fp32": tmp_path / "net.onnx", "mixed": tmp_path / "net.mixed.onnx"}
-    for precision, path in paths.items():
-        publish(network, *SIZE, path, precision=precision)
+    publication = publish(network, *SIZE, tmp_path / "net.onnx", precisions=("fp32", "mixed"))
 
+    paths = {"fp32": tmp_path / "net.onnx", "mixed": tmp_path / "net.mixed.onnx"}
     graphs = [read_graph(path) for path in paths.values()]
 
-    assert names(tmp_path) == ["net.mixed.onnx", "net.onnx", "net.reference.npz"]
-    assert reference_beside(graphs[0]) == reference_beside(graphs[1])
+    assert {graph.precision: graph.path for graph in graphs} == paths
+    assert names(tmp_path) == ["net.mixed.onnx", "net.onnx", "net.reference.npz", "net.yaml"]
+    assert publication.agreements.keys() == paths.keys()
+    assert publication.artifact.file == paths["fp32"]
+    assert locate_reference(graphs[0].path) == locate_reference(graphs[1].path)
     for graph in graphs:
-        reference = load_reference(reference_beside(graph), graph)
+        reference = load_reference(locate_reference(graph.path), graph)
         engine = OnnxRuntimeEngine(paths["fp32"])
         assert run_self_test(engine, reference).mae < 1e-3
         engine.close()
+
+
+def test_card_says_what_the_graph_is_and_what_else_is_known(network, tmp_path):
+    card = {"summary": "a tiny one", "measured": {"epe": 1.5}}
+
+    artifact = publish(network, *SIZE, tmp_path / "net.onnx", card=card).artifact
+
+    assert artifact == find_artifact(str(tmp_path / "net.yaml"))
+    assert artifact.verify_file() == tmp_path / "net.onnx"
+    found = artifact.card
+    assert (found.engine, found.network, found.variant) == ("onnx", "tiny", "only")
+    assert (found.summary, found.measured) == ("a tiny one", {"epe": 1.5})
+
+
+def test_card_of_the_same_weights_keeps_what_was_measured(network, tmp_path):
+    path = tmp_path / "net.onnx"
+    publish(network, *SIZE, path, card={"measured": {"epe": 1.5}})
+
+    again = publish(network, *SIZE, path).artifact
+    with torch.no_grad():
+        next(network.parameters()).add_(0.01)
+    other = publish(network, *SIZE, path).artifact
+
+    assert again.card.measured == {"epe": 1.5}
+    assert other.card.measured == {}
+    assert other.verify_file() == path
+
+
+def test_card_names_the_graph_in_fp32_whichever_comes_last(network, tmp_path):
+    publish(network, *SIZE, tmp_path / "net.onnx")
+
+    mixed = publish(network, *SIZE, tmp_path / "net.mixed.onnx", precisions=("mixed",))
+
+    assert mixed.artifact.card_path == tmp_path / "net.yaml"
+    assert mixed.artifact.verify_file() == tmp_path / "net.onnx"
+    with torch.no_grad():
+        next(network.parameters()).add_(0.01)
+    other = publish(network, *SIZE, tmp_path / "net.mixed.onnx", precisions=("mixed",))
+    assert other.artifact.verify_file() == tmp_path / "net.mixed.onnx"
 
 
 @pytest.fixture
@@ -130,7 +174,7 @@ def test_reference_that_cannot_be_written_leaves_the_old_files(
 
 def test_folder_in_place_of_the_graph_is_named_at_once(network, tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
-    monkeypatch.delattr(publication, "export_onnx")
+    monkeypatch.delattr(publication, "fold")
 
     with pytest.raises(WriteError, match=r"models is a folder; name the file in it, .*net\.onnx"):
         publish(network, *SIZE, tmp_path / "models")
@@ -154,19 +198,20 @@ def test_two_exports_to_one_file_at_once_each_publish_their_own(tmp_path, monkey
     barrier = threading.Barrier(2, timeout=120)
     lock = threading.Lock()
 
-    def export_together(*arguments, **settings):
+    def fold_together(*arguments, **settings):
         with lock:  # tracing changes state of the whole process
-            path = export_onnx(*arguments, **settings)
+            model = fold(*arguments, **settings)
         barrier.wait()
-        return path
+        return model
 
-    monkeypatch.setattr(publication, "export_onnx", export_together)
+    monkeypatch.setattr(publication, "fold", fold_together)
     agreements = {}
 
     def run(offset):
         network = load_filled(WithOffset())
         network.offset = offset
-        agreements[offset] = publish(network, *SIZE, tmp_path / "net.onnx")
+        publication = publish(network, *SIZE, tmp_path / "net.onnx")
+        agreements[offset] = publication.agreements["fp32"]
 
     threads = [threading.Thread(target=run, args=(offset,)) for offset in (0.0, 5.0)]
     for thread in threads:
@@ -178,7 +223,7 @@ def test_two_exports_to_one_file_at_once_each_publish_their_own(tmp_path, monkey
         0.0: True,
         5.0: True,
     }
-    assert names(tmp_path) == ["net.onnx", "net.reference.npz"]
+    assert names(tmp_path) == ["net.onnx", "net.reference.npz", "net.yaml"]
 
 
 def test_killed_export_leaves_nothing_after_the_next_one(network, tmp_path):
@@ -206,7 +251,7 @@ publish(TinyNetwork().eval(), 32, 64, Path({str(path)!r}))
 
     publish(network, *SIZE, tmp_path / "other.onnx")
 
-    assert names(tmp_path) == ["net.onnx", "other.onnx", "other.reference.npz"]
+    assert names(tmp_path) == ["net.onnx", "other.onnx", "other.reference.npz", "other.yaml"]
 
 
 def test_full_disk_is_named_before_anything_is_traced(network, tmp_path):

@@ -48,7 +48,7 @@ def pairs():
 
 def check_capture(engine):
     """Assert that a CUDA graph runs; to TensorRT-RTX it is a known lack where it does not."""
-    provenance = engine.spec.provenance
+    provenance = str(engine.spec.provenance)
     if engine.spec.backend == "tensorrt_rtx" and "no CUDA graph" in provenance:
         pytest.xfail(provenance.partition(" memory, ")[2])
     assert " memory, CUDA graph" in provenance
@@ -133,7 +133,9 @@ def test_ways_to_run_give_the_same_answers(graphs, engines, backend, cuda_graph,
     engine = TensorRTEngine(engines(SMALL, "fp32"), backend, cuda_graph=cuda_graph, mapped=mapped)
     try:
         memory = "mapped" if mapped else "pinned"
-        assert f"{memory} memory, {'' if cuda_graph else 'no CUDA graph'}" in engine.spec.provenance
+        assert f"{memory} memory, {'' if cuda_graph else 'no CUDA graph'}" in str(
+            engine.spec.provenance
+        )
         random = np.random.default_rng(0)
         for _ in range(5):
             size = (engine.spec.height, engine.spec.width, 3)

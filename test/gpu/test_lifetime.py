@@ -11,13 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.engines.tensorrt import EngineFile
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import find_device, free_memory_mb
 from stereo_depth_ros.engines.tensorrt.engine_file import read_engine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
-from stereo_depth_ros.engines.tensorrt.self_test import make_reference, reference_beside
+from stereo_depth_ros.engines.tensorrt.self_test import make_reference
 from stereo_depth_ros.evaluation.benchmark import resident_mib
 
 SMALL = "lite/base"
@@ -117,7 +118,7 @@ def test_build_that_is_killed_leaves_nothing_that_is_used(graphs, tmp_path, monk
     graph = Path(shutil.copy(graphs(SMALL, "fp32"), tmp_path / "net.onnx"))
     # With the reference there, the only child is the one that builds.
     known = read_graph(graph)
-    make_reference(known).save(reference_beside(known))
+    make_reference(known).save(locate_reference(known.path))
     cache = EngineCache()
     process = build(graph)
 

@@ -8,8 +8,8 @@ import torch
 from generator import fill, stereo_pair
 from parity import DATA, Fixture, as_tensor
 
-from stereo_depth_ros.networks import create_network, lite_any_stereo
-from stereo_depth_ros.networks.lite_any_stereo import SOURCES, VARIANTS, recognise
+from stereo_depth_ros.networks import create_network
+from stereo_depth_ros.networks.lite_any_stereo import VARIANTS, recognise
 
 # What only the training of the published network returns.
 TRAINING = {"disp_bilinear"}
@@ -244,10 +244,3 @@ def test_refinement_without_iterations_is_refused():
 def test_iterations_are_refused_where_there_is_no_refinement(variant):
     with pytest.raises(ValueError, match="iterations"):
         create_network("lite_any_stereo", variant, iterations=4)
-
-
-def test_every_variant_has_a_source_under_a_licence_that_the_network_names():
-    assert set(SOURCES) == set(VARIANTS)
-    assert {source.licence for source in SOURCES.values()} == {
-        lite_any_stereo.LiteAnyStereo.licence
-    }

@@ -6,6 +6,7 @@ import numpy as np
 from fakes import EncodedEngine, encode, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 
+from stereo_depth_ros.engines import Provenance
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
@@ -137,7 +138,7 @@ def forgets(change, camera=None):
 
 def test_memory_ends_with_the_engine():
     def swap(pipeline):
-        pipeline.engine.spec = replace(pipeline.engine.spec, provenance="another")
+        pipeline.engine.spec = replace(pipeline.engine.spec, provenance=Provenance("another"))
 
     assert forgets(swap)
     assert not forgets(lambda pipeline: None)

@@ -19,11 +19,12 @@ from rig import Rig, floats
 from stereo_depth_ros.ros import parameters
 from stereo_depth_ros.ros.channel import Channel
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
+from stereo_depth_ros.ros.parameter_table import PARAMETERS
 from stereo_depth_ros.ros.worker import LatestWorker
 
 NAMESPACE = "/channel"
 PLANE = encode(np.full((48, 64), 25.0))
-VALUES = {p.name: p.default for p in parameters.PARAMETERS}
+VALUES = {p.name: p.default for p in PARAMETERS}
 
 
 def topics(node: LifecycleNode) -> set[str]:

@@ -12,7 +12,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
 from fakes import FixedEngine, save_graph
 
-from stereo_depth_ros.engines import Caller, EngineError
+from stereo_depth_ros.engines import Context, EngineError
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import Device
@@ -53,7 +53,7 @@ def test_build_shares_its_memory_with_no_graph_on_the_cpu(gpu, graph, device, ba
 
     _, meanwhile = engine_choice.choose_engine(values(model=graph, backend="tensorrt"))
 
-    assert meanwhile(Caller()).spec.backend == backend
+    assert meanwhile(Context()).spec.backend == backend
 
 
 def test_auto_is_built_and_served_meanwhile_by_its_network(gpu):
@@ -62,25 +62,25 @@ def test_auto_is_built_and_served_meanwhile_by_its_network(gpu):
     wanted, meanwhile = engine_choice.choose_engine(values())
 
     for opener in (wanted, meanwhile):
-        engine = opener(Caller())
+        engine = opener(Context())
         assert (engine.spec.name, engine.spec.backend) == ("lite", "onnxruntime")
 
 
 def test_auto_serves_where_its_network_cannot_be_had(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     shutil.copy(share_directory() / "models" / "sgbm.yaml", tmp_path / "models")
-    monkeypatch.setattr("stereo_depth_ros.model_card.share_directory", lambda: tmp_path)
+    monkeypatch.setattr("stereo_depth_ros.artifact.share_directory", lambda: tmp_path)
 
     wanted, _ = engine_choice.choose_engine(values())
 
-    assert wanted(Caller()).spec.name == "sgbm"
+    assert wanted(Context()).spec.name == "sgbm"
 
 
 @pytest.mark.parametrize("asked", [{"backend": "opencv"}, {"max_disparity": 64}])
 def test_auto_is_sgbm_where_only_that_does_what_the_parameters_ask(asked):
     wanted, _ = engine_choice.choose_engine(values(**asked))
 
-    assert wanted(Caller()).spec.name == "sgbm"
+    assert wanted(Context()).spec.name == "sgbm"
 
 
 def test_without_the_fallback_nothing_serves(graph):
@@ -94,7 +94,7 @@ def test_model_that_serves_on_a_desktop_is_the_least_accurate_graph(gpu, tmp_pat
 
     _, meanwhile = engine_choice.choose_engine(chosen)
 
-    assert meanwhile(Caller()).spec.provenance.startswith(small)
+    assert str(meanwhile(Context()).spec.provenance).startswith(small)
 
 
 @pytest.mark.parametrize(("backend", "is_locked"), [("tensorrt", True), ("onnxruntime", False)])
@@ -123,7 +123,7 @@ def test_gpu_is_timed_while_no_other_process_builds(
     monkeypatch.setattr(engine_choice, "open_engine", lambda *args, **options: engine)
     wanted, _ = engine_choice.choose_engine(values(models=graph, latency_budget_ms=1e4))
 
-    assert wanted(Caller()) is engine
+    assert wanted(Context()).spec.backend == backend
 
     assert set(locked) == {is_locked}
     assert not is_held()
@@ -141,4 +141,4 @@ def test_gpu_is_timed_without_the_lock_where_the_cache_can_only_be_read(monkeypa
     monkeypatch.setattr(engine_choice, "open_engine", lambda *args, **options: engine)
     wanted, _ = engine_choice.choose_engine(values(models=graph, latency_budget_ms=1e4))
 
-    assert wanted(Caller()) is engine
+    assert wanted(Context()).spec.backend == "tensorrt"

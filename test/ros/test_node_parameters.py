@@ -104,6 +104,7 @@ def test_the_node_takes_its_own_values_back_while_it_is_configured(node):
         ({"roi": "[[1, 2]"}, r"roi is '\[\[1, 2\]'; write the corners"),
         ({"roi": "[" * 100_000}, "roi is 100000 characters long"),
         ({"model": "m" * 100_000}, "model is 100000 characters long"),
+        ({"backend": "tpu"}, "backend is 'tpu'; it must be one of auto, "),
     ],
 )
 def test_wrong_values_at_the_start_are_named_and_curable(dds, values, cause):
@@ -113,9 +114,9 @@ def test_wrong_values_at_the_start_are_named_and_curable(dds, values, cause):
         assert node._configure_error is not None
 
         assert re.match(f"cannot configure: {cause}", node._configure_error)
-        cure = "'ros2 lifecycle set /parameters/stereo_depth_node configure'"
-        assert cure in node._configure_error
-        defaults = {"min_depth": 0.1, "roi": "", "model": "sgbm"}
+        for cure in ("param set {} NAME VALUE'", "lifecycle set {} configure'"):
+            assert f"'ros2 {cure.format('/parameters/stereo_depth_node')}" in node._configure_error
+        defaults = {"min_depth": 0.1, "roi": "", "model": "sgbm", "backend": "auto"}
         assert change(node, **{name: defaults[name] for name in values}).successful
         node.start()
         assert node._channel is not None

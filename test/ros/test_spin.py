@@ -181,7 +181,7 @@ def test_a_fault_at_work_is_not_taken_for_one_of_the_start(dds):
             "mine.yaml: max_depth is '10.0'",
             "without quotes",
         ),
-        (["-p", "queue_size:=0"], "queue_size", "range"),
+        (["-p", "queue_size:=0"], "queue_size is 0", "must be from 1 to 100"),
         (["--nonsense"], "--nonsense", "unknown arguments after --ros-args"),
     ],
     ids=lambda value: " ".join(value)[-20:] if isinstance(value, list) else "",

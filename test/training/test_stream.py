@@ -4,10 +4,11 @@ from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.networks.lite import SPAN
 from stereo_depth_ros.scenes.synthetic import RenderedBatch
 from stereo_depth_ros.training import stream as stream_module
 from stereo_depth_ros.training.stream import UNKNOWN, SceneStream, draw_ahead
+
+SPAN = 100  # px
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def _few_textures(monkeypatch):
 
 
 def stream(**changes):
-    settings = {"scene": (48, 80), "crop": (32, 48), "batch": 2, "seed": 5}
+    settings = {"scene": (48, 80), "crop": (32, 48), "batch": 2, "seed": 5, "prior_span": SPAN}
     return SceneStream(**{**settings, **changes})
 
 
@@ -121,15 +122,20 @@ def test_prior_is_what_the_matcher_finds_for_the_very_images(padded):
                 assert_array_equal(got, expected)
 
 
-def test_prior_reaches_as_far_as_the_network(monkeypatch):
-    wide, narrow = (stream(unaided=0) for _ in range(2))
-    prior = wide.next().prior
-    monkeypatch.setattr(stream_module, "SPAN", 4)
+def test_prior_reaches_as_far_as_is_asked():
+    prior = stream(unaided=0).next().prior
 
-    within = narrow.next().prior
+    within = stream(unaided=0, prior_span=4).next().prior
 
     assert prior.max() > 4
     assert torch.equal(within, prior * (prior <= 4))
+
+
+def test_network_that_takes_no_prior_is_given_none():
+    sample = stream(unaided=0, prior_span=0).next()
+
+    assert not sample.prior.any()
+    assert not sample.prior_confidence.any()
 
 
 def aided_of(samples, count):

@@ -7,12 +7,12 @@ import os
 import shlex
 import subprocess
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
@@ -21,14 +21,17 @@ from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
 from stereo_depth_ros.export import publication
 from stereo_depth_ros.export.agreement import outputs_of
-from stereo_depth_ros.model_card import load_model_card
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.training import stream, trainer, validation
+from stereo_depth_ros.training.objectives import OBJECTIVES
+from stereo_depth_ros.training.recipe import Recipe
 from stereo_depth_ros.training.release import RealPairs, command, release
-from stereo_depth_ros.training.trainer import Recipe, Trainer
+from stereo_depth_ros.training.schedule import anneal
+from stereo_depth_ros.training.trainer import Trainer
 
 RECIPE = Recipe(
+    "lite",
     steps=20,
     batch=1,
     scene=(64, 96),
@@ -53,23 +56,24 @@ class Interrupted(Exception):
     """Stands for a pull of the plug."""
 
 
-def trained(recipe, folder, until=None):
+def trained(recipe, folder, until=None, at_step=lambda: None):
     """Train in ``folder``; return the trainer, its loss at every step and its figures.
 
     With ``until`` the run is interrupted after so many steps.
     """
     losses = []
+    objective = OBJECTIVES["lite"]
 
     def watched(*arguments):
         if len(losses) == until:
             raise Interrupted
-        terms = loss(*arguments)
+        at_step()
+        terms = objective.loss(*arguments)
         losses.append(sum(float(term.detach()) for term in terms.values()))
         return terms
 
-    loss = trainer.loss
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, "loss", watched)
+        patch.setitem(OBJECTIVES, "lite", replace(objective, loss=watched))
         run = Trainer(recipe, folder)
         figures = {}
         try:
@@ -146,7 +150,7 @@ def test_network_learns_how_far_to_trust_its_prior(finished):
 
 def fresh(seed):
     torch.manual_seed(seed)
-    return trainer.Lite()
+    return create_network("lite")
 
 
 def test_interrupted_run_goes_on_where_it_was_last_saved(tmp_path):
@@ -267,7 +271,7 @@ def test_release_compares_the_graph_with_pytorch_before_it_is_kept(finished, tmp
 
     monkeypatch.setattr(publication, "outputs_of", shifted)
 
-    with pytest.raises(ValueError, match=r"lite\.mixed\.onnx: the graph disagrees with PyTorch"):
+    with pytest.raises(ValueError, match=r"lite\.onnx: the graph disagrees with PyTorch"):
         release(run, (64, 96))
 
     after = {file: file.read_bytes() for file in run.folder.glob("lite.*")}
@@ -292,29 +296,82 @@ def test_folder_without_photographs_stops_the_run_at_once(tmp_path):
         ({"reuse": -1}, "reuse is -1, at least 1"),
         ({"validate_every": 0}, "validate_every is 0, at least 1"),
         ({"crop": (64, 80)}, "crop is 64x80; give multiples of 32"),
+        ({"minutes": 0.0}, "minutes is 0.0, a number above 0"),
+        ({"minutes": float("nan")}, "minutes is nan, a number above 0"),
+        ({"network": "s2m2"}, "s2m2 cannot be trained; there is lite"),
     ],
 )
 def test_recipe_that_nothing_can_be_trained_with_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
-        Recipe(**changes)
+        Recipe(**{"network": "lite", **changes})
 
 
-def test_learning_rate_warms_up_and_falls_to_a_fiftieth():
-    rates = [trainer._schedule(step, 1000) for step in range(1001)]
+class Clock:
+    """Stands still between two steps, each of which takes ``seconds``."""
 
-    assert rates[0] == pytest.approx(1 / 20)
-    assert max(rates) == rates[20] == pytest.approx(1)
-    assert all(a < b for a, b in pairwise(rates[:20]))
-    assert all(a > b for a, b in pairwise(rates[20:]))
-    assert rates[1000] == pytest.approx(0.02)
+    def __init__(self, seconds):
+        self.now, self.seconds = 1000.0, seconds
+
+    def tick(self):
+        self.now += self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock(6.0)
+    monkeypatch.setattr(trainer, "monotonic", lambda: clock.now)
+    return clock
+
+
+MINUTE = replace(RECIPE, minutes=1.0, validate_every=4)
+
+
+def test_training_of_a_minute_ends_in_figures_after_it(clock, tmp_path, monkeypatch):
+    rates = []
+    step = torch.optim.AdamW.step
+    monkeypatch.setattr(
+        torch.optim.AdamW,
+        "step",
+        lambda optimiser: (rates.append(optimiser.param_groups[0]["lr"]), step(optimiser)),
+    )
+
+    run, losses, figures = trained(MINUTE, tmp_path, at_step=clock.tick)
+
+    assert len(losses) == run.step == 10
+    assert set(figures) == {"epe", "bad2"}
+    assert checkpoint(tmp_path)["seconds"] == 60
+    expected = [RECIPE.learning_rate * anneal(6.0 * step, 60.0) for step in range(10)]
+    assert rates == pytest.approx(expected)
+    assert trained(MINUTE, tmp_path)[1:] == ([], {})
+
+
+def test_interrupted_training_of_a_minute_has_the_time_left_that_its_checkpoint_has(
+    clock, tmp_path
+):
+    trained(MINUTE, tmp_path, until=5, at_step=clock.tick)
+    clock.now += 3600
+    assert checkpoint(tmp_path)["seconds"] == 24
+
+    run, losses, _ = trained(MINUTE, tmp_path, at_step=clock.tick)
+
+    assert (len(losses), run.step) == (6, 10)
+    assert checkpoint(tmp_path)["seconds"] == 60
+
+
+def test_minutes_are_refused_to_several_processes(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    with pytest.raises(ValueError, match="minutes are counted by one process; give steps to"):
+        Trainer(MINUTE, tmp_path)
 
 
 def test_released_card_names_a_graph_that_runs(finished):
     run, _, figures, path = finished
 
-    card = load_model_card(str(path))
+    artifact = find_artifact(str(path))
+    card = artifact.card
 
-    assert card.verify_file() == run.folder / "lite.onnx"
+    assert artifact.verify_file() == run.folder / "lite.onnx"
     assert (card.network, card.variant) == ("lite", "base")
     assert (card.licence, card.commercial) == ("Apache-2.0", True)
     assert card.prior == "sgbm"
@@ -362,7 +419,7 @@ def parsed(text, launcher):
 
 
 def test_card_holds_the_command_that_makes_the_run_anew(finished):
-    text = load_model_card(str(finished[3])).command
+    text = find_artifact(str(finished[3])).card.command
 
     evaluated = text.index(" --evaluate 'some pairs")
     assert text.endswith("' --layout plain")
@@ -372,7 +429,7 @@ def test_card_holds_the_command_that_makes_the_run_anew(finished):
 def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
     _, _, figures, card = finished
 
-    measured = load_model_card(str(card)).measured
+    measured = find_artifact(str(card)).card.measured
 
     assert {name: measured[name] for name in figures} == {
         name: round(value, 3) for name, value in figures.items()
@@ -391,11 +448,12 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
 @pytest.mark.parametrize(
     "recipe",
     [
-        Recipe(),
-        Recipe(photos="my holiday's photos", learning_rate=2.5e-5, steps=7),
-        Recipe(batch=3, scene=(400, 656), crop=(32, 96), reuse=9, seed=4, validate_every=1),
+        Recipe("lite"),
+        Recipe("lite", photos="my holiday's photos", learning_rate=2.5e-5, steps=7),
+        Recipe("lite", minutes=7.5, seed=1),
+        Recipe("lite", batch=3, scene=(400, 656), crop=(32, 96), reuse=9, seed=4, validate_every=1),
     ],
-    ids=["defaults", "photographs", "others"],
+    ids=["defaults", "photographs", "minutes", "others"],
 )
 def test_command_says_the_whole_recipe(recipe):
     torchrun = ["torchrun", "--nproc-per-node", "8", "-m", "stereo_depth_ros.cli.main"]
@@ -405,7 +463,7 @@ def test_command_says_the_whole_recipe(recipe):
 
 
 def test_command_of_the_defaults_is_short():
-    assert command(Recipe(), 1, (480, 640)) == "stereo-depth train lite -o lite_run"
+    assert command(Recipe("lite"), 1, (480, 640)) == "stereo-depth train lite -o lite_run"
 
 
 def test_run_can_begin_from_earlier_weights(finished, tmp_path):
@@ -425,7 +483,7 @@ def test_card_says_what_a_run_began_from(finished, tmp_path):
     recipe = replace(RECIPE, steps=1, begin=str(card.with_suffix(".safetensors")))
     run, _, _ = trained(recipe, tmp_path)
 
-    summary = load_model_card(str(release(run, (64, 96)))).summary
+    summary = find_artifact(str(release(run, (64, 96)))).card.summary
 
     digest = hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
     assert f"for 1 steps, begun from lite.safetensors ({digest[:12]}…)" in summary

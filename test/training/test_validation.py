@@ -38,7 +38,7 @@ class Echo(StereoNetwork):
 def validation():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream, "TEXTURES_PER_BANK", 2)
-        return Validation((40, 64), torch.device("cpu"))
+        return Validation((40, 64), torch.device("cpu"), 192)
 
 
 def test_errors_are_means_over_the_pixels(validation):

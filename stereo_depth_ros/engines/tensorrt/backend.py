@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from stereo_depth_ros.engines.backend import Request, Way
+from stereo_depth_ros.artifact import Artifact
+from stereo_depth_ros.engines.backend import Context, Way
 from stereo_depth_ros.engines.base import Engine
+from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.prior import check_prior, with_prior
 from stereo_depth_ros.engines.tensorrt import obtain
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
@@ -23,37 +25,33 @@ class TensorRTBackend:
     options: frozenset[str] = frozenset()
     needs_file = True
 
-    def ways(self, request: Request) -> Sequence[Way]:
+    def ways(self, artifact: Artifact, context: Context) -> Sequence[Way]:
         """Return one way a runtime; see `stereo_depth_ros.engines.backend.Backend.ways`."""
-        if request.card.engine == "tensorrt":
-            return [Way("TensorRT", partial(_open_prebuilt, request))]
-        if not (request.is_backend_given or request.has_gpu):
+        if artifact.card.engine == "tensorrt":
+            return [Way("TensorRT", partial(_open_prebuilt, artifact, context))]
+        if not (context.is_backend_given or context.has_gpu):
             return []
-        return [Way(title, partial(_open, request, module)) for module, title in MODULES.items()]
+        return [
+            Way(title, partial(_open, artifact, context, module))
+            for module, title in MODULES.items()
+        ]
 
 
-def _open(request: Request, module: str) -> Engine:
-    graph, prior = request.file, request.card.prior
+def _open(artifact: Artifact, context: Context, module: str) -> Engine:
+    graph, prior = artifact.graph, artifact.card.prior
     if prior:
         check_prior(graph, read_graph(graph).takes_prior, prior)
-    caller = request.caller
-    host = replace(obtain.this_host(request.cuda_backend, module), run=caller.run)
+    host = replace(obtain.this_host(context.cuda_backend, module), run=context.run)
     obtained, file = obtain.open_obtained(
-        graph, request.build, report=caller.report, cancelled=caller.cancelled, host=host
+        graph, context.build, report=context.report, cancelled=context.cancelled, host=host
     )
     engine = with_prior(obtained, graph, prior)
-    notes = [f"self-test: {file.self_test}", *(f"not in {note}" for note in file.notes)]
-    return _note(engine, *notes)
+    refusals = (f"not in {note}" for note in file.notes)
+    return DescribedEngine(engine, checks=(f"self-test: {file.self_test}", *refusals))
 
 
-def _open_prebuilt(request: Request) -> Engine:
-    hosts = partial(obtain.this_host, request.cuda_backend)
-    prebuilt, file = open_prebuilt(request.file, hosts, request.caller.run)
+def _open_prebuilt(artifact: Artifact, context: Context) -> Engine:
+    hosts = partial(obtain.this_host, context.cuda_backend)
+    prebuilt, file = open_prebuilt(artifact.graph, hosts, context.run)
     engine = with_prior(prebuilt, file.path, None)
-    return _note(engine, f"self-test: {file.self_test}", "built beforehand")
-
-
-def _note(engine: Engine, *notes: str) -> Engine:
-    provenance = "; ".join([engine.spec.provenance, *notes])
-    engine.spec = replace(engine.spec, provenance=provenance)
-    return engine
+    return DescribedEngine(engine, checks=(f"self-test: {file.self_test}", "built beforehand"))

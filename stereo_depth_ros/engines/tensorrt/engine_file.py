@@ -29,14 +29,21 @@ class EngineDamaged(EngineError):
 
 @dataclass(frozen=True)
 class EngineFile:
-    """A serialised engine (a plan) at ``path``, and the sidecar that says what it is.
+    """A serialised engine (a plan), and the sidecar that says what it is.
 
-    ``sidecar`` holds ``key`` (all that the plan depends on), ``graph`` (``file``, ``metadata``,
-    ``height``, ``width`` and ``takes_prior`` of what it was built from), ``plan`` (``sha256``,
-    ``bytes``), ``build`` (``seconds``, ``layers``, ``time``, ``why``), ``self_test`` (its numbers
-    and verdict, None before it was run) and, where there is anything to tell, ``losses`` (how many
-    self-tests lost the GPU) and ``refusal`` (``text``, ``driver``: why that driver cannot use it).
-    ``notes`` say why it is not what was asked for, where it is not.
+    Attributes
+    ----------
+    path
+        Of the plan.
+    sidecar
+        ``key`` (all that the plan depends on), ``graph`` (``file``, ``metadata``, ``height``,
+        ``width`` and ``takes_prior`` of what it was built from), ``plan`` (``sha256``, ``bytes``),
+        ``build`` (``seconds``, ``layers``, ``time``, ``why``), ``self_test`` (its numbers and
+        verdict, None before it was run) and, where there is anything to tell, ``losses`` (how many
+        self-tests lost the GPU) and ``refusal`` (``text``, ``driver``: why that driver cannot use
+        it).
+    notes
+        Why it is not what was asked for, where it is not.
     """
 
     path: Path

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from stereo_depth_ros import graph_contract
+from stereo_depth_ros.artifact import MIXED_SUFFIX
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.file_hash import sha256_of
-
-MIXED_SUFFIX = ".mixed.onnx"
 
 _ELEMENTS: dict[type, int] = {np.float32: 1, np.uint8: 2}  # TensorProto.DataType
 _EXTERNAL = 1  # TensorProto.DataLocation

@@ -7,11 +7,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from stereo_depth_ros.artifact import MIXED_SUFFIX
 from stereo_depth_ros.engines.base import EngineError, EngineLostError
 from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.build_process import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineFile
-from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, counterpart, read_graph
+from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart, read_graph
 from stereo_depth_ros.engines.tensorrt.host import Host, this_host
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
@@ -27,13 +28,31 @@ def obtain_engine(
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> EngineFile:
-    """Return an engine of ``graph`` that passed its self-test: kept, or built now.
+    """Obtain an engine that passed its self-test: one that was kept, or one that is built now.
 
     The build and the float32 reference run in child processes, the self-test within ``host.run``.
     Where ``options.precision`` is "auto" and mixed fails, fp32 is tried, and where fp32 fails its
     self-test, fp32 without TF32; ``notes`` of the result say why. What failed its self-test is
     remembered and not built again, and so is what TensorRT builds but does not open, and what has
     lost the GPU twice in its self-test.
+
+    Parameters
+    ----------
+    graph
+        An .onnx file that keeps the graph contract.
+    options
+        Of the build.
+    report
+        Called with each step of it.
+    cancelled
+        Ends the build when it is set.
+    host
+        TensorRT, GPU and cache; None for those of this machine.
+
+    Returns
+    -------
+    EngineFile
+        Whole, and right by its self-test.
 
     Raises
     ------
@@ -60,6 +79,16 @@ def open_obtained(
     host: Host | None = None,
 ) -> tuple[PriorEngine, EngineFile]:
     """Obtain an engine and open it; one that was kept but is of no use any more is rebuilt once.
+
+    Parameters
+    ----------
+    graph, options, report, cancelled, host
+        As of `obtain_engine`.
+
+    Returns
+    -------
+    tuple of PriorEngine and EngineFile
+        The open engine, its caller's to close, and the file that it was opened from.
 
     Raises
     ------

@@ -11,13 +11,25 @@ PRECISIONS = ("auto", "fp32", "mixed")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """Options of a build; what is 0 or None is left to the builder.
+    """What a user may ask of a build; what is 0 or None is left to the builder.
 
-    ``precision`` "auto" takes mixed where this TensorRT keeps the types of a graph, and fp32
-    where it does not, or where the mixed engine fails its self-test. ``workspace_mb`` caps the
-    scratch memory in MB, of the build and of the engine. ``level`` 0 to 5 is how long TensorRT
-    looks for faster kernels, its own default being 3. ``tf32`` False keeps the products of float32
-    from being rounded to TF32, as is done by itself where that rounding fails the self-test.
+    Attributes
+    ----------
+    precision
+        "fp32", "mixed", or "auto": mixed where this TensorRT keeps the types of a graph, and fp32
+        where it does not, or where the mixed engine fails its self-test.
+    workspace_mb
+        Most scratch memory in MB, of the build and of the engine.
+    level
+        0 to 5, how long TensorRT looks for faster kernels, its own default being 3.
+    tf32
+        False keeps the products of float32 from being rounded to TF32, as is done by itself where
+        that rounding fails the self-test.
+
+    Raises
+    ------
+    EngineError
+        For a value that is none of these.
     """
 
     precision: str = "auto"

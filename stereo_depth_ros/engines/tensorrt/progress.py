@@ -9,10 +9,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How far it is, after ``seconds``, and at which ``step``, in words.
+    """How far a build is.
 
-    ``percent`` is None where TensorRT does not tell (before 10). ``has_begun`` tells the work of
-    minutes from what comes before and after it, such as waiting for another build.
+    Attributes
+    ----------
+    percent
+        None where TensorRT does not tell (before 10).
+    seconds
+        Since it began.
+    step
+        In words.
+    has_begun
+        Whether this is the work of minutes, and not what comes before and after it, such as waiting
+        for another build.
     """
 
     percent: float | None

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.engines.base import EngineError, EngineLostError
 from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt import build_process
@@ -21,7 +22,6 @@ from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report
 from stereo_depth_ros.engines.tensorrt.self_test import (
     Reference,
     load_reference,
-    reference_beside,
     run_self_test,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import SelfTest
@@ -150,7 +150,7 @@ class Prover:
     def _reference(self, graph: Graph) -> Reference:
         safest = beside(graph, "fp32") or graph
         stored = self.host.cache.reference(safest)
-        for path, owner in ((reference_beside(graph), graph), (stored, safest)):
+        for path, owner in ((locate_reference(graph.path), graph), (stored, safest)):
             if (reference := load_reference(path, owner)) is not None:
                 return reference
         self._in_child(_REFERENCE, graph=str(safest.path), output=str(stored))

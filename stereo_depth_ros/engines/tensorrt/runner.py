@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from stereo_depth_ros import graph_contract
-from stereo_depth_ros.engines.base import EngineError, EngineLostError, EngineSpec
+from stereo_depth_ros.engines.base import EngineError, EngineLostError, EngineSpec, Provenance
 from stereo_depth_ros.engines.tensorrt.buffers import Block
 from stereo_depth_ros.engines.tensorrt.cuda import Cuda, open_cuda
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile
@@ -79,7 +79,7 @@ class TensorRTEngine:
             max_disparity=float(metadata["max_disparity"]),
             precision=file.precision,
             device=self._cuda.device,
-            provenance=f"{file.path}, {description}",
+            provenance=Provenance(str(file.path), description),
             licence=metadata.get("licence", ""),
             commercial=metadata.get("commercial") != "false",
         )

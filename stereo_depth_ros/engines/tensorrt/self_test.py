@@ -19,7 +19,7 @@ from stereo_depth_ros.atomic_file import write_bytes
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
-from stereo_depth_ros.engines.tensorrt.graph import MIXED_SUFFIX, Graph, read_graph
+from stereo_depth_ros.engines.tensorrt.graph import Graph, read_graph
 from stereo_depth_ros.engines.tensorrt.verdict import (
     Outputs,
     SelfTest,
@@ -30,7 +30,6 @@ from stereo_depth_ros.engines.tensorrt.verdict import (
 )
 from stereo_depth_ros.scenes.planar import render, yard_scene
 
-_SUFFIX = ".reference.npz"
 _ARRAYS = ("left", "right", "disparity", "confidence", "sensitivity")
 
 
@@ -56,12 +55,6 @@ class Reference:
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **asdict(self))
         write_bytes(path, buffer.getvalue())
-
-
-def reference_beside(graph: Graph) -> Path:
-    """Return where the export left the reference: NAME.onnx and NAME.mixed.onnx share one."""
-    name = graph.path.name.removesuffix(MIXED_SUFFIX).removesuffix(".onnx")
-    return graph.path.with_name(name + _SUFFIX)
 
 
 def load_reference(path: Path, graph: Graph) -> Reference | None:

@@ -42,7 +42,7 @@ from stereo_depth_ros.networks.layers.selective_gru import (
     SelectiveGru,
     SpatialSelection,
 )
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import NVIDIA_LICENCE as NVIDIA_LICENCE
 
 
 @dataclass(frozen=True)
@@ -69,31 +69,6 @@ UNUSED = {
     "dx",  # the lookup's offsets
     "context_zqr_convs.*",
     *(f"cost_agg.{part}.*" for parts in REPLACED.values() for part in parts),
-}
-
-_FILE = "model_best_bp2_serialize.pth"
-_LICENCE = "NVIDIA Source Code License, research and evaluation only"
-_PAGE = "https://github.com/NVlabs/Fast-FoundationStereo"
-_COMMERCIAL = "nvidia/c-fast-foundationstereo"
-SOURCES = {
-    "23-36-37": Source(f"23-36-37/{_FILE}", _PAGE, _LICENCE, False),
-    "20-26-39": Source(f"20-26-39/{_FILE}", _PAGE, _LICENCE, False),
-    "20-30-48": Source(
-        f"20-30-48/{_FILE}",
-        _PAGE,
-        _LICENCE,
-        False,
-        sha256="98b5a9acf39fbfa795025de8cea95ce123daa40f6b6234d719167751024cf692",
-    ),
-    "commercial": Source(
-        _FILE,
-        f"https://huggingface.co/{_COMMERCIAL}",
-        "NVIDIA Open Model Agreement",
-        True,
-        size=71_000_000,
-        sha256="7aee85948373da62b0503c2542507129a3e7cab9d97d10e6790d89512a7db214",
-        hub=_COMMERCIAL,
-    ),
 }
 
 # In FoundationStereo the first has another name and the others are the same.
@@ -125,7 +100,7 @@ class FastFoundationStereo(HybridVolumeNetwork):
     """Matches by a searched filter of the volume and a pruned recurrent unit; see `IgevNetwork`."""
 
     name = "fast_foundation_stereo"
-    licence = _LICENCE
+    licence = NVIDIA_LICENCE
     unused = UNUSED
 
     def __init__(self, variant: str, config: FastFoundationStereoConfig) -> None:

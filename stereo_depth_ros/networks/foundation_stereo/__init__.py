@@ -32,7 +32,7 @@ from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
 from stereo_depth_ros.networks.layers.hourglass import Hourglass, volume_classifier, volume_stem
 from stereo_depth_ros.networks.layers.selective_gru import ChannelGate, SpatialSelection
 from stereo_depth_ros.networks.layers.size import size_of
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import NVIDIA_LICENCE
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,6 @@ UNUSED = {
     f"{_DINO}depth_head.scratch.refinenet4.resConfUnit1.*",
 }
 
-_LICENCE = "NVIDIA Source Code License, research and evaluation only"
-_PAGE = "https://github.com/NVlabs/FoundationStereo"
-SOURCES = {
-    "vits": Source(
-        "11-33-40/model_best_bp2.pth", _PAGE, _LICENCE, False, 787_711_942, "8d7850b9dc68"
-    ),
-    "vitl": Source("23-51-11/model_best_bp2.pth", _PAGE, _LICENCE, False, None, "60e79bde9c6a"),
-}
-
 _WIDTH = 28  # channels of the volume once it is filtered
 _LOOKUP = 2 * (2 * RADIUS + 1) * (_WIDTH + 1)
 
@@ -98,7 +89,7 @@ class FoundationStereo(HybridVolumeNetwork):
     """Refines the disparity by recurrent units on three scales; see `IgevNetwork`."""
 
     name = "foundation_stereo"
-    licence = _LICENCE
+    licence = NVIDIA_LICENCE
     unused = UNUSED
     second_names: ClassVar = {r"^(cnet\.layer\d\.0)\.norm3\.": r"\1.downsample.1."}
 

@@ -14,6 +14,7 @@ one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,16 +94,16 @@ class Lite(StereoNetwork):
         for value in (*self.shift.parameters(), *self.refinement.step.parameters()):
             nn.init.zeros_(value)
 
-    def forward(
+    def prepare(
         self,
         left: Tensor,
         right: Tensor,
         prior: Tensor | None = None,
         prior_confidence: Tensor | None = None,
-    ) -> StereoOutput:
-        """Match a rectified pair of any size; see `StereoNetwork.forward`."""
+    ) -> tuple[list[Tensor], Callable[[StereoOutput], StereoOutput]]:
+        """Return what ``match`` takes and what restores its output; reduced beyond 192 px."""
         if self.max_disparity <= SPAN:
-            return super().forward(left, right, prior, prior_confidence)
+            return super().prepare(left, right, prior, prior_confidence)
         # Resizing would hide what does not fit.
         check_views(left, right)
         prior, prior_confidence = prior_of(left, prior, prior_confidence)
@@ -112,11 +113,15 @@ class Lite(StereoNetwork):
         images = [F.interpolate(image, size, mode="bilinear") for image in (left, right)]
         across = size[1] / width
         given = [nearest(x, size) for x in (prior * across, prior_confidence)]
-        disparity, confidence = (
-            F.interpolate(x, (height, width), mode="bilinear")
-            for x in super().forward(*images, *given)
-        )
-        return StereoOutput(disparity / across, confidence)
+        inputs, crop = super().prepare(*images, *given)
+
+        def restore(output: StereoOutput) -> StereoOutput:
+            disparity, confidence = (
+                F.interpolate(x, (height, width), mode="bilinear") for x in crop(output)
+            )
+            return StereoOutput(disparity / across, confidence)
+
+        return inputs, restore
 
     def match(self, left: Tensor, right: Tensor, *prior: Tensor) -> StereoOutput:
         """Match a pair whose size is a multiple of ``multiple``; see ``forward``."""

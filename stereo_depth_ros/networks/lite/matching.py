@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stereo_depth_ros.networks.layers.distribution import expected_disparity
+
 CANDIDATES = 48  # disparities at 1/4 resolution that the weights were trained for
 
 
@@ -14,7 +16,7 @@ def correlation(left: Tensor, right: Tensor, candidates: int) -> Tensor:
 
     ``left``, ``right`` (B, C, H, W) to (B, candidates, H, W). All pairs of a row come from one
     matrix product, whose diagonals a change of stride turns into columns: a few large operations
-    where one a candidate would starve a CPU.
+    where one a candidate, as `correlation_volume` of the layers has, would starve a CPU.
     """
     batch, _, height, width = left.shape
     reached = min(candidates, width)
@@ -85,11 +87,6 @@ def softmax(logits: Tensor) -> Tensor:
     return raised / raised.sum(1, keepdim=True)
 
 
-def expectation(probability: Tensor, values: Tensor) -> Tensor:
-    """Return the mean (B, 1, H, W) of ``values`` (C), in rising order, under (B, C, H, W)."""
-    return (probability * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
-
-
 def highest_peak(probability: Tensor, radius: int = 2) -> tuple[Tensor, Tensor]:
     """Return mean and mass (B, 1, H, W) of the highest peak of ``probability`` (B, C, H, W).
 
@@ -100,4 +97,4 @@ def highest_peak(probability: Tensor, radius: int = 2) -> tuple[Tensor, Tensor]:
     near = (steps - probability.argmax(1, keepdim=True)).abs() <= radius
     peak = probability * near
     mass = peak.sum(1, keepdim=True)
-    return expectation(peak, steps.flatten()) / (mass + 1e-6), mass
+    return expected_disparity(peak) / (mass + 1e-6), mass

@@ -40,7 +40,6 @@ from stereo_depth_ros.networks.lite_any_stereo.refinement import (
     UpdateBlock,
     UpsamplingMerge,
 )
-from stereo_depth_ros.networks.source import Source
 
 
 @dataclass(frozen=True)
@@ -72,36 +71,6 @@ VARIANTS: dict[str, LAS1Config | LAS2Config] = {
     "las2_l": LAS2Config((8, 16, 32), ratio=8),
     "las2_h": LAS2HConfig(),
     "las1": LAS1Config(),
-}
-
-
-def _source2(size: str, length: int, sha256: str) -> Source:
-    hub = "tomtomtommi/LiteAnyStereoV2"
-    url = f"https://huggingface.co/{hub}"
-    return Source(f"LAS2_{size}.pth", url, "MIT", True, length, sha256, hub)
-
-
-SOURCES = {
-    "las2_m": _source2(
-        "M", 41_925_933, "c41b61efce9b36e6b8b38b580421cd20cc9e84a47f0f45361767281938f69696"
-    ),
-    "las2_s": _source2(
-        "S", 24_380_949, "dda5ad5495710466f7e5c5a2dff395223893ef68a17d57d88e7ea7dfbb9d08e1"
-    ),
-    "las2_l": _source2(
-        "L", 109_270_797, "12f86f758b0aa6cd59c11d40f41e7d954121d7626e4719eff71d9dd22da36539"
-    ),
-    "las2_h": _source2(
-        "H", 46_698_761, "758585a25c3a332711f92a28ad1437e08080fb714ad1146de7cf2c01ce8479f4"
-    ),
-    "las1": Source(
-        "LiteAnyStereo.pth",
-        "https://github.com/TomTomTommi/LiteAnyStereo",
-        "MIT",
-        True,
-        30_775_410,
-        "ee0c3a0dc1d4b49cbd67edf00079b9993c0fa21f6c19a0eb812fa32f7ec1b9b1",
-    ),
 }
 
 

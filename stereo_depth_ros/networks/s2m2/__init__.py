@@ -29,7 +29,6 @@ from stereo_depth_ros.networks.s2m2.matching import TransportMatching
 from stereo_depth_ros.networks.s2m2.padding import BlurredPadding
 from stereo_depth_ros.networks.s2m2.refinement import GlobalRefiner, LocalRefiner
 from stereo_depth_ros.networks.s2m2.upsampling import FilterLogits, UpsampleLogits
-from stereo_depth_ros.networks.source import Source
 
 
 @dataclass(frozen=True)
@@ -53,25 +52,6 @@ VARIANTS = {
     "m": S2M2Config(192, 2),
     "l": S2M2Config(256, 3),
     "xl": S2M2Config(384, 3),
-}
-
-_PUBLISHED = {  # number of weights, start of the file's hash
-    "s": (26_501_043, "93f7177d8159"),
-    "m": (80_470_259, "6e767e0977dd"),
-    "l": (180_724_083, "770e82227258"),
-    "xl": (405_710_003, "78dee08652ac"),
-}
-SOURCES = {
-    variant: Source(
-        file=f"CH{config.channels}NTR{config.stages}.pth",
-        url="https://huggingface.co/minimok/s2m2",
-        licence="CC-BY-NC-4.0",
-        commercial=False,
-        size=4 * _PUBLISHED[variant][0],
-        sha256=_PUBLISHED[variant][1],
-        hub="minimok/s2m2",
-    )
-    for variant, config in VARIANTS.items()
 }
 
 

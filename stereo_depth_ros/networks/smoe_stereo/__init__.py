@@ -29,7 +29,7 @@ from stereo_depth_ros.networks.smoe_stereo.update import (
     CorrelationPyramid,
     UpdateBlock,
 )
-from stereo_depth_ros.networks.source import Source
+from stereo_depth_ros.published import list_sources
 
 
 @dataclass(frozen=True)
@@ -71,18 +71,6 @@ UNUSED = {
     "img_decode.*",
 }
 
-_PAGE = "https://github.com/cocowy1/SMoE-Stereo"
-_LICENCES = {
-    "vits": "none stated; code MIT, parts from Depth Anything V2 Small (Apache-2.0)",
-    "vitb": "none stated; code MIT, parts from Depth Anything V2 Base (CC-BY-NC-4.0)",
-    "vitl": "none stated; code MIT, parts from Depth Anything V2 Large (CC-BY-NC-4.0)",
-}
-# The authors' page links one folder of files that it does not name.
-SOURCES = {
-    variant: Source(file="", url=_PAGE, licence=_LICENCES[config.vit], commercial=False)
-    for variant, config in VARIANTS.items()
-}
-
 
 def recognise(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, object] | None:
     """Return variant and changes of a checkpoint of these keys and shapes, None if not ours."""
@@ -117,7 +105,9 @@ class SMoEStereo(IterativeNetwork):
     def __init__(self, variant: str, config: SMoEStereoConfig) -> None:
         super().__init__()
         self.variant = variant
-        self.licence = _LICENCES[config.vit]
+        self.licence = next(
+            source.licence for source in list_sources("smoe_stereo") if source.variant == variant
+        )
         self.iterations = config.iterations
         features = DPT_SIZES[config.vit].features
         # The nesting is that of the published keys.

@@ -96,7 +96,7 @@ def report_engine(
             "backend": spec.backend,
             "device": spec.device,
             "precision": spec.precision,
-            "provenance": spec.provenance,
+            "provenance": str(spec.provenance),
         }
     if build is not None:
         values |= {

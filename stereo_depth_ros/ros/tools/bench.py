@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from subprocess import Popen
@@ -21,6 +20,7 @@ from sensor_msgs.msg import Image
 from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.ros.outputs import TOPICS, TYPES
+from stereo_depth_ros.ros.tools.bench_report import Delivery, NodeBenchmark, Run, Soak
 from stereo_depth_ros.ros.tools.processes import (
     NODE,
     SCENE_CAMERA,
@@ -44,68 +44,6 @@ _PERCENTILES = " p50 / p95 (ms)"
 
 class BenchError(UserError):
     """The node did not publish; the text is what it says of that."""
-
-
-@dataclass
-class Run:
-    """One configuration: ms as (p50, p95), per stage and over frames.
-
-    ``own`` sums all stages but the inference, filling and publishing messages included;
-    ``overhead`` is stamp to publish less the inference, so the camera's sending and the transport
-    count too. ``memcpy`` is the ms that copying the same bytes, in and out, takes meanwhile.
-    """
-
-    size: str
-    outputs: str
-    frames: int
-    stages: dict[str, tuple[float, float]]
-    own: tuple[float, float]
-    overhead: tuple[float, float]
-    stamp_to_publish: tuple[float, float]
-    memcpy: float
-    megabytes: float
-
-
-@dataclass
-class Delivery:
-    """What a transport delivered: received of sent images, and ms from stamp to arrival."""
-
-    size: str
-    topic: str
-    transport: str
-    sent: int
-    received: int
-    p50: float
-    p99: float
-
-
-@dataclass
-class Soak:
-    """Peak resident memory of the node in MiB, before the first minute ends and at the end."""
-
-    minutes: float
-    published: int
-    after_one_minute: float
-    at_end: float
-
-    @property
-    def growth(self) -> float:
-        """Growth in percent."""
-        return 100 * (self.at_end / self.after_one_minute - 1)
-
-
-@dataclass
-class NodeBenchmark:
-    """All that was measured."""
-
-    engine: str = ""
-    runs: list[Run] = field(default_factory=list)
-    deliveries: list[Delivery] = field(default_factory=list)
-    soak: Soak | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        return asdict(self)
 
 
 def bench_node(
@@ -269,38 +207,3 @@ def _measure_peak(recorder: Recorder, process: Popen) -> int:
         recorder.spin_for(0.02)
         peak = max(peak, measure_resident_bytes(process))
     return peak
-
-
-def as_text(measured: NodeBenchmark) -> str:
-    """Return the tables for people, in Markdown."""
-    lines = [
-        f"engine: {measured.engine}",
-        "",
-        "| size | outputs | stamp to publish | inference | overhead | of it the node's own "
-        "| memcpy of the same bytes |",
-        "| --- " * 7 + "|",
-    ]
-    for run in measured.runs:
-        columns = (run.stamp_to_publish, run.stages["inference"], run.overhead, run.own)
-        times = " | ".join(f"{p50:.1f} / {p95:.1f}" for p50, p95 in columns)
-        lines.append(
-            f"| {run.size} | {run.outputs} | {times} | {run.memcpy:.2f} ({run.megabytes:.1f} MB) |"
-        )
-    lines += ["", "All in ms, p50 / p95. Stages:", ""]
-    for run in measured.runs:
-        stages = ", ".join(f"{s} {a:.2f} / {b:.2f}" for s, (a, b) in run.stages.items())
-        lines.append(f"- {run.size} {run.outputs} ({run.frames} frames): {stages}")
-    lines += ["", "| size | image | transport | received | p50 | p99 |", "| --- " * 6 + "|"]
-    for d in measured.deliveries:
-        lines.append(
-            f"| {d.size} | {d.topic} | {d.transport} | {d.received} of {d.sent} "
-            f"| {d.p50:.1f} ms | {d.p99:.1f} ms |"
-        )
-    if measured.soak:
-        s = measured.soak
-        lines += [
-            "",
-            f"Memory of the node at 30 Hz in, {s.published} frames out: {s.after_one_minute:.1f} "
-            f"MiB after 1 min, {s.at_end:.1f} MiB after {s.minutes:g} min ({s.growth:+.2f} %)",
-        ]
-    return "\n".join(lines)

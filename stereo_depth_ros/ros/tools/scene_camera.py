@@ -26,6 +26,7 @@ from stereo_depth_ros.pictures import read_pair
 from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.ros.images import ENCODINGS, encode
 from stereo_depth_ros.ros.messages import as_bytes, map_message
+from stereo_depth_ros.ros.overrides import warn_of_unused
 from stereo_depth_ros.ros.spin import run
 from stereo_depth_ros.scenes.planar import plane_scene, render, yard_scene
 
@@ -78,6 +79,7 @@ class SceneCamera(Node):
         for name, default, description in _PARAMETERS:
             descriptor = ParameterDescriptor(description=description)
             self.declare_parameter(name, default, descriptor)
+        warn_of_unused(self)
         self._check()
         shot = self._shoot_files() if self._value("left_file") else self._shoot_scene()
         self._depth = shot.depth

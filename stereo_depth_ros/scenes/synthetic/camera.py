@@ -6,17 +6,29 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.scenes.synthetic.layout import Dice
+from stereo_depth_ros.scenes.synthetic.dice import Dice
 
 _RADIUS = 3  # of the blur kernel, px
 
 
 @torch.no_grad()
 def photograph(left: Tensor, right: Tensor, dice: Dice) -> tuple[Tensor, Tensor]:
-    """Return the pair as two uint8-valued cameras see it, (B, 3, H, W) float32 0 to 255.
+    """Make a rendered pair what two 8-bit cameras see of it.
 
-    ``left`` and ``right`` are (B, 3, H, W) float32, 0 to 1 and above. Only the right view is moved,
-    and only vertically, by at most about half a px: the left view's truth stays true.
+    Only the right view is moved, and only vertically, by at most about half a px: the left view's
+    truth stays true.
+
+    Parameters
+    ----------
+    left, right
+        (B, 3, H, W) float32, 0 to 1 and above.
+    dice
+        What exposure, blur and noise are drawn with.
+
+    Returns
+    -------
+    tuple of Tensor
+        Left and right, (B, 3, H, W) float32, whole numbers 0 to 255.
     """
     batch = left.shape[0]
     good = dice.chance(0.6, batch)  # in good light, well adjusted, its images not compressed

@@ -7,103 +7,32 @@ baseline spans d px, which turns them into lengths.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 import torch
 from torch import Tensor
 
+from stereo_depth_ros.scenes.synthetic.dice import Dice
 from stereo_depth_ros.scenes.synthetic.mix import SceneMix
+from stereo_depth_ros.scenes.synthetic.scenes import Materials, Scenes
 from stereo_depth_ros.scenes.synthetic.surfaces import Surfaces
 
 PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 8, 11, 1
 
 
-@dataclass
-class Materials:
-    """Looks of all N surfaces of B scenes, in the order planes, boxes, rounds, cards, panes.
-
-    ``texture`` (B, N) indexes the bank, ``tiles`` (B, N) texture tiles a baseline, ``shift``
-    (B, N, 2) in tiles, ``tint`` (B, N, 3) mean colour 0 to 1, ``contrast`` (B, N) of the texture,
-    ``gloss`` and ``mirror`` (B, N) 0 to 1.
-    """
-
-    texture: Tensor
-    tiles: Tensor
-    shift: Tensor
-    tint: Tensor
-    contrast: Tensor
-    gloss: Tensor
-    mirror: Tensor
-
-    def to(self, device: torch.device) -> Materials:
-        """Return the same materials on ``device``."""
-        return Materials(*(getattr(self, f.name).to(device) for f in fields(self)))
-
-
-@dataclass
-class Scenes:
-    """B scenes.
-
-    ``focal`` (B,) px; ``opacity`` (B,) of the panes; ``light`` (B, 3) unit vector towards the
-    light; ``ambient``, ``shade`` (B,) 0 to 1, the shadows' waves ``blotches`` (B,) in rad a
-    baseline, the steepness ``softness`` (B,) of their edges; ``sky`` (B, 2, 3) colours at the
-    horizon and overhead, above 1 where it is burnt out, ``clouds`` (B,) the contrast of its clouds,
-    which show texture ``cloud_texture`` (B,); ``dots`` (B,) strength of an infra-red projector's
-    dots, 0 for none.
-    """
-
-    focal: Tensor
-    planes: Surfaces
-    boxes: Surfaces
-    rounds: Surfaces
-    cards: Surfaces
-    panes: Surfaces
-    materials: Materials
-    opacity: Tensor
-    light: Tensor
-    ambient: Tensor
-    shade: Tensor
-    blotches: Tensor
-    softness: Tensor
-    sky: Tensor
-    clouds: Tensor
-    cloud_texture: Tensor
-    dots: Tensor
-
-    def to(self, device: torch.device) -> Scenes:
-        """Return the same scenes on ``device``."""
-        return Scenes(*(getattr(self, f.name).to(device) for f in fields(self)))
-
-
-class Dice:
-    """Random draws from one seeded generator."""
-
-    def __init__(self, seed: int) -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Draw uniformly from low..high."""
-        return low + (high - low) * torch.rand(*shape, generator=self.generator)
-
-    def log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Draw uniformly in the logarithm, for sizes."""
-        return torch.exp(self.uniform(math.log(low), math.log(high), *shape))
-
-    def chance(self, probability: float, *shape: int) -> Tensor:
-        """Draw True with ``probability``."""
-        return torch.rand(*shape, generator=self.generator) < probability
-
-    def integers(self, count: int, *shape: int) -> Tensor:
-        """Draw integers from 0..count - 1."""
-        return torch.randint(count, shape, generator=self.generator)
-
-    def normal(self, *shape: int) -> Tensor:
-        """Draw from the standard normal distribution."""
-        return torch.randn(*shape, generator=self.generator)
-
-
 def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
-    """Return (…, 3, 3) turning about Y, then X, then Z; angles in rad."""
+    """Turn about Y, then X, then Z.
+
+    Parameters
+    ----------
+    yaw, pitch, roll
+        In rad, of any one shape.
+
+    Returns
+    -------
+    Tensor
+        (…, 3, 3).
+    """
     zero, one = torch.zeros_like(yaw), torch.ones_like(yaw)
 
     def matrix(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -120,7 +49,26 @@ def rotation(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
 def draw(
     dice: Dice, batch: int, height: int, width: int, textures: int, mix: SceneMix | None = None
 ) -> Scenes:
-    """Draw ``batch`` scenes for images of ``height`` x ``width`` px and a bank of ``textures``."""
+    """Draw random scenes.
+
+    Parameters
+    ----------
+    dice
+        What they are drawn with.
+    batch
+        How many.
+    height, width
+        Of the images that they are for, px.
+    textures
+        How many the bank holds.
+    mix
+        What the scenes are like, by default as `SceneMix` says.
+
+    Returns
+    -------
+    Scenes
+        On the CPU.
+    """
     mix = mix or SceneMix()
     focal = width * dice.uniform(*mix.focal, batch)
     nearest = width * torch.where(

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from stereo_depth_ros.scenes.synthetic.camera import photograph
-from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic.dice import Dice
+from stereo_depth_ros.scenes.synthetic.layout import draw
 from stereo_depth_ros.scenes.synthetic.render import render
 from stereo_depth_ros.scenes.synthetic.textures import (
     SCENES_PER_BANK,
@@ -22,9 +23,16 @@ from stereo_depth_ros.scenes.synthetic.textures import (
 
 @dataclass(frozen=True)
 class ScenePair:
-    """``left`` and ``right`` (H, W, 3) uint8 RGB as cameras see them; truth of the left view.
+    """A pair as cameras see it, and the truth of its left view.
 
-    ``disparity`` (H, W) float32 px, 0 for sky; ``visible`` (H, W) bool, seen in the right view too.
+    Attributes
+    ----------
+    left, right
+        (H, W, 3) uint8 RGB.
+    disparity
+        (H, W) float32 px, 0 for sky.
+    visible
+        (H, W) bool, seen in the right view too.
     """
 
     left: np.ndarray
@@ -41,15 +49,31 @@ class ScenePair:
 def draw_pairs(
     count: int, size: tuple[int, int], seed: int, photos: Path | None = None
 ) -> Iterator[ScenePair]:
-    """Return the first ``count`` pairs of ``seed``, ``size`` (height, width) px, as they are drawn.
+    """Draw the first pairs of a seed, one by one.
 
     The seed and its place alone decide a pair. All are rendered on the CPU, since noise that is
     drawn on a GPU is another.
 
+    Parameters
+    ----------
+    count
+        How many.
+    size
+        (height, width) px.
+    seed
+        0 or more.
+    photos
+        A folder of photographs to use as textures too.
+
+    Returns
+    -------
+    iterator of ScenePair
+        Each rendered when it is asked for.
+
     Raises
     ------
-    ValueError
-        For a folder without ``photos``, at once.
+    InputError
+        For a folder without photographs, at once.
     """
     files = photographs(photos) if photos else ()
 

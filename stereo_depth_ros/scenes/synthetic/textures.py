@@ -22,6 +22,13 @@ class TextureBank:
     """Square textures with their mip levels, sampled with wrap-around.
 
     Each is RGB 0 to 1 with mean 0.5, so that a material's tint alone sets its brightness.
+
+    Parameters
+    ----------
+    images
+        (512, 512, 3) uint8 RGB each.
+    device
+        Where they lie.
     """
 
     def __init__(self, images: Sequence[np.ndarray], device: torch.device | str = "cpu") -> None:
@@ -41,9 +48,21 @@ class TextureBank:
         self.count = len(images)
 
     def sample(self, texture: Tensor, u: Tensor, v: Tensor, texels: Tensor) -> Tensor:
-        """Return colours (…, 3) at ``u``, ``v`` in tiles.
+        """Look colours up.
 
-        ``texels`` is how many texels of the finest level one image pixel spans; it picks the level.
+        Parameters
+        ----------
+        texture
+            Index of the texture, int64 of any shape.
+        u, v
+            Where in it, in tiles, float32 of that shape.
+        texels
+            How many texels of the finest level one image pixel spans, which picks the level.
+
+        Returns
+        -------
+        Tensor
+            (…, 3) float32, 0.5 on average.
         """
         # Rather too smooth than too fine, which would differ between two views.
         level = (texels.clamp(min=1e-6).log2() + 0.25).round().clamp(0, LEVELS - 1).long()
@@ -62,7 +81,17 @@ class TextureBank:
 
 
 def photographs(folder: Path) -> list[Path]:
-    """Return the image files below ``folder``, sorted.
+    """List the image files below a folder.
+
+    Parameters
+    ----------
+    folder
+        Searched in all its depth.
+
+    Returns
+    -------
+    list of Path
+        Sorted.
 
     Raises
     ------
@@ -80,7 +109,29 @@ def photographs(folder: Path) -> list[Path]:
 def draw_bank(
     seed: int, count: int, photos: Sequence[Path] = (), device: torch.device | str = "cpu"
 ) -> TextureBank:
-    """Return ``count`` textures; with ``photos``, six of ten are crops of them."""
+    """Draw textures.
+
+    Parameters
+    ----------
+    seed
+        Decides them, with all that follows.
+    count
+        How many.
+    photos
+        Photographs, of which crops make six of ten textures.
+    device
+        Where the bank lies.
+
+    Returns
+    -------
+    TextureBank
+        Of ``count`` textures.
+
+    Raises
+    ------
+    InputError
+        For a photograph that cannot be read.
+    """
     rng = np.random.default_rng(seed)
     images = []
     for _ in range(count):

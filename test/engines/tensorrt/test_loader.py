@@ -53,7 +53,7 @@ def other(tmp_path):
 
 
 def opener(graph, backend="tensorrt"):
-    return lambda caller: open_engine(str(graph), backend=backend, caller=caller)
+    return lambda context: open_engine(str(graph), backend=backend, context=context)
 
 
 def answer(worker, loader):
@@ -81,7 +81,7 @@ def test_fallback_serves_during_the_build_and_gives_way_when_it_is_done(
     let_through(graph)
     wait_for(lambda: loader.progress is None)
     assert answer(worker, loader) == 20
-    assert ".engine, " in loader.engine.spec.provenance
+    assert ".engine, " in str(loader.engine.spec.provenance)
     assert loader.error is None
 
 
@@ -208,7 +208,7 @@ def test_auto_ends_on_onnxruntime_where_the_build_fails(worker, loader, gpu, gra
     let_through(graph, "fail")
 
     wait_for(lambda: loader.engine.is_ready)
-    assert "node Foo 'bar': no such thing" in loader.engine.spec.provenance
+    assert "node Foo 'bar': no such thing" in str(loader.engine.spec.provenance)
     assert loader.error is None
 
 

@@ -11,7 +11,7 @@ import stand_ins
 from gated_build import build_when_allowed, builder_of, is_alive, stand_in
 from stand_ins import builds_of, save
 
-from stereo_depth_ros.engines import Caller, EngineError, EngineLostError, open_engine
+from stereo_depth_ros.engines import Context, EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildOptions, obtain, obtain_engine
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError
 from stereo_depth_ros.engines.tensorrt.engine_file import copy_engine
@@ -37,7 +37,7 @@ def told(caplog):
 
 
 def is_of_tensorrt(engine):
-    return ".engine, " in engine.spec.provenance
+    return ".engine, " in str(engine.spec.provenance)
 
 
 def test_tensorrt_comes_first_and_says_so_with_its_self_test(gpu, graph, caplog):
@@ -46,8 +46,8 @@ def test_tensorrt_comes_first_and_says_so_with_its_self_test(gpu, graph, caplog)
     engine = open_engine(str(graph))
 
     assert is_of_tensorrt(engine)
-    assert "self-test: finite 100 %, cosine 1.00000" in engine.spec.provenance
-    assert engine.spec.provenance.endswith("; the first choice")
+    assert "self-test: finite 100 %, cosine 1.00000" in str(engine.spec.provenance)
+    assert str(engine.spec.provenance).endswith("; the first choice")
     assert told(caplog) == []
     left = np.full((48, 64, 3), 80, np.uint8)
     assert engine.infer(left, left)[0].max() == 20
@@ -65,7 +65,7 @@ def write_card(folder):
 def assert_is_told_the_prior(engine):
     left = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     disparity, _ = engine.infer(left, np.roll(left, -6, axis=1))
-    assert ", prior: OpenCV" in engine.spec.provenance
+    assert ", prior: OpenCV" in str(engine.spec.provenance)
     assert np.median(disparity - left[..., 0] / np.float32(4)) == pytest.approx(6, abs=0.1)
 
 
@@ -108,7 +108,7 @@ def test_tensorrt_rtx_comes_second_and_the_refusal_is_one_line(gpu, graph, caplo
 
     assert is_of_tensorrt(engine)
     assert told(caplog) == ["TensorRT is not used: no tensorrt here"]
-    assert "the first choice that works (TensorRT: no tensorrt here)" in engine.spec.provenance
+    assert "the first choice that works (TensorRT: no tensorrt here)" in str(engine.spec.provenance)
 
 
 def test_after_a_lost_gpu_nothing_else_is_tried_in_this_process(gpu, graph, tmp_path, caplog):
@@ -146,11 +146,11 @@ def test_the_cpu_comes_last_with_a_line_for_each_refusal(gpu, graph, caplog):
 def test_build_that_fails_is_a_refusal(gpu, graph, caplog):
     gpu(work=stand_ins.refuse)
 
-    engine = open_engine(str(graph), providers=["cpu"])
+    engine = open_engine(str(graph), context=Context(providers=("cpu",)))
 
     assert not is_of_tensorrt(engine)
     assert "node Foo 'bar': no such thing" in told(caplog)[0]
-    assert "node Foo 'bar': no such thing" in engine.spec.provenance
+    assert "node Foo 'bar': no such thing" in str(engine.spec.provenance)
 
 
 def test_what_was_asked_for_is_not_answered_with_something_else(gpu, graph):
@@ -163,7 +163,7 @@ def test_what_was_asked_for_is_not_answered_with_something_else(gpu, graph):
 def test_onnxruntime_asked_for_builds_nothing(gpu, graph):
     gpu()
 
-    assert "asked for" in open_engine(str(graph), backend="onnxruntime").spec.provenance
+    assert "asked for" in str(open_engine(str(graph), backend="onnxruntime").spec.provenance)
     assert builds_of(graph) == []
 
 
@@ -177,7 +177,7 @@ def test_without_a_gpu_nothing_is_logged_and_the_cpu_is_no_surprise(graph, caplo
         engine = open_engine(str(graph))
 
     assert engine.spec.device == "CPU"
-    assert engine.spec.provenance.endswith("; the first choice without a GPU")
+    assert str(engine.spec.provenance).endswith("; the first choice without a GPU")
     assert engine.spec.degraded == ""
     assert told(caplog) == []
 
@@ -188,24 +188,24 @@ def test_why_not_mixed_is_in_the_provenance(gpu, graph, tmp_path):
 
     engine = open_engine(str(graph))
 
-    assert "not in mixed: fails its self-test: mean difference" in engine.spec.provenance
+    assert "not in mixed: fails its self-test: mean difference" in str(engine.spec.provenance)
 
 
 def test_options_reach_the_build(gpu, graph, tmp_path):
     gpu()
     save(tmp_path / "net.mixed.onnx")
 
-    open_engine(str(graph), build=BuildOptions("fp32", level=2))
+    open_engine(str(graph), context=Context(build=BuildOptions("fp32", level=2)))
 
     assert builds_of(graph) == ["fp32"]
 
 
 def test_cancelling_goes_on_with_nothing_else(gpu, graph):
     gpu(work=build_when_allowed)
-    caller = Caller(report=lambda progress: builder_of(graph) and caller.cancelled.set())
+    context = Context(report=lambda progress: builder_of(graph) and context.cancelled.set())
 
     with pytest.raises(BuildCancelled):
-        open_engine(str(graph), caller=caller)
+        open_engine(str(graph), context=context)
 
     assert not is_alive(builder_of(graph))
 
@@ -228,7 +228,7 @@ def test_engines_are_opened_and_tested_where_the_caller_wants(gpu, graph):
     def report(progress):
         reports.append(threading.current_thread().name)
 
-    open_engine(str(graph), caller=Caller(run, report))
+    open_engine(str(graph), context=Context(run, report))
 
     assert threads == ["owner"], "the engine that passed the self-test is the one that is taken"
     assert set(reports) == {threading.current_thread().name}
@@ -251,8 +251,8 @@ def test_engine_that_was_built_beforehand_is_a_model(prebuilt, graph, backend):
 
     left = np.full((48, 64, 3), 80, np.uint8)
     assert engine.infer(left, left)[0].max() == 20
-    assert str(prebuilt) in engine.spec.provenance
-    assert "self-test: finite 100 %" in engine.spec.provenance
+    assert str(prebuilt) in str(engine.spec.provenance)
+    assert "self-test: finite 100 %" in str(engine.spec.provenance)
     assert builds_of(graph) == ["fp32"]
 
 

@@ -117,7 +117,7 @@ def test_mapped_memory_is_not_copied_and_exists_once(file):
 def test_memory_suits_the_gpu_unless_told_otherwise(file, integrated, word):
     engine = opened(file, StandInCuda(integrated=integrated))
 
-    assert f"{word} memory, CUDA graph" in engine.spec.provenance
+    assert f"{word} memory, CUDA graph" in str(engine.spec.provenance)
 
 
 PRIOR = ("prior", "prior_confidence")
@@ -181,7 +181,7 @@ def test_spec_comes_from_the_sidecar(file):
     )
     assert (spec.max_disparity, spec.precision, spec.device) == (64.0, "mixed", "NumPy")
     assert (spec.licence, spec.commercial) == ("Apache-2.0", True)
-    assert spec.provenance.startswith(f"{file.path}, TensorRT 10.3.0, stand-in 1.0, ")
+    assert str(spec.provenance).startswith(f"{file.path}, TensorRT 10.3.0, stand-in 1.0, ")
 
 
 def test_weights_that_are_not_for_commercial_use_are_not(tmp_path):
@@ -225,7 +225,7 @@ def test_graph_that_cannot_be_trusted_is_not_used(file, faults, reason):
     cuda = StandInCuda()
     engine = opened(file, cuda, faults)
 
-    assert re.search(f"no CUDA graph: .*{reason}", engine.spec.provenance)
+    assert re.search(f"no CUDA graph: .*{reason}", str(engine.spec.provenance))
     assert_answers_like_onnxruntime(engine, file)
     assert "graph" not in cuda.held.values()
 
@@ -233,7 +233,7 @@ def test_graph_that_cannot_be_trusted_is_not_used(file, faults, reason):
 def test_capture_without_any_work_is_not_used(file):
     engine = opened(file, faults=Faults(unsound_capture=True), mapped=True)
 
-    assert "no CUDA graph: stand-in 1.0: nothing was captured" in engine.spec.provenance
+    assert "no CUDA graph: stand-in 1.0: nothing was captured" in str(engine.spec.provenance)
     assert_answers_like_onnxruntime(engine, file)
 
 
@@ -314,7 +314,7 @@ def test_whatever_call_fails_nothing_is_left_behind(file, mapped, name):
         else:
             try:
                 assert_answers_like_onnxruntime(engine, file)
-                graph = "no CUDA graph" not in engine.spec.provenance
+                graph = "no CUDA graph" not in str(engine.spec.provenance)
                 outcomes.add("with graph" if graph else "without graph")
             except EngineError:
                 outcomes.add("frame lost")
@@ -393,7 +393,7 @@ def test_rtx_works_in_memory_of_ours_and_compiles_once(file, tmp_path):
 
     first = opened(file, cuda, faults, "tensorrt_rtx")
     assert_answers_like_onnxruntime(first, file)
-    assert ", CUDA graph" in first.spec.provenance
+    assert ", CUDA graph" in str(first.spec.provenance)
     first.close()
     assert cuda.calls.count("compile") == 1
     assert not cuda.held

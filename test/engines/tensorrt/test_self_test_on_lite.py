@@ -5,11 +5,11 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     load_reference,
-    reference_beside,
     run_self_test,
 )
 from stereo_depth_ros.engines.tensorrt.verdict import Outputs, Sensitivity, compare
@@ -21,7 +21,7 @@ GRAPH = share_directory() / "models" / "lite.onnx"
 @pytest.fixture(scope="module")
 def reference():
     graph = read_graph(GRAPH)
-    return load_reference(reference_beside(graph), graph)
+    return load_reference(locate_reference(graph.path), graph)
 
 
 def try_engine(model, reference, folder):

@@ -2,19 +2,18 @@
 
 import pytest
 
+from stereo_depth_ros.artifact import find_artifact, list_models, locate_reference
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
 from stereo_depth_ros.engines.tensorrt.graph import counterpart, read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import (
     load_reference,
-    reference_beside,
     run_self_test,
 )
-from stereo_depth_ros.model_card import list_models, load_model_card
 
 
 @pytest.fixture(scope="module")
 def graph():
-    return read_graph(load_model_card("lite").verify_file())
+    return read_graph(find_artifact("lite").verify_file())
 
 
 def test_graph_in_mixed_precision_lies_beside_that_of_the_card(graph):
@@ -27,7 +26,7 @@ def test_graph_in_mixed_precision_lies_beside_that_of_the_card(graph):
 
 
 def test_card_asks_for_the_prior_that_its_graphs_take(graph):
-    card = load_model_card("lite")
+    card = find_artifact("lite").card
 
     assert card.prior == "sgbm"
     for precision in ("fp32", "mixed"):
@@ -39,7 +38,7 @@ def test_card_asks_for_the_prior_that_its_graphs_take(graph):
 @pytest.mark.parametrize("precision", ["fp32", "mixed"])
 def test_reference_lies_beside_them_and_they_pass_against_it(graph, precision):
     given = counterpart(graph, precision)
-    reference = load_reference(reference_beside(given), given)
+    reference = load_reference(locate_reference(given.path), given)
     engine = OnnxRuntimeEngine(given.path)
 
     result = run_self_test(engine, reference)

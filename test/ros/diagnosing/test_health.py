@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
 
 from fakes import make_camera
 
-from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.engines import EngineSpec, Provenance
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.pair_check import PairCheck
 from stereo_depth_ros.pair_monitor import PairState
@@ -166,7 +166,7 @@ def test_silence_is_a_warning_unless_it_is_chosen(is_chosen, level):
 
 
 def test_the_engine_is_reported_with_all_that_it_says_of_itself():
-    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp16", "CUDA", "net.onnx")
+    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp16", "CUDA", Provenance("net.onnx"))
     report = health.report_engine(spec)
     assert (report.subject, report.level) == ("engine", OK)
     assert report.message == str(spec)
@@ -175,14 +175,22 @@ def test_the_engine_is_reported_with_all_that_it_says_of_itself():
         "backend": spec.backend,
         "device": spec.device,
         "precision": spec.precision,
-        "provenance": spec.provenance,
+        "provenance": str(spec.provenance),
     }
 
 
 def test_an_engine_on_the_cpu_although_there_is_a_gpu_is_a_warning_with_the_reason():
     refused = "TensorRT: no memory. ONNX Runtime on the GPU: no provider"
     spec = EngineSpec(
-        "net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx", degraded=refused
+        "net",
+        "onnxruntime",
+        240,
+        320,
+        192.0,
+        "fp32",
+        "CPU",
+        Provenance("net.onnx"),
+        degraded=refused,
     )
     report = health.report_engine(spec)
     assert report.level == WARN
@@ -196,7 +204,7 @@ def test_an_engine_that_is_not_loaded_is_a_warning():
 
 
 def test_an_engine_that_is_being_built_says_how_far_and_what_runs_until_then():
-    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
+    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", Provenance("net.onnx"))
     report = health.report_engine(spec, None, BuildProgress(12.5, 80.0, "Timing graph nodes"))
     assert report.level == WARN
     assert str(spec) in report.message
@@ -211,7 +219,7 @@ def test_a_build_that_does_not_tell_how_far_it_is_says_so():
 
 
 def test_fallback_is_a_warning_with_its_cause_and_no_engine_an_error():
-    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
+    spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", Provenance("net.onnx"))
     report = health.report_engine(spec, "no memory")
     assert report.level == WARN
     assert report.message.startswith(str(spec))

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and diagnostic_msgs)")
 
-from stereo_depth_ros.engines import EngineSpec
+from stereo_depth_ros.engines import EngineSpec, Provenance
 from stereo_depth_ros.pair_monitor import PairState
 from stereo_depth_ros.ros.diagnosing import reporter as module
 from stereo_depth_ros.ros.diagnosing import statistics
@@ -43,7 +43,9 @@ class Rig:
 
     def run(self, seconds: int) -> None:
         """Let time pass, in which pairs arrive, none is published and each second is reported."""
-        engine_spec = EngineSpec("net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", "net.onnx")
+        engine_spec = EngineSpec(
+            "net", "onnxruntime", 240, 320, 192.0, "fp32", "CPU", Provenance("net.onnx")
+        )
         engine = SimpleNamespace(is_ready=True, spec=engine_spec)
         for _ in range(seconds):
             self.now += 1.0

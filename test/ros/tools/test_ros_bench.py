@@ -17,7 +17,7 @@ from stereo_msgs.msg import DisparityImage
 
 from stereo_depth_ros.ros.messages import image_message
 from stereo_depth_ros.ros.tools import bench
-from stereo_depth_ros.ros.tools.bench import Delivery, NodeBenchmark, Run, Soak
+from stereo_depth_ros.ros.tools.bench_report import Delivery, NodeBenchmark, Run, Soak
 
 RUN = Run(
     size="640x480",
@@ -39,7 +39,7 @@ def cells(line: str) -> list[str]:
 
 def test_text_holds_the_measured_numbers():
     measured = NodeBenchmark("sgbm on opencv", [RUN], [DELIVERY], Soak(3.0, 5000, 100.0, 102.5))
-    lines = bench.as_text(measured).splitlines()
+    lines = measured.as_text().splitlines()
 
     rows = [cells(line) for line in lines if line.startswith("| 640x480")]
     assert rows == [

@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
 
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -62,6 +63,31 @@ def test_it_publishes_what_a_rectified_pair_publishes_and_the_truth(made):
         "truth/depth/image_rect": Image,
         **INFOS,
     }
+
+
+@pytest.fixture
+def logged(monkeypatch) -> list[tuple[str, str]]:
+    """Level and text of what nodes log."""
+    lines: list[tuple[str, str]] = []
+    for level in ("warning", "info"):
+        monkeypatch.setattr(
+            RcutilsLogger, level, lambda _, text, level=level: lines.append((level, text))
+        )
+    return lines
+
+
+def test_parameter_that_it_does_not_know_is_named(made, logged):
+    made(widht=64, others_own=1)
+
+    assert ("warning", "parameter widht is not known and ignored; did you mean width?") in logged
+    assert ("info", "parameters that this node does not know: others_own") in logged
+
+
+def test_parameters_that_it_knows_are_not_remarked_on(made, logged):
+    made(width=64, use_sim_time=False)
+
+    assert [level for level, _ in logged] == ["info"]
+    assert "sending 64 x 24" in logged[0][1]
 
 
 def test_compressed_images_come_on_the_topics_of_image_transport(made):

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import torch
 
-from stereo_depth_ros.scenes.synthetic.layout import Materials, Scenes
+from stereo_depth_ros.scenes.synthetic.scenes import Materials, Scenes
 from stereo_depth_ros.scenes.synthetic.surfaces import Surfaces
 
 FACING = np.diag([1.0, -1.0, -1.0])  # local z looks back at the camera

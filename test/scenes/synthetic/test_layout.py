@@ -6,7 +6,8 @@ import torch
 from handmade import one_of
 
 from stereo_depth_ros.scenes.synthetic import render
-from stereo_depth_ros.scenes.synthetic.layout import RODS, Dice, draw, rotation
+from stereo_depth_ros.scenes.synthetic.dice import Dice
+from stereo_depth_ros.scenes.synthetic.layout import RODS, draw, rotation
 from stereo_depth_ros.scenes.synthetic.mix import SceneMix
 from stereo_depth_ros.scenes.synthetic.textures import draw_bank
 

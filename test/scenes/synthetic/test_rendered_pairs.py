@@ -10,8 +10,9 @@ import torch
 from handmade import FACING, scene, surface, together, turned
 from ray_geometry import first_hit
 
-from stereo_depth_ros.scenes.synthetic import TextureBank, render
-from stereo_depth_ros.scenes.synthetic.layout import Dice, draw
+from stereo_depth_ros.scenes.synthetic import TextureBank, casting, render, shading
+from stereo_depth_ros.scenes.synthetic.dice import Dice
+from stereo_depth_ros.scenes.synthetic.layout import draw
 from stereo_depth_ros.scenes.synthetic.textures import draw_bank
 
 HEIGHT, WIDTH, FOCAL = 64, 120, 100.0
@@ -266,11 +267,12 @@ def test_what_a_gpu_compiles_renders_the_same(bank, monkeypatch):
     module = importlib.import_module("stereo_depth_ros.scenes.synthetic.render")
     scenes = [draw(Dice(seed), 2, HEIGHT, WIDTH, 4) for seed in (5, 6)]
     eager = [render(batch, bank, HEIGHT, WIDTH) for batch in scenes]
-    windows = module._windows
+    windows = module.find_windows
     # As on a GPU, but for the kernels: whole images, and functions that are traced.
-    monkeypatch.setattr(module, "_windows", lambda *given, small: windows(*given, small=False))
+    monkeypatch.setattr(module, "find_windows", lambda *given, small: windows(*given, small=False))
     traced = functools.cache(functools.partial(torch.compile, dynamic=False, backend="aot_eager"))
-    monkeypatch.setattr(module, "_fuse", lambda function, device: traced(function))
+    for part in (module, casting, shading):
+        monkeypatch.setattr(part, "fuse", lambda function, device: traced(function))
 
     compiled = [render(batch, bank, HEIGHT, WIDTH) for batch in scenes]
 

@@ -5,7 +5,7 @@ import torch
 
 from stereo_depth_ros.scenes.synthetic import camera
 from stereo_depth_ros.scenes.synthetic.camera import photograph
-from stereo_depth_ros.scenes.synthetic.layout import Dice
+from stereo_depth_ros.scenes.synthetic.dice import Dice
 
 BATCH, HEIGHT, WIDTH = 32, 96, 120
 

@@ -13,7 +13,16 @@ BACKENDS = ("auto", "pycuda", "cuda-python")
 def open_cuda(backend: str = "auto") -> Cuda:
     """Open CUDA on the first visible GPU, for the calling thread.
 
-    ``backend`` "auto" takes pycuda, or cuda-python where pycuda is absent or does not work.
+    Parameters
+    ----------
+    backend
+        One of `BACKENDS`; "auto" takes pycuda, or cuda-python where pycuda is absent or does not
+        work.
+
+    Returns
+    -------
+    Cuda
+        Its caller's to close.
 
     Raises
     ------

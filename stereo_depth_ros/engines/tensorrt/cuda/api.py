@@ -11,10 +11,16 @@ import numpy as np
 
 @dataclass
 class HostMemory:
-    """Page-locked memory of the CPU: ``array`` is all of it, uint8.
+    """Page-locked memory of the CPU.
 
-    ``address`` is where the GPU sees it, None where that was not asked for; ``owner`` is what the
-    back end needs to free it.
+    Attributes
+    ----------
+    array
+        All of it, uint8.
+    address
+        Where the GPU sees it, None where that was not asked for.
+    owner
+        What the back end needs to free it.
     """
 
     array: np.ndarray
