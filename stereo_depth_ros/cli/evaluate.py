@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from stereo_depth_ros.artifact import find_artifact, list_models
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.options import check_output_file
@@ -25,7 +26,9 @@ from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.gallery import Gallery
 from stereo_depth_ros.evaluation.page import as_html
 from stereo_depth_ros.evaluation.report import as_dict, as_text
+from stereo_depth_ros.evaluation.summary import summarise
 from stereo_depth_ros.evaluation.terms import MEANINGS
+from stereo_depth_ros.measurements import record_accuracy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,6 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
                 engines[model] = stack.enter_context(closing(open_engine(model)))
         scores = evaluate(engines, tqdm(samples, unit="pair"), viewer)
     print(as_text(scores))
+    for model in engines:
+        if model in list_models():
+            record_accuracy(find_artifact(model), summarise(scores, model, samples))
     if arguments.json:
         write_text(arguments.json, json.dumps(as_dict(scores), indent=1))
     if arguments.html:

@@ -58,11 +58,11 @@ class Provenance:
 class EngineSpec:
     """What an open engine is.
 
-    ``height`` and ``width`` are the image size it takes, None where it takes any. ``max_disparity``
-    is its search range in px at that size, None where it adapts to the image, up to a
-    third of its width. ``device`` is "CPU" or names the GPU; ``precision`` is a word for people.
-    ``licence`` is that of the weights, ``commercial`` whether it allows such use. ``degraded`` says
-    why it runs on the CPU although there is a GPU, empty where that was chosen.
+    ``name`` is that of the model. ``height`` and ``width`` are the image size it takes, None where
+    it takes any. ``max_disparity`` is its search range in px at that size, None where it adapts to
+    the image, up to a third of its width. ``device`` is "CPU" or names the GPU; ``precision`` is a
+    word for people. ``licence`` is that of the weights, ``commercial`` whether it allows such use.
+    ``degraded`` says why it runs on the CPU although there is a GPU, empty where that was chosen.
     """
 
     name: str

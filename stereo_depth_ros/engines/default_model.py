@@ -9,6 +9,7 @@ from typing import Any
 from stereo_depth_ros.engines import sgbm
 from stereo_depth_ros.engines.backend import Context
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError
+from stereo_depth_ros.engines.best_model import find_best
 from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.device import NoGpuError, find_device
@@ -25,11 +26,13 @@ _LOG = logging.getLogger(__name__)
 
 
 def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Context) -> Engine:
-    """Open the network where it runs, else the matcher, whose provenance then says why.
+    """Open the best network that runs, else the matcher; the provenance says why.
 
-    ``open_one`` opens a model by its name, on a backend. The matcher is taken where ``backend`` or
-    ``context.max_disparity`` asks for what it alone can do and, with a warning, where the network
-    cannot be opened. A ``backend`` that it does not run on, and ``context.gpu_only``, rule it out.
+    ``open_one`` opens a model by its name, on a backend. Of networks the shipped one is taken, or
+    what `stereo_depth_ros.engines.best_model.find_best` prefers. The matcher is taken where
+    ``backend`` or ``context.max_disparity`` asks for what it alone can do and, with a warning,
+    where the network cannot be opened. A ``backend`` that it does not run on, and
+    ``context.gpu_only``, rule it out.
 
     Raises
     ------
@@ -46,14 +49,20 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
         return _matcher(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
-    try:
-        return open_one(NETWORK, backend)
-    except (BuildCancelled, EngineLostError):
-        raise
-    except (EngineError, ModelError, OSError) as error:
-        if context.gpu_only or backend != "auto":
+    best, why = find_best(NETWORK)
+    for name in dict.fromkeys((best, NETWORK)):
+        try:
+            engine = open_one(name, backend)
+        except (BuildCancelled, EngineLostError):
             raise
-        cause = shorten(" ".join(str(error).split()), _MAX_REASON)
+        except (EngineError, ModelError, OSError) as error:
+            cause = shorten(" ".join(str(error).split()), _MAX_REASON)
+            if name != NETWORK:
+                _LOG.warning("%s, which is the most accurate, cannot be opened: %s", name, cause)
+            elif context.gpu_only or backend != "auto":
+                raise
+        else:
+            return DescribedEngine(engine, reason=why if name == best else "")
     reason = f"{NETWORK}, which is more accurate, cannot be opened: {cause}"
     engine = _matcher(open_one, backend, reason, degraded=cause if _has_gpu() else "")
     _LOG.warning("%s", _words(reason))
@@ -61,8 +70,8 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
 
 
 def graph_of(model: str) -> str:
-    """Return ``model``, for "auto" the one of its two that is a graph and can be built."""
-    return NETWORK if model == AUTO else model
+    """Return ``model``, for "auto" the network that it prefers, which can be built."""
+    return find_best(NETWORK)[0] if model == AUTO else model
 
 
 def name_of(model: str, engine: Engine) -> str:
