@@ -40,11 +40,13 @@ def list_numbers(scores: Accuracy) -> list[float]:
 def medians(scores: Sequence[Score], model: str, kind: str) -> list[float]:
     """Return the median over samples of every column, for ``kind`` of `KINDS`.
 
-    Samples without such pixels or answers are left out; empty where that is all of them.
+    Samples without such pixels or answers are left out; NaN where that is all of them, and empty
+    where no sample was scored so.
     """
     accuracies = [getattr(score, kind) for score in scores if score.model == model]
     rows = np.array([list_numbers(accuracy) for accuracy in accuracies if accuracy is not None])
-    return [float(np.median(column[np.isfinite(column)])) for column in rows.T]
+    finite = [column[np.isfinite(column)] for column in rows.T]
+    return [float(np.median(values)) if values.size else float("nan") for values in finite]
 
 
 def confidence_medians(scores: Sequence[Score], model: str) -> list[float]:
