@@ -41,7 +41,7 @@ class Speed:
 
 def read_accuracies(artifact: Artifact) -> list[Accuracy]:
     """Return what is known of a model's accuracy: measured here, and what its card says."""
-    found = [Accuracy(**entry) for entry in _read_of("accuracy", artifact, Accuracy)]
+    accuracies = [Accuracy(**entry) for entry in _read_of("accuracy", artifact, Accuracy)]
     real = artifact.card.measured.get("real")
     if isinstance(real, dict):
         try:
@@ -50,9 +50,11 @@ def read_accuracies(artifact: Artifact) -> list[Accuracy]:
                 str(real["on"]), str(real["sha256"]), float(entry["epe"]), float(entry["bad2"])
             )
         except (KeyError, TypeError, ValueError):
-            return found
-        found += [card] if card.pairs not in {accuracy.pairs for accuracy in found} else []
-    return found
+            return accuracies
+        accuracies += (
+            [card] if card.pairs not in {accuracy.pairs for accuracy in accuracies} else []
+        )
+    return accuracies
 
 
 def read_speed(artifact: Artifact, device: str = "CPU") -> Speed | None:

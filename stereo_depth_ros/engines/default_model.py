@@ -49,7 +49,7 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
         return _matcher(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
-    best, why = find_best(NETWORK)
+    best, preference = find_best(NETWORK)
     for name in dict.fromkeys((best, NETWORK)):
         try:
             engine = open_one(name, backend)
@@ -62,7 +62,7 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
             elif context.gpu_only or backend != "auto":
                 raise
         else:
-            return DescribedEngine(engine, reason=why if name == best else "")
+            return DescribedEngine(engine, reason=preference if name == best else "")
     reason = f"{NETWORK}, which is more accurate, cannot be opened: {cause}"
     engine = _matcher(open_one, backend, reason, degraded=cause if _has_gpu() else "")
     _LOG.warning("%s", _words(reason))
