@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from stereo_depth_ros.artifact import find_artifact
-from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
+from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, read_info, save_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.engines.prior import find_prior
