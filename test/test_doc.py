@@ -204,7 +204,7 @@ def test_first_depth_writes_the_files_that_its_page_lists(tmp_path, monkeypatch,
     assert cli.main(command) == 0
 
     files = re.findall(
-        r"`(\w+\.(?:npy|png|ply))`", TEXTS[page].split("| File in")[1].split("\n\n")[0]
+        r"`(\w+\.(?:npy|png|ply|json))`", TEXTS[page].split("| File in")[1].split("\n\n")[0]
     )
     assert sorted(files) == sorted(path.name for path in (tmp_path / "out").iterdir())
     depth = np.load(tmp_path / "out" / "depth.npy")

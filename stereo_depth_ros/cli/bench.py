@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.artifact import find_artifact
+from stereo_depth_ros.artifact import find_artifact, list_models
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.cli.build_bar import BuildBar
 from stereo_depth_ros.cli.layers import import_ros
@@ -29,8 +29,9 @@ from stereo_depth_ros.engines.default_model import AUTO, graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
 from stereo_depth_ros.engines.tensorrt.runner import TensorRTEngine
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.evaluation.benchmark import as_dict, as_text, benchmark
+from stereo_depth_ros.evaluation.benchmark import Timing, as_dict, as_text, benchmark
 from stereo_depth_ros.evaluation.machine import describe_machine
+from stereo_depth_ros.measurements import Speed, record_speed
 
 # In less, the node has reported no times yet.
 _SECONDS = (2.0, 3600.0)
@@ -108,7 +109,19 @@ def _bench_models(
             if arguments.tensorrt_modes:
                 openers += _list_tensorrt_modes(model, bar)
         timings = benchmark(openers, width, height, arguments.rounds)
+    _record(timings)
     return as_text(timings), as_dict(timings)
+
+
+def _record(timings: Sequence[Timing]) -> None:
+    """Keep the shortest time of each installed model on each device, for `stereo-depth models`."""
+    fastest: dict[tuple[str, str], Timing] = {}
+    for timing in sorted(timings, key=lambda timing: timing.inference[1], reverse=True):
+        fastest[timing.model.partition(", ")[0], timing.device] = timing
+    for (model, device), timing in fastest.items():
+        if model in list_models():
+            speed = Speed(timing.inference[1], timing.width, timing.height)
+            record_speed(find_artifact(model), device, speed)
 
 
 def _list_tensorrt_modes(model: str, bar: BuildBar) -> Iterator[tuple[str, Callable[[], Engine]]]:

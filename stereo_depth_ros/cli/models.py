@@ -1,47 +1,89 @@
-"""List the models, fetch published weights, or print what a model costs.
+"""List the models, add published ones, carry them to another machine, or print what one costs.
 
-Without an action: the installed models, and the checkpoints that `stereo-depth import` takes, with
-where they are from, their size, licence and terms.
+Without an action: the models that are installed, and the published ones that `stereo-depth models
+add` makes models of. Accuracy is either measured, by `stereo-depth evaluate` and on these cards, or
+published by the authors: the two do not compare. Speed is what `stereo-depth bench` measured on
+this device.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.artifact import find_artifact, list_models
+from stereo_depth_ros.artifact import (
+    Artifact,
+    find_artifact,
+    list_models,
+    models_folder,
+)
 from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
-from stereo_depth_ros.cli.options import parse_size
+from stereo_depth_ros.cli.options import check_output_file, parse_size
+from stereo_depth_ros.engines.best_model import read_fastest
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
+from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.excerpt import excerpt
+from stereo_depth_ros.measurements import find_common_pairs, read_accuracies
 from stereo_depth_ros.model_card import ModelError
+from stereo_depth_ros.model_store import PACK_SUFFIX, pack, remove, unpack
+from stereo_depth_ros.published import PUBLISHED, Source, find_source
+
+_SIZE = "480x640"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions of ``models``."""
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
-    get = actions.add_parser("get", help="fetch published weights, or print where they are")
-    get.add_argument("name", metavar="NAME", help="as `stereo-depth models` lists it")
-    get.add_argument(
-        "-o", "--output", type=Path, default=Path(), metavar="DIR", help="default: here"
+    add = actions.add_parser(
+        "add", help="fetch and install published weights, or install a packed model"
     )
+    add.add_argument(
+        "model", metavar="NAME_OR_FILE", help="as `stereo-depth models` lists it, or a packed model"
+    )
+    add.add_argument(
+        "--file", type=Path, metavar="FILE", help="the authors' checkpoint, where you have it"
+    )
+    add.add_argument(
+        "--size", type=parse_size, metavar="HxW", help=f"of the images (default: {_SIZE})"
+    )
+    add.add_argument(
+        "--iterations",
+        type=int,
+        metavar="N",
+        help="refinement steps, where the network has them (default: as published)",
+    )
+    add.add_argument("--accept", action="store_true", help="the terms of the weights, unasked")
+    for name, text in (
+        ("path", "print where an installed model lies"),
+        ("remove", "delete a model that was added"),
+        ("pack", "write a model as one file, for machines without PyTorch or network"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("model", metavar="NAME")
+        if name == "pack":
+            action.add_argument(
+                "-o", "--output", type=Path, metavar="FILE", help=f"default: NAME{PACK_SUFFIX}"
+            )
     info = actions.add_parser(
         "info",
-        help="parameters, multiply-accumulates, nodes",
+        help="what is known of a model; parameters, multiply-accumulates, nodes",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=describe_variants(),
     )
     info.add_argument(
         "model",
-        metavar="FILE_OR_NETWORK",
-        help=f"an .onnx graph, imported weights, or {NETWORKS_HELP}",
+        metavar="NAME_OR_FILE",
+        help=f"a model, an .onnx graph, imported weights, or {NETWORKS_HELP}",
     )
     info.add_argument("--variant", help="of the network (default: its first)")
     info.add_argument(
         "--size",
         type=parse_size,
-        default="480x640",
+        default=_SIZE,
         metavar="HxW",
         help="of the images (default: %(default)s)",
     )
@@ -49,96 +91,204 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
-    {None: _list, "get": _get, "info": _info}[arguments.action](arguments)
+    actions = {
+        None: _list,
+        "add": _add,
+        "info": _info,
+        "pack": _pack,
+        "path": _path,
+        "remove": _remove,
+    }
+    actions[arguments.action](arguments)
     return 0
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    print("Installed (--model NAME):")
-    print(f"  {AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run")
     artifacts, faults = [], []
     for name in list_models():
         try:
             artifacts.append(find_artifact(name))
         except ModelError as error:
             faults.append(str(error))
-    _print_table(
-        [
-            (
-                artifact.name,
-                _describe_size(
-                    artifact.file.stat().st_size
-                    if artifact.file and artifact.file.is_file()
-                    else None
-                ),
-                _describe_terms(artifact.card.licence, artifact.card.commercial),
-            )
-            for artifact in artifacts
-        ]
-    )
+    pairs = find_common_pairs(artifacts)
+    print("Installed, for --model and model:= (accuracy measured, of all on the same pairs):")
+    heading: tuple[str, ...] = ("NAME", "EPE px", "bad-2 %", "ms here", "MB", "TERMS")
+    _print_table([heading, *(_describe_installed(artifact, pairs) for artifact in artifacts)])
     for fault in faults:
         print(f"  {fault}")
-    print("\nPublished weights (stereo-depth models get NAME, then stereo-depth import FILE):")
-    sources = import_training("checkpoints.hub").list_published()
-    _print_table(
-        [
-            (
-                name,
-                _describe_size(source.size),
-                _describe_terms(source.licence, source.commercial),
-                source.url,
-            )
-            for name, source in sources.items()
-        ]
+    print(f"{AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run; or an added")
+    print("model that is more accurate on the same pairs and fast enough here.")
+    print()
+    print("Published, for stereo-depth models add NAME (accuracy by their authors: Middlebury,")
+    print("half size, bad-2 of what both views see):")
+    heading = ("NAME", "NETWORK", "bad-2 %", "MB", "TERMS")
+    _print_table([heading, *(_describe_published(*item) for item in PUBLISHED.items())])
+    print("stereo-depth models info NAME says where weights are from; those without a size are")
+    print("fetched by hand.")
+
+
+def _describe_installed(artifact: Artifact, pairs: str) -> tuple[str, ...]:
+    accuracies = [known for known in read_accuracies(artifact) if known.pairs == pairs]
+    speed = read_fastest(artifact)
+    size = sum(file.stat().st_size for file in artifact.list_files()) if artifact.file else 0
+    return (
+        artifact.name,
+        f"{accuracies[0].epe:.2f}" if accuracies else "",
+        f"{accuracies[0].bad2:.1f}" if accuracies else "",
+        f"{speed.ms:.0f}" if speed else "",
+        f"{size / 1e6:.1f}" if size else "",
+        _describe_terms(artifact.card.licence, artifact.card.commercial),
     )
 
 
-def _get(arguments: argparse.Namespace) -> None:
-    hub = import_training("checkpoints.hub")
-    source = hub.find(arguments.name)
-    print(f"{arguments.name}: {_describe_terms(source.licence, source.commercial)}")
-    if source.hub:
-        file = hub.fetch(source, arguments.output)
-        if not source.sha256:
-            print("not verified: its hash is not known")
-        print(f"{file}\nnext: stereo-depth import {file} -o {file.stem}.safetensors")
+def _describe_published(name: str, source: Source) -> tuple[str, ...]:
+    return (
+        name,
+        source.network,
+        f"{source.accuracy:.2f}" if source.accuracy else "",
+        f"{source.size / 1e6:.1f}" if source.size and source.hub else "",
+        _describe_terms(source.licence, source.commercial),
+    )
+
+
+def _add(arguments: argparse.Namespace) -> None:
+    file = Path(arguments.model)
+    if arguments.model not in PUBLISHED and file.is_file():
+        if arguments.file or arguments.size or arguments.iterations:
+            raise InputError(
+                f"{file} is taken as a packed model, which is as it was packed: leave --file, "
+                "--size and --iterations out, or name published weights"
+            )
+        artifact = unpack(file)
+        print(_describe_terms(artifact.card.licence, artifact.card.commercial, whole=True))
+    elif file.suffix:  # which no name has
+        raise InputError(f"there is no file {excerpt(file)} to add")
     else:
-        what = source.file or "its file"
-        print(f"fetch {what} from {source.url} by hand, then: stereo-depth import FILE -o …")
+        source = find_source(arguments.model)
+        adding = import_training("export.adding")
+        _accept_terms(arguments.model, source, arguments.accept)
+        artifact = adding.add_model(
+            arguments.model,
+            arguments.file,
+            arguments.size or parse_size(_SIZE),
+            arguments.iterations,
+            report=lambda step: print(step, flush=True),
+        )
+    print(f"installed in {_folder_of(artifact)}; try it: stereo-depth demo --model {artifact.name}")
+
+
+def _accept_terms(name: str, source: Source, is_accepted: bool) -> None:
+    """Print the terms of the weights and, where they forbid commercial use, ask once.
+
+    Raises
+    ------
+    InputError
+        When they are not accepted.
+    """
+    print(f"{name}: {_describe_terms(source.licence, source.commercial, whole=True)}")
+    print(f"terms: {source.url}")
+    # What was added before was accepted then.
+    if source.commercial or is_accepted or name in list_models():
+        return
+    if not sys.stdin.isatty():
+        raise InputError(f"{name} was not added: accept its terms with --accept")
+    print("Do you accept these terms? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise InputError(f"{name} was not added: its terms were not accepted")
+
+
+def _path(arguments: argparse.Namespace) -> None:
+    artifact = find_artifact(arguments.model)
+    print(artifact.card_path or artifact.graph)
+
+
+def _remove(arguments: argparse.Namespace) -> None:
+    print(f"removed {remove(arguments.model)}")
+
+
+def _pack(arguments: argparse.Namespace) -> None:
+    artifact = find_artifact(arguments.model)
+    output = arguments.output or Path(f"{artifact.name}{PACK_SUFFIX}")
+    check_output_file(output)
+    pack(artifact, output)
+    print(f"written: {output}, {output.stat().st_size / 1e6:.1f} MB")
+    print(f"there: stereo-depth models add {output.name}")
 
 
 def _info(arguments: argparse.Namespace) -> None:
+    model = arguments.model
+    if model in list_models():
+        _print_artifact(find_artifact(model))
+    elif model in PUBLISHED:
+        _print_source(model, PUBLISHED[model])
+    elif model.endswith(".onnx"):
+        graph = import_training("checkpoints.cost").graph_cost(Path(model))
+        print(f"{model}: {graph.nodes} nodes; {_describe_cost(graph)}")
+    else:
+        _print_network(model, arguments.variant, *arguments.size)
+
+
+def _print_artifact(artifact: Artifact) -> None:
+    card = artifact.card
+    print(f"{artifact.name}: {card.summary}")
+    print(_describe_terms(card.licence, card.commercial, whole=True))
+    for accuracy in read_accuracies(artifact):
+        print(f"EPE {accuracy.epe:.2f} px, bad-2 {accuracy.bad2:.1f} % on {accuracy.on}")
+    if speed := read_fastest(artifact):
+        print(f"{speed.ms:.1f} ms an inference at {speed.width} x {speed.height} here")
+    for file in artifact.list_files():
+        print(f"{file}, {file.stat().st_size / 1e6:.1f} MB")
+
+
+def _print_source(name: str, source: Source) -> None:
+    what = " ".join(filter(None, (source.network, source.variant)))
+    print(f"{name}: {what}, not installed; {_describe_terms(source.licence, source.commercial)}")
+    print(f"{source.file or 'its file'} from {source.url}")
+    if source.accuracy is not None:
+        print(f"published: bad-2 {source.accuracy:.2f} % on Middlebury, half size, non-occluded")
+    by_hand = "" if source.hub else " --file FILE"
+    print(f"stereo-depth models add {name}{by_hand}")
+
+
+def _print_network(network: str, variant: str | None, height: int, width: int) -> None:
     cost = import_training("checkpoints.cost")
-    height, width = arguments.size
-    if arguments.model.endswith(".onnx"):
-        graph = cost.graph_cost(Path(arguments.model))
-        print(f"{arguments.model}: {graph.nodes} nodes; {_describe_cost(graph)}")
-        return
-    network, variant, config = arguments.model, arguments.variant, {}
-    if Path(arguments.model).is_file():
-        info = import_training("checkpoints").read_info(Path(arguments.model))
+    config: dict[str, Any] = {}
+    if Path(network).is_file():
+        info = import_training("checkpoints").read_info(Path(network))
+        print(f"{network}: {info.network} {info.variant}, from {info.source}")
+        print(_describe_terms(info.licence, info.commercial, whole=True))
         network, variant, config = info.network, info.variant, info.config
-        print(f"{arguments.model}: {network} {variant}, from {info.source}")
-        print(_describe_terms(info.licence, info.commercial))
     own = cost.network_cost(network, variant, height, width, **config)
     name = " ".join(filter(None, (network, variant)))
     print(f"{name} at {height}x{width}: {_describe_cost(own)}")
 
 
-def _describe_size(size: int | None) -> str:
-    return f"{size / 1e6:.1f} MB" if size else ""
+def _folder_of(artifact: Artifact) -> Path:
+    return artifact.card_path.parent if artifact.card_path else models_folder()
 
 
-def _describe_terms(licence: str, commercial: bool) -> str:
-    return f"{licence}{'' if commercial else '; NOT FOR COMMERCIAL USE'}"
+def _describe_terms(licence: str, commercial: bool, whole: bool = False) -> str:
+    """Return the terms, without details where the line is to be short."""
+    if whole:
+        return f"{licence}{'' if commercial else '; NOT FOR COMMERCIAL USE'}"
+    short = licence.partition(",")[0].partition(";")[0].removesuffix(" Source Code License")
+    return f"{short}{'' if commercial else '; non-commercial'}"
 
 
 def _describe_cost(cost: Any) -> str:
     return f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} GMACs"
 
 
-def _print_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
+    """Print a table whose first row is its heading, numbers to the right."""
+    columns = list(zip(*rows, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    is_number = [
+        all(cell.replace(".", "").isdigit() for cell in column[1:] if cell) for column in columns
+    ]
     for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        cells = [
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, is_number, strict=True)
+        ]
         print(f"  {'  '.join(cells)}".rstrip())

@@ -59,13 +59,13 @@ class Provenance:
 class EngineSpec:
     """What an open engine is.
 
-    ``height`` and ``width`` are the image size it takes, None where it takes any. ``sizes`` is what
-    its graph says of these where it is one for any size: an engine that takes one size alone can
-    then be had for another by opening it anew. ``max_disparity`` is its search range in px at that
-    size, None where it adapts to the image, up to a third of its width. ``device`` is "CPU" or
-    names the GPU; ``precision`` is a word for people. ``licence`` is that of the weights,
-    ``commercial`` whether it allows such use. ``degraded`` says why it runs on the CPU although
-    there is a GPU, empty where that was chosen.
+    ``name`` is that of the model. ``height`` and ``width`` are the image size it takes, None where
+    it takes any. ``sizes`` is what its graph says of these where it is one for any size: an engine
+    that takes one size alone can then be had for another by opening it anew. ``max_disparity`` is
+    its search range in px at that size, None where it adapts to the image, up to a third of its
+    width. ``device`` is "CPU" or names the GPU; ``precision`` is a word for people. ``licence`` is
+    that of the weights, ``commercial`` whether it allows such use. ``degraded`` says why it runs on
+    the CPU although there is a GPU, empty where that was chosen.
     """
 
     name: str

@@ -10,9 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from stereo_depth_ros.artifact import Artifact, find_artifact
 from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
-from stereo_depth_ros.engines.default_model import graph_of, name_of
+from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
@@ -22,40 +21,6 @@ _LOG = logging.getLogger(__name__)
 _ROUNDS, _LEAST_ROUNDS = 20, 3
 _ENOUGH_S = 2.0
 _ANY_SIZE = (480, 640)
-
-
-def by_accuracy(models: Sequence[str]) -> list[str]:
-    """Return ``models`` with the most accurate first.
-
-    By the EPE on real pairs that their cards give (``measured.real``), where all give one and all
-    on the same pairs by their hash; else in the order given, figures on different pairs saying
-    nothing.
-
-    Raises
-    ------
-    ModelError
-        When one of them is unknown.
-    """
-    figures = [_real_epe(find_artifact(graph_of(model))) for model in models]
-    if None in figures or len({pairs for pairs, _ in filter(None, figures)}) > 1:
-        return list(models)
-    errors = dict(zip(models, (epe for _, epe in filter(None, figures)), strict=True))
-    return sorted(models, key=errors.__getitem__)
-
-
-def _real_epe(artifact: Artifact) -> tuple[tuple[str, str], float] | None:
-    """Return on what a card was measured and the EPE in px; None where it does not say.
-
-    The former is which means were taken, in words, and the hash of the pairs.
-    """
-    card = artifact.card
-    real = card.measured.get("real")
-    if not isinstance(real, dict) or not {"on", "sha256"} <= real.keys():
-        return None
-    entry = real.get(card.network or artifact.name)
-    epe = entry.get("epe") if isinstance(entry, dict) else None
-    measured_on = str(real["on"]), str(real["sha256"])
-    return (measured_on, epe) if isinstance(epe, (int, float)) else None
 
 
 def latency_ms(engine: Engine, run: Run = run_here, any_size: tuple[int, int] = _ANY_SIZE) -> float:
@@ -87,7 +52,7 @@ def open_within(
     alone: Callable[[Engine], AbstractContextManager[None]] = no_guard,
     any_size: tuple[int, int] | None = None,
 ) -> Engine:
-    """Open the first of ``models`` (see `by_accuracy`) whose `latency_ms` is within the budget.
+    """Open the first of ``models`` whose `latency_ms` is within the budget.
 
     Where none is, the fastest is taken. What was measured is logged and in the provenance. A model
     that cannot be opened is logged and passed over. One engine is open at a time, as two may not
@@ -116,7 +81,7 @@ def open_within(
             timings[model] = _measure(engine, run, alone, any_size or _ANY_SIZE)
         except (BuildCancelled, EngineLostError):
             raise
-        except (EngineError, ModelError) as error:
+        except (EngineError, ModelError, OSError) as error:
             notes.append(f"{model}: {error}")
             _LOG.warning("%s", notes[-1])
             continue

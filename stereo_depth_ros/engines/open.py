@@ -148,6 +148,7 @@ def _describe(
     """Return ``engine`` with its terms, and why it is this one."""
     spec, card = engine.spec, artifact.card
     changes: dict[str, Any] = {
+        "name": artifact.name,
         "licence": card.licence or spec.licence,
         "commercial": card.commercial and spec.commercial,
     }

@@ -35,6 +35,7 @@ class Timing:
 
     model: str
     engine: str
+    device: str
     width: int
     height: int
     rounds: int
@@ -88,6 +89,7 @@ def benchmark(
             Timing(
                 model=_describe_model(name, pipeline.engine),
                 engine=str(pipeline.engine.spec),
+                device=pipeline.engine.spec.device,
                 width=width,
                 height=height,
                 rounds=rounds,

@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 
 import stereo_depth_ros
+from stereo_depth_ros.cpu import name_cpu
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt.device import board, find_device
 from stereo_depth_ros.share import PACKAGE
 from stereo_depth_ros.version import find_version
 
 _DRIVER = Path("/proc/driver/nvidia/version")
-_CPU = Path("/proc/cpuinfo")
 
 
 def describe_machine() -> dict[str, str]:
@@ -27,7 +27,7 @@ def describe_machine() -> dict[str, str]:
         gpu = f"none ({error})"
     return {
         "machine": board(),
-        "cpu": _search(r"model name\s*:\s*(.+)", _CPU),
+        "cpu": name_cpu(),
         "gpu": gpu,
         "driver": _search(r"Kernel Module\s+(?:for \w+\s+)?([\d.]+)", _DRIVER),
         "package": f"{PACKAGE} {find_version()}",

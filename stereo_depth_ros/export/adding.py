@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def add_model(
         before = models_folder() / name / weights.name
         if file is None and before.is_file():
             report(f"takes the weights of {before.parent}")
-            weights.write_bytes(before.read_bytes())
+            shutil.copyfile(before, weights)
         else:
             _import(source, file, weights, report)
         changes = {} if iterations is None else {"iterations": iterations}
@@ -92,6 +93,8 @@ def _import(
         fetched = file
     report(f"imports {fetched.name}")
     info = import_weights(fetched, weights, source.network)
+    for note in info.notes:
+        report(f"note: {note}")
     if source.variant not in ("", info.variant):
         raise CheckpointError(
             f"{fetched} holds {info.network} {info.variant}, not {source.variant}; add it under "

@@ -9,11 +9,12 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from stereo_depth_ros.artifact import find_artifact
+from stereo_depth_ros.artifact import find_artifact, list_added
 from stereo_depth_ros.engines import Engine, EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.backend import Context
-from stereo_depth_ros.engines.budget import by_accuracy, open_within
-from stereo_depth_ros.engines.default_model import graph_of
+from stereo_depth_ros.engines.best_model import compare_with, sort_by_accuracy
+from stereo_depth_ros.engines.budget import open_within
+from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK, graph_of
 from stereo_depth_ros.engines.loader import Opener
 from stereo_depth_ros.engines.onnxruntime import BACKEND as ONNXRUNTIME
 from stereo_depth_ros.engines.sgbm import BACKEND as OPENCV
@@ -50,10 +51,16 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
         )
     if not budget_ms:
         models = [values["model"]]
-    elif not models:
-        raise ValueError("latency_budget_ms chooses among models, which is empty; list some")
+    elif models:
+        models = sort_by_accuracy([graph_of(model) for model in models])
+    elif values["model"] == AUTO:
+        shipped = [NETWORK, MATCHER]
+        models = list(compare_with(NETWORK, [*shipped, *list_added()])) or shipped
     else:
-        models = by_accuracy(models)
+        raise ValueError(
+            "latency_budget_ms chooses among models, which is empty; list some, or set model to "
+            f"{AUTO}"
+        )
 
     def open_one(model: str, context: Context, backend: str = values["backend"]) -> Engine:
         return open_engine(model, backend=backend, context=replace(context, **options))

@@ -142,7 +142,9 @@ def test_what_spoils_the_depth_is_logged_beside_the_table(
     cx, cy = (width - 1) / 2, (height - 1) / 2
     cameras = (f"cam{i}=[{f} 0 {cx}; 0 {f} {cy + i * lower}; 0 0 1]\n" for i in (0, 1))
     (tmp_path / "calib.txt").write_text("".join(cameras) + "doffs=0\nbaseline=120\n")
-    stand_in = SimpleNamespace(run_demo=lambda node, camera, folder: "the table")
+    stand_in = SimpleNamespace(
+        run_demo=lambda node, camera, folder: "the table", MAKER="demo", LOGS={}
+    )
     monkeypatch.setattr("stereo_depth_ros.cli.demo.import_ros", lambda module: stand_in)
     monkeypatch.chdir(tmp_path)
     pair = ["--left", "left.png", "--right", "right.png", "--calib", "calib.txt"]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from fakes import save_graph
 
-from stereo_depth_ros import pictures
 from stereo_depth_ros.cli import main as cli
+from stereo_depth_ros.cli import run
 from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.version import find_version
 
@@ -91,7 +91,7 @@ def complete(tmp_path, line):
 def test_verbs_and_their_options_are_completed(tmp_path):
     assert complete(tmp_path, "stereo-depth ex") == ["export"]
     assert complete(tmp_path, "stereo-depth -v export lite --it") == ["--iterations"]
-    assert complete(tmp_path, "stereo-depth models g") == ["get"]
+    assert complete(tmp_path, "stereo-depth models a") == ["add"]
 
 
 @pytest.mark.parametrize("verb", cli.VERBS)
@@ -181,7 +181,7 @@ def test_fault_of_the_program_shows_where_it_arose(kind, tmp_path, capsys, monke
     def fail(*images):
         raise kind("no such axis")
 
-    monkeypatch.setattr(pictures, "read_pair", fail)
+    monkeypatch.setattr(run, "load_pair", fail)
 
     status = cli.main(["run", "left.png", "right.png", "-o", str(tmp_path / "out")])
 
