@@ -78,7 +78,7 @@ def open_within(
             timings[model] = _measure(engine, run, alone)
         except (BuildCancelled, EngineLostError):
             raise
-        except (EngineError, ModelError) as error:
+        except (EngineError, ModelError, OSError) as error:
             notes.append(f"{model}: {error}")
             _LOG.warning("%s", notes[-1])
             continue

@@ -49,20 +49,19 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
         return _matcher(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
-    best, why = find_best(NETWORK)
+    best, reason = find_best(NETWORK)
     for name in dict.fromkeys((best, NETWORK)):
         try:
-            engine = open_one(name, backend)
+            return DescribedEngine(open_one(name, backend), reason=reason)
         except (BuildCancelled, EngineLostError):
             raise
         except (EngineError, ModelError, OSError) as error:
             cause = shorten(" ".join(str(error).split()), _MAX_REASON)
             if name != NETWORK:
-                _LOG.warning("%s, which is the most accurate, cannot be opened: %s", name, cause)
+                reason = f"{name}, which is more accurate, cannot be opened: {cause}"
+                _LOG.warning("%s", reason)
             elif context.gpu_only or backend != "auto":
                 raise
-        else:
-            return DescribedEngine(engine, reason=why if name == best else "")
     reason = f"{NETWORK}, which is more accurate, cannot be opened: {cause}"
     engine = _matcher(open_one, backend, reason, degraded=cause if _has_gpu() else "")
     _LOG.warning("%s", _words(reason))
