@@ -106,18 +106,18 @@ def _smoe_stereo(variant: str, parts: str) -> Source:
 
 
 def _waft_stereo(
-    size: str, steps: int, length: int, sha256: str, terms: str, commercial: bool
+    variant: str, file: str, length: int, sha256: str, licence: str, commercial: bool
 ) -> Source:
     return Source(
         "waft_stereo",
-        f"dav2_vit{size.lower()}",
-        f"SynLarge/DAv2{size}-{steps}.pth",
+        variant,
+        f"SynLarge/{file}.pth",
         f"https://huggingface.co/{_WAFT_HUB}",
-        f"BSD-3-Clause, parts from Depth Anything V2 {terms}",
+        licence,
         commercial,
         length,
         sha256,
-        _WAFT_HUB,
+        hub=_WAFT_HUB if sha256 else "",
     )
 
 
@@ -205,12 +205,29 @@ PUBLISHED: dict[str, Source] = {
     "smoe_stereo_vitb": _smoe_stereo("damv2_vitb", "Base (CC-BY-NC-4.0)"),
     "smoe_stereo_vitl": _smoe_stereo("damv2_vitl", "Large (CC-BY-NC-4.0)"),
     "waft_stereo_vits": _waft_stereo(
-        "S", 4, 308_198_488, "340d6bff17ad", "Small (Apache-2.0)", True
+        "dav2_vits",
+        "DAv2S-4",
+        308_198_488,
+        "340d6bff17ad",
+        "BSD-3-Clause, and Apache-2.0 of Depth Anything V2 Small in it",
+        True,
     ),
     "waft_stereo_vitb": _waft_stereo(
-        "B", 4, 607_546_840, "65c52425722e", "Base (CC-BY-NC-4.0)", False
+        "dav2_vitb",
+        "DAv2B-4",
+        607_546_840,
+        "65c52425722e",
+        "CC-BY-NC-4.0, of Depth Anything V2 Base in it, and BSD-3-Clause",
+        False,
     ),
-    "waft_stereo_vitl": _waft_stereo("L", 5, 1_523_470_040, "", "Large (CC-BY-NC-4.0)", False),
+    "waft_stereo_vitl": _waft_stereo(
+        "dav2_vitl",
+        "DAv2L-5",
+        1_523_470_040,
+        "",
+        "CC-BY-NC-4.0, of Depth Anything V2 Large in it, and BSD-3-Clause",
+        False,
+    ),
 }
 """By the name of the model that each becomes."""
 
