@@ -202,6 +202,15 @@ def test_without_corrections_the_first_match_is_the_output():
     assert alone.confidence.max() <= 1
 
 
+def test_losses_on_the_outputs_of_all_steps_reach_every_weight():
+    network = create_network("waft_stereo", iterations=1)
+    predictions = network.predictions(*images(size=(32, 64)))
+
+    sum(map_.mean() for output in predictions for map_ in output).backward()
+
+    assert not [key for key, weight in network.named_parameters() if weight.grad is None]
+
+
 @torch.inference_mode()
 def test_autocast_leaves_disparity_and_warped_features_in_float32():
     _, network = load("dav2_vits")

@@ -83,7 +83,7 @@ class WaftStereo(IterativeNetwork):
     multiple = GRAIN
     padding = MeanPadding
     unused = UNUSED
-    float32_parts = ("delta_proj",)  # it reads the disparity, which in half has steps of 1/4 px
+    float32_parts = ("delta_proj",)  # it reads the disparity, in half rounded to 1/4 px
 
     def __init__(self, variant: str, config: WaftStereoConfig) -> None:
         super().__init__()
