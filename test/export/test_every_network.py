@@ -25,8 +25,9 @@ from stereo_depth_ros.networks import create_network, list_networks
 
 SIZE = 96, 160
 ITERATIONS = 2  # more add nodes, not kinds of nodes
-# Small variants with every kind of layer but FoundationStereo's attention over disparities, whose
-# smallest takes half a minute; the others are larger, and only of other widths.
+# Small variants with every kind of layer but FoundationStereo's attention over disparities and
+# WAFT-Stereo's warp, whose smallest take half a minute; the others are larger, and only of other
+# widths.
 QUICK = {
     "lite/base",
     "fast_foundation_stereo/pruned",
