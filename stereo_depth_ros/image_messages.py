@@ -15,7 +15,7 @@ from stereo_depth_ros.decoding.compressed import decompress, read_compressed_hea
 from stereo_depth_ros.decoding.encodings import ENCODINGS, unpack
 from stereo_depth_ros.decoding.levels import Levels, to_rgb
 from stereo_depth_ros.decoding.samples import ImageError, Samples
-from stereo_depth_ros.pair_preparation import FrameError
+from stereo_depth_ros.frame_check import FrameError
 
 ENCODING_MAX = 60
 """Characters of an encoding that error texts repeat."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.pair_preparation import check_size
+from stereo_depth_ros.frame_check import check_size
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 from stereo_depth_ros.stamps import LEFT, RIGHT
 

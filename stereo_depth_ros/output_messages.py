@@ -53,8 +53,12 @@ def fill_image(rows: np.ndarray, encoding: str, width: int) -> Fields:
 
 
 def fill_map(values: np.ndarray) -> Fields:
-    """Return the fields of an Image: (H, W) float32 as 32FC1 or uint16 as 16UC1."""
-    encoding = {np.dtype(np.float32): "32FC1", np.dtype(np.uint16): "16UC1"}[values.dtype]
+    """Return the fields of an Image.
+
+    (H, W) or (H, W, C) float32 becomes 32FC1 or 32FCC, uint16 16UC1 or 16UCC.
+    """
+    kind = {np.dtype(np.float32): "32FC", np.dtype(np.uint16): "16UC"}[values.dtype]
+    encoding = f"{kind}{1 if values.ndim == 2 else values.shape[2]}"
     return fill_image(values, encoding, values.shape[1])
 
 

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.frame_check import FrameError, check_shapes
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.same_view import Views, compare_views
 from stereo_depth_ros.stage_times import time_stage
-
-
-class FrameError(InputError):
-    """A frame that cannot be processed; the text names the cause and the cure."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +70,7 @@ def prepare_pair(
     FrameError
         When the sizes of images and camera differ, or the monitor refuses the pair.
     """
-    _check_shapes(left, right, camera)
+    check_shapes(left, right, camera)
     seconds: dict[str, float] = {}
     with time_stage(seconds, "compare"):
         # Before rectification, which makes two different views of one image.
@@ -92,40 +87,3 @@ def prepare_pair(
             raise FrameError(refusal)
     inside = None if rectify is None else rectify[0].inside
     return PreparedPair(left, right, camera, views, inside, seconds)
-
-
-def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
-    """Compare an image's size with what its camera_info says.
-
-    Parameters
-    ----------
-    side
-        "left" or "right", for the text.
-    size
-        (width, height) of the image in px.
-    camera
-        Geometry of the pair.
-
-    Raises
-    ------
-    FrameError
-        When they differ.
-    """
-    if tuple(size) != (camera.width, camera.height):
-        cure = "the driver must publish the camera_info of the resolution it sends"
-        if camera.size_origin:
-            cure = (
-                f"that is {camera.size_origin}: if width and height are those of the binned image "
-                "already, binning_x and binning_y must be 1"
-            )
-        raise FrameError(
-            f"{side} image is {' x '.join(map(str, size))} but camera_info says {camera.width} x "
-            f"{camera.height}; {cure}"
-        )
-
-
-def _check_shapes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
-    for side, image in (("left", left), ("right", right)):
-        check_size(side, image.shape[1::-1], camera)
-        if image.shape[2:] != (3,):
-            raise FrameError(f"{side} image has the shape {image.shape}; it must be H x W x 3")

@@ -128,7 +128,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.max_disparity,
             settings,
             target.writer,
-            build_bar.show,
+            report=build_bar.show,
         )
         try:
             summary = process(

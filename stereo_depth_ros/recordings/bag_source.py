@@ -11,10 +11,10 @@ from typing import Any
 
 from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.decoding.levels import Levels
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.image_messages import decode_pair, read_image_size
 from stereo_depth_ros.info_geometry import InfoGeometry, RecentInfos, is_raw_topic
 from stereo_depth_ros.pair_geometry import PairGeometry
-from stereo_depth_ros.pair_preparation import FrameError
 from stereo_depth_ros.recordings.bag import Bag, BagError, BagMessage
 from stereo_depth_ros.recordings.frame import Frame, Skip
 from stereo_depth_ros.recordings.rig import Rig

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.pair_geometry import PairGeometry
 from stereo_depth_ros.pair_monitor import PairMonitor, judge_pair
-from stereo_depth_ros.pair_preparation import FrameError, PreparedPair, prepare_pair
+from stereo_depth_ros.pair_preparation import PreparedPair, prepare_pair
 from stereo_depth_ros.recordings.frame import Frame, Skip
 
 

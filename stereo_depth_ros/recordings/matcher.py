@@ -35,6 +35,8 @@ class Plan:
         Limits and filters.
     writer
         Writes the results.
+    size
+        Height and width in px of the images to come, None where unknown.
     report
         Given the progress where an engine has to be built.
     """
@@ -44,6 +46,7 @@ class Plan:
     max_disparity: int
     settings: Settings
     writer: FrameWriter
+    size: tuple[int, int] | None = None
     report: Report = ignore_progress
 
 
@@ -107,7 +110,7 @@ class Matcher:
     def _open(self) -> StereoPipeline:
         if self._pipeline is None:
             plan = self._plan
-            context = Context(report=plan.report, max_disparity=plan.max_disparity)
+            context = Context(report=plan.report, max_disparity=plan.max_disparity, size=plan.size)
             engine = open_engine(plan.model, backend=plan.backend, context=context)
             self._pipeline = StereoPipeline(engine, plan.settings)
         return self._pipeline

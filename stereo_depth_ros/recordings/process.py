@@ -14,13 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.errors import InputError, UserError
+from stereo_depth_ros.fit import limit_size
 from stereo_depth_ros.folder_lock import lock_folder
+from stereo_depth_ros.pipeline import columns_of_vergence
 from stereo_depth_ros.recordings.frame import Frame, Skip, Source
 from stereo_depth_ros.recordings.job import Job
 from stereo_depth_ros.recordings.judge import Judge
@@ -30,6 +32,7 @@ from stereo_depth_ros.recordings.record import Journal, Record
 from stereo_depth_ros.recordings.report import make_page
 from stereo_depth_ros.recordings.summary import Summary, summarise
 from stereo_depth_ros.recordings.target import Target
+from stereo_depth_ros.settings import Settings
 
 PICTURES = 12
 """Pairs of which the report shows pictures, about."""
@@ -76,6 +79,7 @@ def process(
         raise InputError(
             "recordings are processed without the filter over time; temporal_gain is 1"
         )
+    plan = replace(plan, size=_find_size(source, plan.settings))
     target.work.mkdir(parents=True, exist_ok=True)
     with lock_folder(target.work, "run"), Pool(plan, workers) as pool:
         spec = pool.open()
@@ -94,6 +98,16 @@ def process(
                 raise
     shutil.rmtree(target.work, ignore_errors=True)
     return summary
+
+
+def _find_size(source: Source, settings: Settings) -> tuple[int, int] | None:
+    """Return height and width of the first pair as an engine for any size is built for it."""
+    for frame in source:
+        if isinstance(frame, Frame):
+            camera = frame.geometry.camera
+            width = camera.width + columns_of_vergence(camera)
+            return limit_size(camera.height, width, settings.max_side)
+    return None
 
 
 def _discard(target: Target) -> None:

@@ -52,5 +52,5 @@ def image_message(rows: np.ndarray, encoding: str, width: int) -> Image:
 
 
 def map_message(values: np.ndarray, header: Header) -> Image:
-    """Return (H, W) float32 as 32FC1 or uint16 as 16UC1."""
+    """Return (H, W) or (H, W, C) float32 as 32FC1 or 32FCC, uint16 as 16UC1 or 16UCC."""
     return make_message(Image, fill_map(values), header)
