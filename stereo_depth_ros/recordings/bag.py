@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.recordings.library import import_rosbags
-from stereo_depth_ros.recordings.mended_mcap import MendedMcap
+from stereo_depth_ros.recordings.mended_mcap import MendedMcap, list_ends
 from stereo_depth_ros.recordings.topics import INFO
 
 SUFFIXES = (".mcap", ".db3", ".bag")
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+"""How what zstd compressed begins, and no message."""
 
 _METADATA = "metadata.yaml"
 
@@ -68,6 +71,7 @@ class Bag:
 
     def __init__(self, path: Path) -> None:
         typesys = import_rosbags("typesys")
+        self._zstd = import_rosbags("rosbag2.reader").zstd
         self.problems: list[str] = []
         self._stack = ExitStack()
         self._readers = self._open(path)
@@ -128,7 +132,7 @@ class Bag:
         """
         read = self._store.deserialize_ros1 if self.is_ros1 else self._store.deserialize_cdr
         try:
-            fields = read(message.raw, message.type)
+            fields = read(self._decompress(message.raw), message.type)
         # The library's own, and what bytes that fit no type raise within it.
         except Exception as error:
             raise BagError(f"damaged message ({excerpt(error, 80)})") from error
@@ -143,15 +147,19 @@ class Bag:
         Raises
         ------
         BagError
-            For a message of ROS 1 that is damaged, or of no standard type.
+            For one that is damaged, and one of ROS 1 that is of no standard type.
         """
-        if not self.is_ros1:
-            return message.raw
         try:
+            if not self.is_ros1:
+                return self._decompress(message.raw)
             # By the type as ROS 2 has it, which has no sequence number in its header.
             return bytes(self._ros2.ros1_to_cdr(message.raw, message.type))
         except Exception as error:
             raise BagError(f"{message.topic} is not copied: {excerpt(error, 80)}") from error
+
+    def _decompress(self, raw: bytes) -> bytes:
+        """Return the bytes of a message that rosbag2 compressed, where no metadata says so."""
+        return self._zstd.decompress(raw) if raw[:4] == _ZSTD else raw
 
     def _read(
         self, reader: Any, connections: list[Any], start: int | None, stop: int | None
@@ -181,21 +189,17 @@ class Bag:
     def _open(self, path: Path) -> list[Any]:
         if not path.exists():
             raise BagError(f"{path} does not exist")
-        files = list(_list_files(path)) if path.is_dir() else [path]
         if path.is_dir() and (path / _METADATA).is_file():
             try:
-                return [self._stack.enter_context(_make_reader(path))]
-            except Exception as error:
-                self._note(
-                    f"{path} is damaged: {excerpt(error, 120)}; its files are read one by one"
-                )
+                return [self._enter(path)]
+            except BagError as error:
+                self._note(f"{path} is damaged: {error}; its files are read one by one")
         readers = []
-        for file in files:
+        for file in _list_files(path) if path.is_dir() else [path]:
             try:
                 readers.append(self._open_file(file))
-            except Exception as error:
-                _LOG.debug("%s", error, exc_info=True)
-                self._note(f"{file} is not read: {excerpt(error, 120)}{_find_cure(file, error)}")
+            except BagError as error:
+                self._note(f"{file} is not read: {error}{_find_cure(file)}")
         if not readers:
             reasons = "; ".join(self.problems) or "it holds no .mcap, .db3 or .bag file"
             raise BagError(f"{path} cannot be read: {reasons}")
@@ -203,25 +207,43 @@ class Bag:
 
     def _open_file(self, file: Path) -> Any:
         try:
-            return self._stack.enter_context(_make_reader(file))
-        except Exception as error:
-            if file.suffix != ".mcap":
+            return self._enter(file)
+        except BagError as error:
+            reader = self._open_beginning(file) if file.suffix == ".mcap" else None
+            if reader is None:
                 raise
-            reader = self._stack.enter_context(_make_reader(MendedMcap(file)))
-            self._note(
-                f"{file} is cut off ({excerpt(error, 80)}): read up to its last whole record"
-            )
+            self._note(f"{file} is cut off ({error}): read up to its last whole record")
             return reader
 
+    def _open_beginning(self, file: Path) -> Any:
+        """Return a reader of as much of an MCAP file as can be read, None where nothing can."""
+        ends = list_ends(file)
+        reader, first, last = None, 0, len(ends)
+        # All of it is likely; else a damaged record ends what can be read.
+        middle = last - 1
+        while first < last:
+            try:
+                reader = self._enter(MendedMcap(file, ends[middle]))
+                first = middle + 1
+            except BagError as error:
+                _LOG.debug("%s up to byte %d: %s", file, ends[middle], error)
+                last = middle
+            middle = (first + last) // 2
+        return reader
 
-def _make_reader(path: Any) -> Any:
-    """Return a reader of rosbags, which opens as a context manager."""
-    module = "rosbag1" if path.suffix == ".bag" else "rosbag2"
-    return import_rosbags(module).Reader(path)
+    def _enter(self, path: Path | MendedMcap) -> Any:
+        """Return a reader of rosbags, open."""
+        module = import_rosbags("rosbag1" if path.suffix == ".bag" else "rosbag2")
+        try:
+            return self._stack.enter_context(module.Reader(path))
+        # Whatever a damaged file raises in the library, in SQLite or in a decompressor.
+        except Exception as error:
+            raise BagError(excerpt(error, 120)) from error
 
 
-def _find_cure(file: Path, error: Exception) -> str:
-    return "; run 'rosbag reindex'" if "not indexed" in str(error) else ""
+def _find_cure(file: Path) -> str:
+    cures = {".bag": "'rosbag reindex'", ".db3": "'sqlite3 FILE .recover'"}
+    return f"; {cures[file.suffix]} may mend it" if file.suffix in cures else ""
 
 
 def _list_files(folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from stereo_depth_ros.pair_geometry import PairGeometry
 from stereo_depth_ros.recordings.bag import Bag, BagError, BagMessage
 from stereo_depth_ros.recordings.frame import Frame, Skip
 from stereo_depth_ros.recordings.rig import Rig
-from stereo_depth_ros.recordings.topics import StereoTopics, choose_topics
+from stereo_depth_ros.recordings.topics import StereoTopics, TopicError, choose_topics
 from stereo_depth_ros.stamps import LEFT, RIGHT
 from stereo_depth_ros.synchronizer import Pair, PairSynchronizer
 
@@ -61,7 +61,11 @@ class BagSource:
         self.path = path
         self._rig = rig
         with Bag(path) as bag:
-            self.topics = choose_topics(bag.types, **topics)
+            try:
+                self.topics = choose_topics(bag.types, **topics)
+            except TopicError as error:
+                # What is missing may have been in what is damaged.
+                raise TopicError("; ".join([str(error), *bag.problems])) from error
             self.expected = min(bag.counts[topic] for topic in self.topics.images)
             self.types = bag.types
             problems = list(bag.problems)

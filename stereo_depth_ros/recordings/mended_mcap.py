@@ -1,4 +1,4 @@
-"""An MCAP file whose end is missing, as a reader wants it: up to its last whole record.
+"""An MCAP file whose end is missing or damaged, as a reader wants it: up to a whole record.
 
 Source: the MCAP format, https://mcap.dev/spec.
 """
@@ -18,7 +18,7 @@ _TAIL += b"\x02" + (20).to_bytes(8, "little") + bytes(20) + _MAGIC
 
 
 class MendedMcap:
-    """A path, for rosbags, of the file that ``path`` would be with an end.
+    """A path, for rosbags, of the file that ``path`` would be had it ended at byte ``end``.
 
     Attributes
     ----------
@@ -26,10 +26,10 @@ class MendedMcap:
         As of a path.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, end: int) -> None:
         self._path = path
         self.suffix, self.stem = path.suffix, path.stem
-        self._end = find_end(path)
+        self._end = end
 
     def __str__(self) -> str:
         return str(self._path)
@@ -47,26 +47,27 @@ class MendedMcap:
         return io.BufferedReader(_Joined(self._path, self._end))
 
 
-def find_end(path: Path) -> int:
-    """Return where the last whole record of data in ``path`` ends, in bytes from its beginning.
+def list_ends(path: Path) -> list[int]:
+    """Return where each whole record of data in ``path`` ends, in bytes from its beginning.
 
-    0 where it does not begin as an MCAP file does.
+    Empty where it does not begin as an MCAP file does.
     """
     size = path.stat().st_size
+    ends: list[int] = []
     with path.open("rb") as file:
         if file.read(8) != _MAGIC:
-            return 0
+            return ends
         end = 8
         while True:
             head = file.read(9)
             if len(head) < 9 or not 0 < head[0] <= _LAST_OPCODE:
-                return end
+                return ends
             if head[0] in (_DATA_END, _FOOTER):
-                return end
-            after = end + 9 + int.from_bytes(head[1:], "little")
-            if after > size:
-                return end
-            end = file.seek(after)
+                return ends
+            end += 9 + int.from_bytes(head[1:], "little")
+            if end > size:
+                return ends
+            ends.append(file.seek(end))
 
 
 class _Joined(io.RawIOBase):
