@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
@@ -56,7 +58,9 @@ class Pool:
         """
         if self.count == 1:
             return self._executor.submit(self._matcher.open).result()
-        return self.wait(self._executor.submit(_open_here))
+        with _hold_interrupts():
+            future = self._executor.submit(_open_here)
+        return self.wait(future)
 
     def submit(self, job: Job) -> Future[Record]:
         """Let the next free worker take ``job``.
@@ -69,7 +73,8 @@ class Pool:
         if self.count == 1:
             return self._executor.submit(self._matcher.match, job)
         try:
-            return self._executor.submit(_match_here, job)
+            with _hold_interrupts():
+                return self._executor.submit(_match_here, job)
         except BrokenProcessPool as error:
             raise _describe_death() from error
 
@@ -96,6 +101,19 @@ class Pool:
         self._executor.shutdown(wait=True, cancel_futures=self.count > 1)
 
 
+@contextmanager
+def _hold_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait, and processes that begin meanwhile never get it.
+
+    It reaches every process of a terminal; the one that hands out the work decides.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _describe_death() -> WorkerError:
     return WorkerError(
         "a worker process died, as when memory runs out; start again with fewer --workers: what "
@@ -108,8 +126,6 @@ _MATCHERS: list[Matcher] = []
 
 
 def _begin(plan: Plan) -> None:
-    # Ctrl-C reaches every process of a terminal; the one that hands out the work decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _MATCHERS.append(Matcher(plan))
 

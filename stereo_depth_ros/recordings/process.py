@@ -80,24 +80,37 @@ def process(
             "recordings are processed without the filter over time; temporal_gain is 1"
         )
     plan = replace(plan, size=_find_size(source, plan.settings))
-    target.work.mkdir(parents=True, exist_ok=True)
-    with lock_folder(target.work, "run"), Pool(plan, workers) as pool:
+    # Opened first, so that a model that is not there leaves no folder behind.
+    with Pool(plan, workers) as pool:
         spec = pool.open()
         say(f"engine: {spec}")
-        identity = _identify(source, target, plan, spec, is_checked)
-        with closing(Journal(target.journal, identity)) as journal:
-            journal.begin(target.count_whole(journal.records))
-            run = _Run(
-                source, target, journal, pool, Judge(source.is_stream, is_checked, say), done
-            )
-            try:
-                summary = run.execute()
-            except UserError:
-                if all(record.skipped for record in journal.records):
-                    _discard(target)
-                raise
+        with lock_folder(target.work, "run"):
+            summary = _process(source, target, plan, pool, spec, is_checked, say, done)
     shutil.rmtree(target.work, ignore_errors=True)
     return summary
+
+
+def _process(
+    source: Source,
+    target: Target,
+    plan: Plan,
+    pool: Pool,
+    spec: EngineSpec,
+    is_checked: bool,
+    say: Callable[[str], None],
+    done: Done,
+) -> Summary:
+    """Do what `process` does, with an engine and a target that are at hand."""
+    identity = _identify(source, target, plan, spec, is_checked)
+    with closing(Journal(target.journal, identity)) as journal:
+        journal.begin(target.count_whole(journal.records))
+        judge = Judge(source.is_stream, is_checked, say)
+        try:
+            return _Run(source, target, journal, pool, judge, done).execute()
+        except UserError:
+            if all(record.skipped for record in journal.records):
+                _discard(target)
+            raise
 
 
 def _find_size(source: Source, settings: Settings) -> tuple[int, int] | None:

@@ -163,6 +163,17 @@ def test_a_folder_that_holds_something_else_is_left_alone(run, folders, tmp_path
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
+def test_a_model_that_is_not_there_leaves_no_folder(folders, tmp_path, capsys):
+    from stereo_depth_ros.cli.main import main
+
+    command = ["process", folders.left, folders.right, "--calib", folders.calib]
+    for workers in ("1", "2"):
+        out = str(tmp_path / "out")
+        assert main([*command, "-o", out, "--model", "absent", "--workers", workers]) == 1
+        assert "model 'absent' is not known" in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
+
+
 def test_swapped_pairs_are_refused_one_by_one(run, folders, tmp_path):
     command = (folders.right, folders.left, "--calib", folders.calib, "-o", tmp_path / "out")
     outcome = run(*command)

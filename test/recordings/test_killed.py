@@ -99,11 +99,13 @@ def test_killed_at_random_moments_the_results_are_those_of_one_run(
     assert not (out / ".work").exists()
 
 
-def test_an_interrupt_says_how_to_go_on(views, tmp_path, folders):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_interrupt_says_how_to_go_on(views, tmp_path, folders, workers):
     arguments = (folders.left, folders.right, "--calib", folders.calib, "-o", tmp_path / "out")
-    process = start(*arguments)
+    process = start(*arguments, "--workers", workers)
     wait_for(process, tmp_path / "out", 1)
-    os.kill(process.pid, signal.SIGINT)
+    # As a terminal does, to all processes of the command.
+    os.killpg(process.pid, signal.SIGINT)
     printed, errors = process.communicate(timeout=60)
 
     assert process.returncode == 130
