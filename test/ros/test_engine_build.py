@@ -137,7 +137,9 @@ def test_a_signal_in_the_middle_of_a_build_ends_node_and_build(node, rigs, graph
 def test_models_without_a_budget_are_refused_by_name(node, rigs):
     with node("/contradiction", models="sgbm, sgbm_hh"):
         rig = rigs("/contradiction")
-        assert rig.until(lambda: "models is for latency_budget_ms" in rig.says("engine"))
+        assert rig.until(
+            lambda: "models takes effect only with latency_budget_ms" in rig.says("engine")
+        )
         assert rig.state() == "unconfigured"
 
 
