@@ -213,12 +213,15 @@ def _reserve(lock: Path, name: str) -> Iterator[None]:
 @contextmanager
 def _name_folder(folder: Path) -> Iterator[None]:
     """Say of what the system refuses inside how to have models elsewhere."""
+    cure = "keep models elsewhere with STEREO_DEPTH_MODELS=FOLDER"
     try:
         yield
-    except WriteError:
-        raise
+    except WriteError as error:
+        raise WriteError(f"{error}; or {cure}") from error
     except OSError as error:
+        if error.filename and not Path(str(error.filename)).is_relative_to(folder):
+            raise  # a file of the user
         raise WriteError(
             f"{folder} cannot be written: {os.strerror(error.errno or 0)}; free space or mend the "
-            "permissions, or keep models elsewhere with STEREO_DEPTH_MODELS=FOLDER"
+            f"permissions, or {cure}"
         ) from error
