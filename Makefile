@@ -62,17 +62,20 @@ doc: $(DOC_READY)
 	$(BIN)/mkdocs build --strict
 
 $(READY): setup.py package.xml constraints.txt
+	@echo "Installing ROS 2, OpenCV and ONNX Runtime into $(VENV): a minute or two, once"
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --upgrade pip setuptools
 	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy]"
 	touch $@
 
 $(TRAINING_READY): $(READY)
+	@echo "Installing PyTorch, ONNX, TensorRT-RTX and what tests need: some minutes, once"
 	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy,training,test,tensorrt-rtx]"
 	$(BIN)/python test/engines/tensorrt/bindings.py $(BINDINGS)
 	touch $@
 
 $(DOC_READY): $(READY)
+	@echo "Installing MkDocs: a minute, once"
 	$(INSTALL) --no-build-isolation --editable ".[ros-jazzy,doc]"
 	touch $@
 

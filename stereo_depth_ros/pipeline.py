@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from math import ceil
 from typing import NamedTuple
 
@@ -12,8 +12,8 @@ import numpy as np
 from stereo_depth_ros import filters
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
-from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.fit import Fit, resize_nearest
+from stereo_depth_ros.frame_check import FrameError, check_shapes
 from stereo_depth_ros.outputs import Output, make_outputs
 from stereo_depth_ros.pair_monitor import PairMonitor
 from stereo_depth_ros.rectification import RectificationMap
@@ -21,10 +21,6 @@ from stereo_depth_ros.same_view import Views, compare_views
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stage_times import time_stage
 from stereo_depth_ros.stereo_match import StereoMatch
-
-
-class FrameError(InputError):
-    """A frame that cannot be processed; the text names the cause and the cure."""
 
 
 class StereoResult(NamedTuple):
@@ -132,7 +128,7 @@ class StereoPipeline:
         EngineError
             When the engine fails.
         """
-        _check_shapes(left, right, camera)
+        check_shapes(left, right, camera)
         seconds: dict[str, float] = {}
         settings = self.settings
         self._forget_other_streams(camera)
@@ -295,43 +291,6 @@ def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) 
     if settings.roi:
         valid = valid & filters.inside_polygon(settings.roi, *disparity.shape)
     return valid
-
-
-def check_size(side: str, size: Sequence[int], camera: StereoCamera) -> None:
-    """Compare an image's size with what its camera_info says.
-
-    Parameters
-    ----------
-    side
-        "left" or "right", for the text.
-    size
-        (width, height) of the image in px.
-    camera
-        Geometry of the pair.
-
-    Raises
-    ------
-    FrameError
-        When they differ.
-    """
-    if tuple(size) != (camera.width, camera.height):
-        cure = "the driver must publish the camera_info of the resolution it sends"
-        if camera.size_origin:
-            cure = (
-                f"that is {camera.size_origin}: if width and height are those of the binned image "
-                "already, binning_x and binning_y must be 1"
-            )
-        raise FrameError(
-            f"{side} image is {' x '.join(map(str, size))} but camera_info says {camera.width} x "
-            f"{camera.height}; {cure}"
-        )
-
-
-def _check_shapes(left: np.ndarray, right: np.ndarray, camera: StereoCamera) -> None:
-    for side, image in (("left", left), ("right", right)):
-        check_size(side, image.shape[1::-1], camera)
-        if image.shape[2:] != (3,):
-            raise FrameError(f"{side} image has the shape {image.shape}; it must be H x W x 3")
 
 
 def _extend(image: np.ndarray, left: int, right: int) -> np.ndarray:

@@ -10,7 +10,10 @@ from stereo_depth_ros.colour_scale import CONFIDENCE, UNKNOWN, scale_depth, scal
 from stereo_depth_ros.panel import Colour, arrange, draw_panel
 
 _COLUMN = 480
-"""Width in px of one picture of the overview."""
+"""Width in px of one picture of the overview, half of that of the cloud."""
+
+_MIN_ROWS = 320
+"""Height of the cloud's picture, where the images are very wide."""
 
 _TOO_FAR, _TOO_NEAR = (16, 16, 24), (255, 255, 255)
 
@@ -63,9 +66,8 @@ def draw_result(
         _name_unknown(~known),
     )
     if points is not None:
-        columns = 2 * (width or image.shape[1])
-        rows = round(columns / 2 * image.shape[0] / image.shape[1])
-        view = draw_cloud(points, image, (rows, columns))
+        rows = max(_MIN_ROWS, round(_COLUMN * image.shape[0] / image.shape[1]))
+        view = draw_cloud(points, image, (rows, 2 * _COLUMN))
         caption = "point cloud, seen from above and beside the camera"
         panels["cloud"] = draw_panel(view, caption, columns=2)
     return panels

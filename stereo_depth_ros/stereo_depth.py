@@ -151,7 +151,8 @@ class StereoDepth:
 
     def __repr__(self) -> str:
         height, width = self.disparity.shape
-        text = f"{width} x {height} px by {self.engine.name}, {self.match.valid.mean():.0%} valid"
+        percent = 100 * self.match.valid.mean()
+        text = f"{width} x {height} px by {self.engine.name}, {percent:.0f} % valid"
         known = self.disparity[self.match.valid]
         if known.size:
             text += f", disparity {known.min():.1f} to {known.max():.1f} px"

@@ -8,11 +8,12 @@ from typing import Any
 
 from stereo_depth_ros.engines import Context, EngineError, EngineSpec, open_engine
 from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_geometry import CalibrationLike, find_geometry
 from stereo_depth_ros.pair_images import load_pair
 from stereo_depth_ros.pair_monitor import judge_pair
-from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stereo_depth import StereoDepth
 

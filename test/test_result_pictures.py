@@ -24,7 +24,7 @@ def test_every_map_has_a_picture_below_its_caption():
 
     assert list(drawn) == ["disparity", "depth", "confidence", "cloud"]
     assert all(picture.shape[1] == WIDTH for name, picture in drawn.items() if name != "cloud")
-    assert drawn["cloud"].shape == (CAPTION + HEIGHT, 2 * WIDTH, 3)
+    assert drawn["cloud"].shape == (CAPTION + 320, 960, 3)
     confidence = drawn["confidence"][CAPTION : CAPTION + HEIGHT]
     assert_array_equal(confidence[100, 100], CONFIDENCE.paint(np.full((1, 1), 0.75))[0, 0])
 

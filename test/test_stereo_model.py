@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -23,15 +25,10 @@ from stereo_depth_ros.pair_monitor import SAME_VIEW
 from stereo_depth_ros.pictures import read_image, write_image
 from stereo_depth_ros.stereo_model import WrongPairError
 
-FIVE_LINES = """
-from stereo_depth_ros import open_model
-
-with open_model("lite") as model:
-    depth = model.match("left.png", "right.png", "calib.txt")
-    depth.save("out")
-print(depth, depth.points.shape)
-"""
-"""As the documents show them."""
+README = Path(__file__).parents[1] / "README.md"
+# Between its marks, and within a fence of the same language.
+_, FIVE_LINES, _ = README.read_text().split("<!-- five lines -->\n")
+FIVE_LINES = FIVE_LINES.removeprefix("```python\n").removesuffix("```\n")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +52,7 @@ def folder(yard, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_five_lines_give_the_depth_of_the_scene(folder, yard, capsys):
+def test_five_lines_of_the_readme_give_the_depth_of_the_scene(folder, yard):
     names = {}
 
     exec(FIVE_LINES, names)
@@ -64,10 +61,18 @@ def test_five_lines_give_the_depth_of_the_scene(folder, yard, capsys):
     seen = np.isfinite(depth.depth) & yard.pair.visible & (yard.pair.depth < 50)
     assert seen.mean() > 0.5
     assert np.median(depth.depth[seen] / yard.pair.depth[seen]) == pytest.approx(1.0, abs=0.01)
-    printed = capsys.readouterr().out
-    assert printed.startswith("<StereoDepth: 320 x 240 px by lite, ")
-    assert printed.endswith("> (240, 320, 3)\n")
-    assert_array_equal(np.load(folder / "out" / "depth.npy"), depth.depth)
+    assert depth.points.shape == (240, 320, 3)
+    assert_array_equal(np.isfinite(depth.points).all(axis=2), np.isfinite(depth.depth))
+
+
+def test_result_says_in_a_line_what_it_is(yard, sgbm):
+    pair = yard.pair.left, yard.pair.right
+
+    metric, plain = repr(sgbm.match(*pair, yard.camera)), repr(sgbm.match(*pair))
+
+    pattern = r"<StereoDepth: 320 x 240 px by sgbm, \d\d % valid, disparity [\d.]+ to [\d.]+ px"
+    assert re.fullmatch(pattern + ", depth [\\d.]+ to [\\d.]+ m>", metric)
+    assert re.fullmatch(pattern + ">", plain)
 
 
 def test_package_imports_in_no_time_and_offers_what_it_names():

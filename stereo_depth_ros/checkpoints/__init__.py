@@ -2,12 +2,12 @@
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.weights import (
-    WeightsInfo,
     import_weights,
     load_weights,
     read_info,
     save_weights,
 )
+from stereo_depth_ros.checkpoints.weights_info import WeightsInfo
 
 __all__ = [
     "CheckpointError",

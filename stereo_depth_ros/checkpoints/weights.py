@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,95 +25,12 @@ from stereo_depth_ros.checkpoints.detection import (
 from stereo_depth_ros.checkpoints.error import CheckpointError, errors_about
 from stereo_depth_ros.checkpoints.module_tree import check_attributes
 from stereo_depth_ros.checkpoints.reading import WeightsFile, read_weights_file, shapes_of
-from stereo_depth_ros.excerpt import excerpt
+from stereo_depth_ros.checkpoints.weights_info import WeightsInfo
 from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.published import Source, list_sources
 
 _MAX_PREFIXES = 3
-_MAX_TEXT = 500  # letters of what a file says of itself
 _COUNTER = ".num_batches_tracked"  # of a batch norm in training
-
-
-@dataclass(frozen=True)
-class WeightsInfo:
-    """What imported weights say of themselves.
-
-    Attributes
-    ----------
-    network, variant
-        As `list_networks` returns them.
-    config
-        The other arguments of `create_network`.
-    licence, commercial
-        Of the weights, and whether it allows commercial use.
-    source, sha256
-        Name and hash of the file they came from.
-    notes
-        What had to be assumed, for people.
-    """
-
-    network: str
-    variant: str
-    config: Mapping[str, Any] = field(default_factory=dict)
-    licence: str = ""
-    commercial: bool = True
-    source: str = ""
-    sha256: str = ""
-    notes: tuple[str, ...] = ()
-
-    def as_metadata(self) -> dict[str, str]:
-        """Write it down as a file carries it.
-
-        Returns
-        -------
-        dict
-            Strings alone, which `from_metadata` reads.
-        """
-        return {
-            "network": self.network,
-            "variant": self.variant,
-            "config": json.dumps(self.config),
-            "licence": self.licence,
-            "commercial": "true" if self.commercial else "false",
-            "source": self.source,
-            "sha256": self.sha256,
-            "notes": json.dumps(self.notes),
-        }
-
-    def as_graph_metadata(self) -> dict[str, str]:
-        """Return what a graph of these weights says of them."""
-        metadata = {"licence": self.licence, "commercial": "true" if self.commercial else "false"}
-        return metadata | ({"weights_sha256": self.sha256} if self.sha256 else {})
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> WeightsInfo:
-        """Read what `as_metadata` wrote.
-
-        Parameters
-        ----------
-        metadata
-            Of a .safetensors file.
-
-        Returns
-        -------
-        WeightsInfo
-            Texts of a file's own shortened.
-
-        Raises
-        ------
-        KeyError, ValueError
-            When `as_metadata` did not write this.
-        """
-        return cls(
-            metadata["network"],
-            metadata["variant"],
-            dict(json.loads(metadata["config"])),
-            excerpt(metadata["licence"], _MAX_TEXT),
-            {"true": True, "false": False}[metadata["commercial"]],
-            excerpt(metadata["source"], _MAX_TEXT),
-            excerpt(metadata["sha256"], _MAX_TEXT),
-            tuple(excerpt(note, _MAX_TEXT) for note in json.loads(metadata["notes"])),
-        )
 
 
 def import_weights(

@@ -1,25 +1,15 @@
 """Score models on a dataset with truth, StereoSGBM beside them in the same run.
 
-The first table holds medians over the pairs: EPE and AUC in px, the shares of pixels in percent.
-AUC is the mean error of what is left as the least confident pixels are removed, averaged over how
-many are left.
-
-"filled" counts the disparity of every pixel, "raw" only valid ones (confidence above 0). EPE is the
-mean error of these pixels alone, whereas the shares of bad pixels count every other one as bad: a
-sparse "raw" has a low EPE and many bad pixels. AUSE / random judges the confidence: 0 is a perfect
-order of the pixels, 1 a random one.
-
-"sky" is the share of the sky, where a pair of layout "plain" has a mask of it in sky.npy, that is
-claimed to be near: more than 12 px of disparity at a confidence above 0.3. "thin" is the share of
-the pixels of thin structures (by the truth, more than 4 px in front of what is beside them within
-2.5 % of the image width) that are off by more than 2 px. Both count the disparity of every pixel,
-in pairs with at least 200 such pixels.
+The first table holds medians over the pairs. EPE is the mean error of the answered pixels alone,
+whereas the shares of bad pixels count every other one as bad, so that a sparse "raw" has a low EPE
+and many bad pixels. The mask of the sky is sky.npy of layout "plain".
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -37,11 +27,16 @@ from stereo_depth_ros.evaluation.gallery import Gallery
 from stereo_depth_ros.evaluation.page import as_html
 from stereo_depth_ros.evaluation.report import as_dict, as_text
 from stereo_depth_ros.evaluation.summary import summarise
+from stereo_depth_ros.evaluation.terms import MEANINGS
 from stereo_depth_ros.measurements import record_accuracy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``evaluate``."""
+    parser.epilog = "figures:\n" + "\n".join(
+        textwrap.fill(f"{name}: {meaning}", 98, initial_indent="  ", subsequent_indent="    ")
+        for name, meaning in MEANINGS.items()
+    )
     parser.add_argument(
         "--model",
         action="append",

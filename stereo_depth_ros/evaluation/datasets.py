@@ -5,15 +5,15 @@ The layout "plain" is our own, and can be written too.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stereo_depth_ros.atomic_file import write_npy
+from stereo_depth_ros.evaluation.sample import Sample
 from stereo_depth_ros.evaluation.truth_files import (
     DatasetError,
     read_array,
@@ -23,49 +23,8 @@ from stereo_depth_ros.evaluation.truth_files import (
     read_pfm,
     read_png,
 )
-from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.filters import left_right_consistent
-from stereo_depth_ros.pictures import read_pair, write_image
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One pair with truth, read when asked.
-
-    Attributes
-    ----------
-    name
-        Within its dataset.
-    left, right
-        The image files.
-    truth
-        Reads (H, W) float32 px, NaN unknown and 0 infinitely far.
-    nonocc, sky
-        Read (H, W) bool; None where the dataset has no mask of pixels seen in both views, or of the
-        sky.
-    """
-
-    name: str
-    left: Path
-    right: Path
-    truth: Callable[[], np.ndarray]
-    nonocc: Callable[[], np.ndarray] | None = None
-    sky: Callable[[], np.ndarray] | None = None
-
-    def images(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read both images.
-
-        Returns
-        -------
-        tuple of np.ndarray
-            Left and right, (H, W, 3) uint8 RGB.
-
-        Raises
-        ------
-        FileNotFoundError, IsADirectoryError, InputError
-            As `read_image`.
-        """
-        return read_pair(self.left, self.right)
+from stereo_depth_ros.pictures import write_image
 
 
 def _scale_2003(width: int) -> float:
@@ -254,29 +213,6 @@ _LAYOUTS: dict[str, tuple[Callable[[Path], Iterator[Sample]], str]] = {
 }
 
 LAYOUTS = tuple(_LAYOUTS)
-
-
-def digest_of(samples: Sequence[Sample]) -> str:
-    """Identify samples by the content of their images and truth.
-
-    Parameters
-    ----------
-    samples
-        In the order that counts.
-
-    Returns
-    -------
-    str
-        SHA-256 in hexadecimal.
-    """
-    digest = hashlib.sha256()
-    for sample in samples:
-        for image in (sample.left, sample.right):
-            digest.update(sha256_of(image).encode())
-        truth = sample.truth()
-        digest.update(f"{truth.shape}".encode())
-        digest.update(truth.astype("<f4").tobytes())
-    return digest.hexdigest()
 
 
 def read_dataset(root: Path, layout: str) -> list[Sample]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import Engine
-from stereo_depth_ros.evaluation.datasets import Sample
 from stereo_depth_ros.evaluation.metrics import (
     Accuracy,
     Share,
@@ -19,6 +18,7 @@ from stereo_depth_ros.evaluation.metrics import (
     measure_near_sky,
     sparsification,
 )
+from stereo_depth_ros.evaluation.sample import Sample
 from stereo_depth_ros.evaluation.thin import thin_structures
 from stereo_depth_ros.evaluation.truth_files import DatasetError
 from stereo_depth_ros.pipeline import StereoPipeline

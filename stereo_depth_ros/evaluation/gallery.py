@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from stereo_depth_ros.colour_scale import CONFIDENCE, ColourScale, scale_disparity
-from stereo_depth_ros.evaluation.datasets import Sample
+from stereo_depth_ros.evaluation.sample import Sample
 
 ERROR = ColourScale(0.0, 4.0, "px", cv2.COLORMAP_INFERNO)
 """Of absolute errors; what is off by more is as bright as 4 px."""

@@ -23,7 +23,8 @@ CONFIDENCE_COLUMNS = ("AUSE / random", "AUC")
 COLUMNS = ("EPE", "bad-0.5", "bad-1", "bad-2", "bad-3", "bad-4", "D1", "density")
 FAULTS = ("sky", "thin")
 """The shares of a `Score` that are of a part of the image."""
-_ENOUGH = 200  # px of such a part, in less of which a share says little
+ENOUGH = 200
+"""Pixels of such a part, in less of which a share says little."""
 
 
 def models_of(scores: Sequence[Score]) -> list[str]:
@@ -39,11 +40,13 @@ def list_numbers(scores: Accuracy) -> list[float]:
 def medians(scores: Sequence[Score], model: str, kind: str) -> list[float]:
     """Return the median over samples of every column, for ``kind`` of `KINDS`.
 
-    Samples without such pixels or answers are left out; empty where that is all of them.
+    Samples without such pixels or answers are left out; NaN where that is all of them, and empty
+    where no sample was scored so.
     """
     accuracies = [getattr(score, kind) for score in scores if score.model == model]
     rows = np.array([list_numbers(accuracy) for accuracy in accuracies if accuracy is not None])
-    return [float(np.median(column[np.isfinite(column)])) for column in rows.T]
+    finite = [column[np.isfinite(column)] for column in rows.T]
+    return [float(np.median(values)) if values.size else float("nan") for values in finite]
 
 
 def confidence_medians(scores: Sequence[Score], model: str) -> list[float]:
@@ -53,7 +56,7 @@ def confidence_medians(scores: Sequence[Score], model: str) -> list[float]:
 
 
 def fault_medians(scores: Sequence[Score], model: str) -> dict[str, float | None]:
-    """Return the median of each of `FAULTS` in percent over samples with 200 such pixels or more.
+    """Return the median of each of `FAULTS` in percent over samples with enough such pixels.
 
     None where no sample has as many.
     """
@@ -70,7 +73,7 @@ def _fault_percents(score: Score) -> list[float | None]:
 
 
 def _percent_of(share: Share | None) -> float | None:
-    return share.percent if share is not None and share.pixels >= _ENOUGH else None
+    return share.percent if share is not None and share.pixels >= ENOUGH else None
 
 
 def _cells(values: Iterable[float | None]) -> list[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stereo_depth_ros.evaluation.datasets import Sample, digest_of
 from stereo_depth_ros.evaluation.evaluate import Score
 from stereo_depth_ros.evaluation.report import COLUMNS, medians
+from stereo_depth_ros.evaluation.sample import Sample, digest_of
 from stereo_depth_ros.measurements import Accuracy
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stereo_depth_ros.evaluation.metrics import CLAIM_CONFIDENCE, MISSED_PX, NEAR_PX
+from stereo_depth_ros.evaluation.report import ENOUGH
 from stereo_depth_ros.evaluation.thin import THIN_STEP
 
 MEANINGS = {
@@ -16,10 +17,10 @@ MEANINGS = {
     "AUSE / random": "How well confidence sorts the pixels by error: 0 is perfectly, 1 by chance.",
     "AUC": "Mean error of the pixels that are left as the least confident are removed, averaged "
     "over how many are left.",
-    "sky": f"Sky that is claimed to be near: over {NEAR_PX:g} px at a confidence above "
-    f"{CLAIM_CONFIDENCE:g}.",
-    "thin": f"Pixels of thin structures (over {THIN_STEP:g} px nearer than what is on both sides "
-    f"of them) that are off by more than {MISSED_PX:g} px.",
+    "sky": f"Sky that is claimed to be near, over {NEAR_PX:g} px at a confidence above "
+    f"{CLAIM_CONFIDENCE:g}, in pairs with {ENOUGH} px of sky or more.",
+    "thin": f"Thin structures (over {THIN_STEP:g} px nearer than what is on both sides of them) "
+    f"that are off by more than {MISSED_PX:g} px, in pairs with {ENOUGH} px of them or more.",
 }
 
 UNITS = {"EPE": "px", "AUC": "px", "AUSE / random": ""}

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo
 
 from stereo_depth_ros.calibration import Calibration, CalibrationError
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.pipeline import check_size
+from stereo_depth_ros.frame_check import check_size
 from stereo_depth_ros.rectification import RectificationMap, rectification_map
 from stereo_depth_ros.ros.messages import calibration_from
 

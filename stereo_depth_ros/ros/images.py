@@ -9,7 +9,7 @@ from stereo_depth_ros.decoding.compressed import decompress, read_compressed_hea
 from stereo_depth_ros.decoding.encodings import ENCODINGS, pack, unpack
 from stereo_depth_ros.decoding.levels import Levels, to_rgb
 from stereo_depth_ros.decoding.samples import ImageError, Samples
-from stereo_depth_ros.pipeline import FrameError
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.ros.messages import image_message
 
 __all__ = ["ENCODINGS", "decode_pair", "encode", "read_image_size"]

@@ -12,8 +12,9 @@ from stereo_depth_ros.calibration import CalibrationError
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.decoding.levels import Levels
 from stereo_depth_ros.engines import EngineLostError
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.pair_monitor import PairState
-from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.ros.diagnosing.statistics import Statistics
 from stereo_depth_ros.ros.diagnosing.throttled_log import ThrottledLog
 from stereo_depth_ros.ros.geometry import Maps, PairGeometry

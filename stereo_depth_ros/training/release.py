@@ -7,10 +7,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from stereo_depth_ros.checkpoints import WeightsInfo, save_weights
+from stereo_depth_ros.checkpoints import WeightsInfo, read_info, save_weights
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
+from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.evaluation.evaluate import BESIDE, evaluate
 from stereo_depth_ros.evaluation.report import (
     COLUMNS,
@@ -18,6 +18,7 @@ from stereo_depth_ros.evaluation.report import (
     fault_medians,
     medians,
 )
+from stereo_depth_ros.evaluation.sample import digest_of
 from stereo_depth_ros.export import publish
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.model_card import write_card
@@ -61,6 +62,10 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
     name = network.name
     height, width = size
     info = WeightsInfo(name, network.variant, licence=network.licence, commercial=True)
+    if trainer.recipe.begin:
+        # What weights become of others is under their terms.
+        begin = read_info(Path(trainer.recipe.begin))
+        info = replace(info, licence=begin.licence, commercial=begin.commercial)
     save_weights(folder / f"{name}.safetensors", network.state_dict(), info)
     publication = publish(
         network,
@@ -68,7 +73,7 @@ def release(trainer: Trainer, size: tuple[int, int], pairs: RealPairs | None = N
         width,
         folder / f"{name}.onnx",
         precisions=("fp32", "mixed"),
-        metadata={"licence": network.licence, "commercial": "true"},
+        metadata=info.as_graph_metadata(),
         card={
             "summary": (
                 f"{trainer.objective.description}, for {width}x{height} images, trained on "

@@ -7,6 +7,7 @@ import pytest
 from fakes import encode, save_graph
 
 from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.evaluation.terms import MEANINGS
 from stereo_depth_ros.pictures import write_image
 
 
@@ -100,3 +101,12 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_work(
     assert f"make the folder {tmp_path / 'absent'} first" in capsys.readouterr().err
     assert main([*arguments, str(tmp_path)]) == 1
     assert "is a folder; name a file in it" in capsys.readouterr().err
+
+
+def test_help_explains_every_figure(capsys):
+    with pytest.raises(SystemExit):
+        main(["evaluate", "--help"])
+
+    text = " ".join(capsys.readouterr().out.split())
+    for name, meaning in MEANINGS.items():
+        assert f"{name}: {meaning}" in text

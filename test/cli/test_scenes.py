@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.cli import main as cli
-from stereo_depth_ros.evaluation.datasets import digest_of, read_dataset
+from stereo_depth_ros.evaluation.datasets import read_dataset
+from stereo_depth_ros.evaluation.sample import digest_of
 from stereo_depth_ros.pictures import read_image
 
 COLUMNS = (0, 330, 660, 990)

@@ -154,7 +154,7 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
     assert cli.main(["train", "lite", "-o", str(folder), *TINY]) == 0
 
     after = find_artifact(str(folder / "lite.yaml"))
-    assert after.command == before.command
+    assert after.card.command == before.card.command
     after.verify_file()
 
 

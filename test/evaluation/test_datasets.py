@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.evaluation.datasets import (
-    digest_of,
     read_dataset,
     write_plain,
 )
+from stereo_depth_ros.evaluation.sample import digest_of
 from stereo_depth_ros.evaluation.truth_files import DatasetError, read_pfm
 from stereo_depth_ros.pictures import write_image
 

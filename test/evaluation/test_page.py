@@ -201,3 +201,16 @@ def test_page_without_pictures_still_has_its_figures():
     assert page.open == []
     assert len(page.sources) == 2
     assert ["EPE px", "1.00"] in page.tables[2]
+
+
+@pytest.mark.filterwarnings("error")
+def test_model_that_answers_nothing_has_no_error():
+    score = make_score("net", "one", 1.0)
+    nothing = accuracy(np.full(TRUTH.shape, np.nan, np.float32), TRUTH)
+
+    page = Page(as_html([replace(score, raw=nothing)], Gallery(), "t"))
+
+    assert [row for row in page.tables[0] if row[0] == "EPE px"] == [
+        ["EPE px", "1.00"],
+        ["EPE px", "-"],
+    ]

@@ -11,8 +11,9 @@ from views import ALL, depths, images, process, seeing
 from stereo_depth_ros.calibration import Calibration
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.sgbm import SgbmEngine
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.outputs import Output
-from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import rectification_map
 from stereo_depth_ros.scenes.planar import render, yard_scene
 from stereo_depth_ros.settings import Settings

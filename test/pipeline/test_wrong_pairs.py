@@ -7,10 +7,11 @@ from views import ALL
 
 from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines.sgbm import SgbmEngine
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_monitor import SAME_VIEW, PairMonitor
-from stereo_depth_ros.pipeline import FrameError, StereoPipeline
+from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.rectification import RectificationMap
 from stereo_depth_ros.scenes.planar import render, yard_scene
 from stereo_depth_ros.settings import Settings

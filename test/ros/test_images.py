@@ -11,7 +11,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy and sensor_msgs)")
 from sensor_msgs.msg import CompressedImage, Image
 
 from stereo_depth_ros.decoding.levels import Levels
-from stereo_depth_ros.pipeline import FrameError
+from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.ros.images import ENCODINGS, decode_pair, encode, read_image_size
 from stereo_depth_ros.ros.messages import as_bytes, image_message
 

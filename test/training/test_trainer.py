@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from stereo_depth_ros.artifact import find_artifact
-from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, save_weights
+from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, read_info, save_weights
 from stereo_depth_ros.cli import train
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.engines.prior import find_prior
@@ -479,14 +479,19 @@ def test_run_can_begin_from_earlier_weights(finished, tmp_path):
 
 
 def test_card_says_what_a_run_began_from(finished, tmp_path):
-    card = finished[3]
-    recipe = replace(RECIPE, steps=1, begin=str(card.with_suffix(".safetensors")))
-    run, _, _ = trained(recipe, tmp_path)
+    begin = tmp_path / "theirs.safetensors"
+    entries = finished[0].average.state_dict()
+    save_weights(begin, entries, WeightsInfo("lite", "base", {}, "CC-BY-NC-4.0", False))
+    run, _, _ = trained(replace(RECIPE, steps=1, begin=str(begin)), tmp_path / "run")
 
-    summary = find_artifact(str(release(run, (64, 96)))).card.summary
+    card = find_artifact(str(release(run, (64, 96)))).card
 
-    digest = hashlib.sha256(card.with_suffix(".safetensors").read_bytes()).hexdigest()
-    assert f"for 1 steps, begun from lite.safetensors ({digest[:12]}…)" in summary
+    digest = hashlib.sha256(begin.read_bytes()).hexdigest()
+    assert f"for 1 steps, begun from theirs.safetensors ({digest[:12]}…)" in card.summary
+    # Of theirs are the terms too.
+    assert (card.licence, card.commercial) == ("CC-BY-NC-4.0", False)
+    info = read_info(tmp_path / "run" / "lite.safetensors")
+    assert (info.licence, info.commercial) == ("CC-BY-NC-4.0", False)
 
 
 def test_weights_of_another_network_are_refused_to_begin_from(tmp_path):

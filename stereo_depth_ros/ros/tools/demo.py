@@ -15,6 +15,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from stereo_msgs.msg import DisparityImage
 
+from stereo_depth_ros.engines.default_model import MATCHER
 from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.evaluation.metrics import accuracy
 from stereo_depth_ros.pictures import write_image, write_ply
@@ -210,23 +211,30 @@ def _format_report(recorder: Recorder, folder: Path) -> str:
     else:
         density = 100 * np.isfinite(depth).mean()
         lines.append(f"density               {density:.1f} % of the pixels; no truth known")
-    engine = _name_engine(recorder)
-    lines.append(f"engine                {engine}")
+    lines.append(f"engine                {_name_engine(recorder)}")
+    status = recorder.diagnostics.get("engine")
+    facts = {value.key: value.value for value in status.values} if status else {}
     lines += _describe_limit(
-        recorder.rate("left/image_rect"), recorder.rate("depth/image_rect"), "(CPU," in engine
+        recorder.rate("left/image_rect"), recorder.rate("depth/image_rect"), facts
     )
     lines.append(f"pictures and cloud    {folder}/")
     return "\n".join(lines)
 
 
-def _describe_limit(camera_hz: float, node_hz: float, is_on_cpu: bool) -> list[str]:
-    """Return the line that says what keeps the node from the rate of the camera, if anything."""
+def _describe_limit(camera_hz: float, node_hz: float, engine: Mapping[str, str]) -> list[str]:
+    """Return the line that says what keeps the node from the rate of the camera, if anything.
+
+    ``engine`` is what diagnostics say of it.
+    """
     if node_hz >= _MIN_RATE * camera_hz:
         return []
-    what, cure = "the engine", "a faster model"
-    if is_on_cpu:
-        what, cure = "this CPU", "a GPU, a faster model (--model sgbm) or smaller images"
+    is_on_cpu = engine.get("device") == "CPU"
+    cures = ["a GPU"] if is_on_cpu else []
+    if engine.get("name") != MATCHER:
+        cures.append(f"a faster model (--model {MATCHER})")
+    cures.append("smaller images")
     return [
-        f"limit                 {what}: the camera sends {camera_hz:.1f} pairs/s, of which "
-        f"{node_hz:.1f} are matched, the newest each time; for more take {cure}"
+        f"limit                 {'this CPU' if is_on_cpu else 'the engine'}: the camera sends "
+        f"{camera_hz:.1f} pairs/s, of which {node_hz:.1f} are matched, the newest each time; for "
+        f"more take {' or '.join(cures)}"
     ]

@@ -15,7 +15,7 @@ from torch import Tensor
 from stereo_depth_ros.scenes.synthetic.dice import Dice
 from stereo_depth_ros.scenes.synthetic.mix import SceneMix
 from stereo_depth_ros.scenes.synthetic.scenes import Materials, Scenes
-from stereo_depth_ros.scenes.synthetic.surfaces import Surfaces
+from stereo_depth_ros.scenes.synthetic.surfaces import PATTERNS, Surfaces
 
 PLANES, BOXES, ROUNDS, RODS, CARDS, PANES = 5, 14, 11, 8, 11, 1
 
@@ -140,7 +140,7 @@ def draw(
     cards, card_disparity = surfaces(CARDS, 0.3, mix.card_scale * sizes(CARDS))
     facing = rotation(*(dice.normal(3, batch, CARDS) * mix.card_turn).unbind(0))
     cards.rotation = facing * torch.tensor([1.0, -1.0, -1.0])
-    cards.pattern = dice.integers(5, batch, CARDS)
+    cards.pattern = dice.integers(len(PATTERNS), batch, CARDS)
     panes, pane_disparity = surfaces(PANES, 0.0, mix.pane_scale * sizes(PANES))
     facing = rotation(*(dice.normal(3, batch, PANES) * mix.pane_turn).unbind(0))
     panes.rotation = facing * torch.tensor([1.0, -1.0, -1.0])

@@ -52,15 +52,21 @@ def test_depth_that_disagrees_with_the_truth_is_an_error(spoil):
 
 
 def test_engine_that_keeps_up_is_no_limit():
-    assert _describe_limit(camera_hz=30.0, node_hz=27.5, is_on_cpu=True) == []
+    assert _describe_limit(camera_hz=30.0, node_hz=27.5, engine={"device": "CPU"}) == []
 
 
 @pytest.mark.parametrize(
-    ("is_on_cpu", "limit", "cure"),
-    [(True, "this CPU", "a GPU, a faster model"), (False, "the engine", "a faster model")],
+    ("name", "device", "limit", "cure"),
+    [
+        ("lite", "CPU", "this CPU", "a GPU or a faster model (--model sgbm) or smaller images"),
+        ("sgbm", "CPU", "this CPU", "a GPU or smaller images"),
+        ("lite", "NVIDIA X", "the engine", "a faster model (--model sgbm) or smaller images"),
+    ],
 )
-def test_engine_slower_than_the_camera_is_named_with_both_rates(is_on_cpu, limit, cure):
-    (line,) = _describe_limit(camera_hz=30.0, node_hz=12.34, is_on_cpu=is_on_cpu)
+def test_engine_slower_than_the_camera_is_named_with_both_rates(name, device, limit, cure):
+    facts = {"name": name, "device": device}
+
+    (line,) = _describe_limit(camera_hz=30.0, node_hz=12.34, engine=facts)
 
     assert re.match(rf"limit +{limit}: the camera sends 30\.0 pairs/s, of which 12\.3 are", line)
-    assert f"for more take {cure}" in line
+    assert line.endswith(f"; for more take {cure}")
