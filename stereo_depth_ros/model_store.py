@@ -104,7 +104,7 @@ def pack(artifact: Artifact, path: Path) -> None:
     """
     if artifact.name in list_shipped():
         raise InputError(f"'{artifact.name}' comes with the package; there is nothing to carry")
-    if artifact.card_path is None or artifact.file is None:
+    if artifact.card_path is None or artifact.file is None or artifact.card.engine != "onnx":
         raise InputError(
             f"model '{artifact.name}' cannot be packed: it needs a card that names a graph; "
             "'stereo-depth export' writes both"
@@ -142,8 +142,10 @@ def unpack(path: Path) -> Artifact:
             try:
                 card_path = folder / f"{name}.yaml"
                 card = read_card(card_path)
-                if card.file not in archive.namelist():
-                    raise ModelError(f"its card names {excerpt(card.file) or 'no file'}")
+                # TensorRT trusts what is in an engine.
+                if card.engine != "onnx" or card.file not in archive.namelist():
+                    named = excerpt(f"{card.engine} {card.file}")
+                    raise ModelError(f"its card names {named}, no graph that it holds")
                 Artifact(name, card, card_path, folder / card.file).verify_file()
             except ModelError as error:
                 raise _describe_damage(path, error) from error
