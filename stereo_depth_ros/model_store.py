@@ -221,7 +221,8 @@ def _name_folder(folder: Path) -> Iterator[None]:
     except WriteError as error:
         raise WriteError(f"{error}; or {cure}") from error
     except OSError as error:
-        if error.filename and not Path(str(error.filename)).is_relative_to(folder):
+        file = Path(str(error.filename or folder))
+        if not (file.is_relative_to(folder) or folder.is_relative_to(file)):
             raise  # a file of the user
         raise WriteError(
             f"{folder} cannot be written: {os.strerror(error.errno or 0)}; free space or mend the "

@@ -181,6 +181,9 @@ def test_read_only_folder_names_the_cure_and_its_models_run(mount, monkeypatch):
 
     assert list_added() == ["net"]
     assert answer("net") == 7.25
+    monkeypatch.setenv("STEREO_DEPTH_MODELS", str(folder / "share" / "models"))  # not yet made
+    with pytest.raises(WriteError, match=r"Read-only file system; .* STEREO_DEPTH_MODELS=FOLDER"):
+        add_graph("net")
 
 
 def test_full_disk_names_the_cure_and_leaves_the_old_model_which_can_be_removed(

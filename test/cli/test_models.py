@@ -17,9 +17,9 @@ from stereo_depth_ros.published import PUBLISHED
 
 
 def rows_of(text):
-    """The cells of the tables by the name in front."""
+    """The cells of the tables by the name in front; a sentence about a model comes after them."""
     lines = [line.split() for line in text.splitlines() if line.startswith("  ")]
-    return {cells[0]: cells[1:] for cells in lines}
+    return {cells[0]: cells[1:] for cells in reversed(lines)}
 
 
 def models(capsys, *arguments):
@@ -69,6 +69,17 @@ def test_what_was_measured_here_is_shown_of_models_on_the_same_pairs_alone(capsy
         measure(name, 0.7, "cd" * 32)
     rows = rows_of(models(capsys))
     assert (rows["lite"][0], rows["net"][0], rows["other"][0]) == ("0.70", "0.70", "0.10")
+
+
+def test_list_says_what_auto_is_and_what_keeps_it_from_another_model(capsys):
+    assert "\nauto, the default, is lite, or sgbm where no network runs\n\n" in models(capsys)
+
+    add_graph("net")
+    text = models(capsys)
+    assert "\nauto, the default, is lite, or sgbm where no network runs\n  lite, as net" in text
+    measure("net", 0.5, ms=12.0)
+    text = models(capsys)
+    assert "\nauto, the default, is net, or sgbm where no network runs\n  net is the m" in text
 
 
 def test_broken_card_hides_no_other_model(models_home, capsys):
@@ -130,7 +141,8 @@ def test_model_is_packed_added_elsewhere_and_removed(models_home, tmp_path, monk
     assert list_added() == []
     assert models(capsys, "add", "net.stereo.zip").splitlines() == [
         "CC-BY-NC-4.0; NOT FOR COMMERCIAL USE",
-        f"installed in {models_home}/net; try it: stereo-depth demo --model net",
+        f"installed in {models_home}/net",
+        "next: stereo-depth run left.png right.png --model net -o out",
     ]
     assert list_added() == ["net"]
 
