@@ -93,7 +93,7 @@ def _fetch(name: str, source: Source, report: Callable[[str], None]) -> Path:
 
 def _import(source: Source, file: Path, weights: Path, report: Callable[[str], None]) -> None:
     report(f"imports {file.name}")
-    info = import_weights(file, weights, source.network)
+    info = import_weights(file, weights, source.network, source.config)
     for note in info.notes:
         report(f"note: {note}")
     if source.variant not in ("", info.variant):

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from authors import entries_of
+from authors import entries_of, save_fast_foundation_stereo
 from hub_server import serve_hub
 
 from stereo_depth_ros.artifact import find_artifact, list_added
 from stereo_depth_ros.atomic_file import WriteError
-from stereo_depth_ros.checkpoints import CheckpointError
+from stereo_depth_ros.checkpoints import CheckpointError, read_info
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.adding import add_model
@@ -160,6 +160,23 @@ def test_file_that_is_not_the_published_one_is_neither_installed_nor_kept(
         add_model("las2_s", size=SIZE)
 
     assert files_below(models_home) == [".las2_s.lock"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "normalises"), [("ffs_20-26-39", False), ("ffs_23-36-37", True)], ids=lambda v: str(v)
+)
+def test_name_says_what_the_file_does_not(models_home, tmp_path, name, normalises):
+    save_fast_foundation_stereo(tmp_path / "mine.pth", "released_vitl_d192")
+    steps = []
+
+    artifact = add_model(name, tmp_path / "mine.pth", (64, 96), iterations=1, report=steps.append)
+
+    info = read_info(models_home / name / f"{name}.safetensors")
+    assert info.config["structure"]["normalise"] is normalises
+    assert not any("normalised" in step for step in steps), "nothing had to be assumed"
+    assert artifact.card.command.endswith(" --size 64x96 --iterations 1")
+    assert not artifact.card.commercial
 
 
 def test_weights_that_no_program_may_fetch_say_where_they_are(models_home):
