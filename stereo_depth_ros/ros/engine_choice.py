@@ -76,7 +76,12 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
             return open_one(model, context)
 
         return open_within(
-            budget_ms, models, open_next, context.run, partial(_exclude_others, context)
+            budget_ms,
+            models,
+            open_next,
+            context.run,
+            partial(_exclude_others, context),
+            context.size,
         )
 
     def open_fallback(context: Context) -> Engine:
