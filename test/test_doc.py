@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
@@ -107,6 +108,16 @@ def test_every_target_of_make_that_is_named_exists(document):
     named = re.findall(r"(?:^|`)make ([a-z-]+)", TEXTS[document], re.MULTILINE)
 
     assert set(named) <= set(targets)
+
+
+def test_readme_gives_what_was_measured_as_the_cards_do():
+    cells = re.findall(r"^\| `(\w+)`[^|]*\| ([\d.]+) \|", TEXTS[README], re.MULTILINE)
+
+    cards = {name: find_artifact(name).card.measured["real"][name] for name, _ in cells}
+    assert set(cards) == {"lite", "sgbm"}
+    assert {name: float(figure) for name, figure in cells} == {
+        name: pytest.approx(card["bad2"], abs=0.05) for name, card in cards.items()
+    }
 
 
 # -- commands --------------------------------------------------------------------------------------

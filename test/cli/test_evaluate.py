@@ -162,7 +162,8 @@ def test_two_commands_make_auto_the_better_model(dataset, models_home, capsys):
     assert "net is the most accurate that was measured to keep 100 ms here" in str(spec)
     capsys.readouterr()
     assert main(["models"]) == 0
-    rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    rows = {cells[0]: cells for cells in reversed(lines)}  # a sentence comes after the table
     assert rows["net"][1] == "1.00"
     assert float(rows["lite"][1]) > 1.0
 

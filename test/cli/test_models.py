@@ -11,7 +11,7 @@ from added_models import add_graph, measure
 from authors import entries_of
 from fakes import save_graph
 
-from stereo_depth_ros.artifact import list_added, list_models
+from stereo_depth_ros.artifact import find_artifact, list_added, list_models
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.published import PUBLISHED
 
@@ -44,7 +44,11 @@ def test_list_shows_installed_models_and_published_weights_with_their_terms(caps
 
     rows = rows_of(text)
     assert {*list_models(), *PUBLISHED} <= set(rows)
-    assert rows["lite"] == ["0.93", "6.9", "12.3", "Apache-2.0"]
+    lite = find_artifact("lite")
+    size = sum(file.stat().st_size for file in lite.list_files())
+    real = lite.card.measured["real"]
+    epe, bad2 = (f"{real['lite']['epe']:.2f}", f"{real['lite']['bad2']:.1f}")
+    assert rows["lite"] == [epe, bad2, f"{size / 1e6:.1f}", "Apache-2.0"]
     assert rows["sgbm"] == ["1.15", "8.3", "Apache-2.0", "(OpenCV)"]
     assert rows["las2_m"] == ["lite_any_stereo", "5.47", "41.9", "MIT"]
     assert rows["s2m2_s"] == ["s2m2", "106.0", "CC-BY-NC-4.0;", "non-commercial"]
