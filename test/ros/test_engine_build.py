@@ -70,7 +70,7 @@ def test_frames_flow_during_the_build_and_the_engine_is_swapped_after_it(
         assert rig.reports("engine")["build step"] == "waiting"
         assert rig.diagnostics["engine"].level == b"\x01"
         assert "being built: waiting: 42 %" in rig.says("engine")
-        assert "until then encoded on onnxruntime" in rig.says("engine")
+        assert "until then net on onnxruntime" in rig.says("engine")
         before = int(rig.reports("outputs")["published"])
         let_through(graph)
 
@@ -87,7 +87,7 @@ def test_frames_flow_during_the_build_and_the_engine_is_swapped_after_it(
         assert rig.reports("inference")["failed"] == "0"
     log = (tmp_path / "log").read_text()
     assert "TensorRT engine: no engine yet: building in fp32" in log
-    assert log.count("engine: encoded on") == 2
+    assert log.count("engine: net on") == 2
     assert "Traceback" not in log
 
 
