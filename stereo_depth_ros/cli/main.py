@@ -25,7 +25,7 @@ VERBS = {
     "process": ("process", "turn a recording (bag, video, folder) into depth"),
     "evaluate": ("evaluate", "score models on a dataset with truth"),
     "bench": ("bench", "measure the time of models, or of the whole node"),
-    "models": ("models", "list models, fetch published weights, say what a model costs"),
+    "models": ("models", "list models, add published ones, carry them to other machines"),
     "import": ("import_weights", "turn a checkpoint of a network's authors into checked weights"),
     "export": ("export", "write a network as an ONNX graph"),
     "build": ("build", "build and test the TensorRT engine of a graph"),

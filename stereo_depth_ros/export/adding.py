@@ -51,10 +51,13 @@ def add_model(
     with install(name) as folder:
         weights = folder / f"{name}.safetensors"
         before = models_folder() / name / weights.name
+        fetched = None
         if file is None and before.is_file():
             report(f"takes the weights of {before.parent}")
             shutil.copyfile(before, weights)
         else:
+            if file is None:
+                file = fetched = _fetch(name, source, report)
             _import(source, file, weights, report)
         changes = {} if iterations is None else {"iterations": iterations}
         network, info = load_weights(weights, **changes)
@@ -73,35 +76,31 @@ def add_model(
                 "command": _command(name, size, iterations),
             },
         )
+    if fetched is not None:
+        fetched.unlink()  # not before: what went wrong may be mended without fetching again
     return find_artifact(name)
 
 
-def _import(
-    source: Source, file: Path | None, weights: Path, report: Callable[[str], None]
-) -> None:
-    downloads = models_folder() / ".downloads"
-    if file is None:
-        if not source.hub:
-            what = source.file or "its file"
-            raise InputError(
-                f"these weights cannot be fetched by a program; fetch {what} from {source.url} by "
-                f"hand, then: stereo-depth models add {weights.stem} --file FILE"
-            )
-        report(f"fetches {source.file} from {source.url}")
-        fetched = fetch(source, downloads)
-    else:
-        fetched = file
-    report(f"imports {fetched.name}")
-    info = import_weights(fetched, weights, source.network)
+def _fetch(name: str, source: Source, report: Callable[[str], None]) -> Path:
+    if not source.hub:
+        raise InputError(
+            f"these weights cannot be fetched by a program; fetch {source.file or 'their file'} "
+            f"from {source.url} by hand, then: stereo-depth models add {name} --file FILE"
+        )
+    report(f"fetches {source.file} from {source.url}")
+    return fetch(source, models_folder() / ".downloads")
+
+
+def _import(source: Source, file: Path, weights: Path, report: Callable[[str], None]) -> None:
+    report(f"imports {file.name}")
+    info = import_weights(file, weights, source.network, source.config)
     for note in info.notes:
         report(f"note: {note}")
     if source.variant not in ("", info.variant):
         raise CheckpointError(
-            f"{fetched} holds {info.network} {info.variant}, not {source.variant}; add it under "
+            f"{file} holds {info.network} {info.variant}, not {source.variant}; add it under "
             "its own name"
         )
-    if file is None:
-        fetched.unlink()
 
 
 def _command(name: str, size: tuple[int, int], iterations: int | None) -> str:
