@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import (
     Context,
+    Engine,
     EngineError,
     EngineLostError,
     EngineSpec,
@@ -35,8 +37,8 @@ class Plan:
         Limits and filters.
     writer
         Writes the results.
-    size
-        Height and width in px of the images to come, None where unknown.
+    camera
+        Of the first pair, for whose size an engine for any size is opened; None where unknown.
     report
         Given the progress where an engine has to be built.
     """
@@ -46,7 +48,7 @@ class Plan:
     max_disparity: int
     settings: Settings
     writer: FrameWriter
-    size: tuple[int, int] | None = None
+    camera: StereoCamera | None = None
     report: Report = ignore_progress
 
 
@@ -110,10 +112,19 @@ class Matcher:
     def _open(self) -> StereoPipeline:
         if self._pipeline is None:
             plan = self._plan
-            context = Context(report=plan.report, max_disparity=plan.max_disparity, size=plan.size)
-            engine = open_engine(plan.model, backend=plan.backend, context=context)
-            self._pipeline = StereoPipeline(engine, plan.settings)
+            pipeline = StereoPipeline(self._open_engine(None), plan.settings)
+            # Only an open engine says for which sizes its graph is, as in the node.
+            size = None if plan.camera is None else pipeline.input_size(plan.camera)
+            if size is not None:
+                pipeline.engine.close()
+                pipeline.engine = self._open_engine(size)
+            self._pipeline = pipeline
         return self._pipeline
+
+    def _open_engine(self, size: tuple[int, int] | None) -> Engine:
+        plan = self._plan
+        context = Context(report=plan.report, max_disparity=plan.max_disparity, size=size)
+        return open_engine(plan.model, backend=plan.backend, context=context)
 
 
 def _find_limits(match: StereoMatch, is_metric: bool) -> tuple[float, float]:

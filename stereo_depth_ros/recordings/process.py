@@ -18,11 +18,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from stereo_depth_ros.atomic_file import write_text
+from stereo_depth_ros.camera import StereoCamera
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.errors import InputError, UserError
-from stereo_depth_ros.fit import limit_size
 from stereo_depth_ros.folder_lock import lock_folder
-from stereo_depth_ros.pipeline import columns_of_vergence
 from stereo_depth_ros.recordings.frame import Frame, Skip, Source
 from stereo_depth_ros.recordings.job import Job
 from stereo_depth_ros.recordings.judge import Judge
@@ -32,7 +31,6 @@ from stereo_depth_ros.recordings.record import Journal, Record
 from stereo_depth_ros.recordings.report import make_page
 from stereo_depth_ros.recordings.summary import Summary, summarise
 from stereo_depth_ros.recordings.target import Target
-from stereo_depth_ros.settings import Settings
 
 PICTURES = 12
 """Pairs of which the report shows pictures, about."""
@@ -79,7 +77,7 @@ def process(
         raise InputError(
             "recordings are processed without the filter over time; temporal_gain is 1"
         )
-    plan = replace(plan, size=_find_size(source, plan.settings))
+    plan = replace(plan, camera=_find_camera(source))
     # Opened first, so that a model that is not there leaves no folder behind.
     with Pool(plan, workers) as pool:
         spec = pool.open()
@@ -113,14 +111,10 @@ def _process(
             raise
 
 
-def _find_size(source: Source, settings: Settings) -> tuple[int, int] | None:
-    """Return height and width of the first pair as an engine for any size is built for it."""
-    for frame in source:
-        if isinstance(frame, Frame):
-            camera = frame.geometry.camera
-            width = camera.width + columns_of_vergence(camera)
-            return limit_size(camera.height, width, settings.max_side)
-    return None
+def _find_camera(source: Source) -> StereoCamera | None:
+    """Return the geometry of the first pair that has one."""
+    frames = (frame for frame in source if isinstance(frame, Frame))
+    return next((frame.geometry.camera for frame in frames), None)
 
 
 def _discard(target: Target) -> None:
