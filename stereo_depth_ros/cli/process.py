@@ -28,6 +28,7 @@ from stereo_depth_ros.cli.options import (
 )
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.evaluation.datasets import LAYOUTS
+from stereo_depth_ros.recordings.interrupts import hold_interrupts
 from stereo_depth_ros.recordings.matcher import Plan
 from stereo_depth_ros.recordings.open_source import open_source
 from stereo_depth_ros.recordings.open_target import FORMS, OUTPUTS, open_target
@@ -174,7 +175,9 @@ class _Progress:
         if self._bar is None:
             if self._earlier:
                 print(f"{self._earlier} pairs were done before", flush=True)
-            self._bar = tqdm(total=self._total, initial=self._earlier, unit="pair")
+            # One that is half made cannot be closed.
+            with hold_interrupts():
+                self._bar = tqdm(total=self._total, initial=self._earlier, unit="pair")
         self._bar.update()
 
     def close(self) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from typing import TypeVar
@@ -16,6 +13,7 @@ from typing import TypeVar
 from stereo_depth_ros.engines import EngineSpec
 from stereo_depth_ros.engines.tensorrt.progress import ignore_progress
 from stereo_depth_ros.errors import UserError
+from stereo_depth_ros.recordings.interrupts import hold_interrupts
 from stereo_depth_ros.recordings.job import Job
 from stereo_depth_ros.recordings.matcher import Matcher, Plan
 from stereo_depth_ros.recordings.record import Record
@@ -58,7 +56,7 @@ class Pool:
         """
         if self.count == 1:
             return self._executor.submit(self._matcher.open).result()
-        with _hold_interrupts():
+        with hold_interrupts():
             future = self._executor.submit(_open_here)
         return self.wait(future)
 
@@ -73,7 +71,7 @@ class Pool:
         if self.count == 1:
             return self._executor.submit(self._matcher.match, job)
         try:
-            with _hold_interrupts():
+            with hold_interrupts():
                 return self._executor.submit(_match_here, job)
         except BrokenProcessPool as error:
             raise _describe_death() from error
@@ -99,19 +97,6 @@ class Pool:
             # In its own thread, as all that is done with an engine.
             self._executor.submit(self._matcher.close)
         self._executor.shutdown(wait=True, cancel_futures=self.count > 1)
-
-
-@contextmanager
-def _hold_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait, and processes that begin meanwhile never get it.
-
-    It reaches every process of a terminal; the one that hands out the work decides.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _describe_death() -> WorkerError:
