@@ -12,7 +12,7 @@ from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks.base import StereoNetwork
 from stereo_depth_ros.networks.lite import SPAN, Lite
 from stereo_depth_ros.training import losses
-from stereo_depth_ros.training.stream import Sample
+from stereo_depth_ros.training.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Objective:
     predict
         Takes the network and its inputs, and returns all that ``loss`` looks at.
     loss
-        Takes what ``predict`` returned and the `Sample`, and returns terms by name, scalars of
+        Takes what ``predict`` returned and the `Batch`, and returns terms by name, scalars of
         which the sum is minimised.
     prior_span
         Largest disparity in px of the samples' priors, that of its graph; 0 where it takes none.
@@ -37,7 +37,7 @@ class Objective:
     network: type[StereoNetwork]
     description: str
     predict: Callable[..., Any]
-    loss: Callable[[Any, Sample], dict[str, Tensor]]
+    loss: Callable[[Any, Batch], dict[str, Tensor]]
     prior_span: int = 0
 
 
@@ -46,7 +46,7 @@ OBJECTIVES = {
         network=Lite,
         description="Our own small network for a CPU or a small GPU",
         predict=Lite.matches,
-        loss=lambda matches, sample: losses.loss(matches, sample.disparity, sample.prior),
+        loss=lambda matches, batch: losses.loss(matches, batch.disparity, batch.prior),
         prior_span=SPAN,
     )
 }

@@ -23,10 +23,12 @@ from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.scenes.synthetic.textures import photographs
+from stereo_depth_ros.training.batch import Batch
 from stereo_depth_ros.training.objectives import Objective, objective_of
 from stereo_depth_ros.training.recipe import Recipe
 from stereo_depth_ros.training.schedule import anneal
-from stereo_depth_ros.training.stream import Sample, SceneStream, draw_ahead
+from stereo_depth_ros.training.source import draw_ahead
+from stereo_depth_ros.training.stream import SceneStream
 from stereo_depth_ros.training.validation import Validation
 
 _AVERAGE_OVER = 500  # steps that the averaged weights look back on
@@ -139,7 +141,7 @@ class Trainer:
         batches = draw_ahead(stream)
         is_over = self._is_over()
         while not is_over:
-            losses = self._train_step(model, next(batches))
+            losses = self._train_step(model, next(batches)[0])
             is_over = self._is_over()
             bar.update()
             if log is None or validation is None:
@@ -178,13 +180,13 @@ class Trainer:
                 "goes on from its last checkpoint when it is started again"
             ) from error
 
-    def _train_step(self, model: nn.Module, sample: Sample) -> dict[str, torch.Tensor]:
+    def _train_step(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
         rate = self.recipe.learning_rate * anneal(*self._progress())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-            prediction = model(*sample.inputs_of(self.network))
-        terms = self.objective.loss(prediction, sample)
+            prediction = model(*batch.inputs_of(self.network))
+        terms = self.objective.loss(prediction, batch)
         self.optimiser.zero_grad(set_to_none=True)
         torch.stack(list(terms.values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

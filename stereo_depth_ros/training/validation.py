@@ -8,7 +8,8 @@ import torch
 
 from stereo_depth_ros.colour_scale import CONFIDENCE, scale_disparity
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
-from stereo_depth_ros.training.stream import Sample, SceneStream
+from stereo_depth_ros.training.batch import Batch
+from stereo_depth_ros.training.stream import SceneStream
 
 _PAIRS = 12
 _SEED = 2**31  # far from every training seed
@@ -54,5 +55,5 @@ class Validation:
         return sheet.transpose(2, 0, 1)
 
 
-def _match(network: StereoNetwork, sample: Sample) -> StereoOutput:
+def _match(network: StereoNetwork, sample: Batch) -> StereoOutput:
     return network(*sample.inputs_of(network))

@@ -5,8 +5,8 @@ import torch
 
 from stereo_depth_ros.networks import StereoNetwork, create_network
 from stereo_depth_ros.networks.registry import NETWORKS
+from stereo_depth_ros.training.batch import Batch
 from stereo_depth_ros.training.objectives import OBJECTIVES, objective_of
-from stereo_depth_ros.training.stream import Sample
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
@@ -22,7 +22,7 @@ def sample(height=32, width=64):
     generator = torch.Generator().manual_seed(0)
     left, right = 255 * torch.rand(2, 1, 3, height, width, generator=generator)
     disparity = torch.full((1, 1, height, width), 8.0)
-    return Sample(left, right, disparity, disparity * 0 + 1, disparity, disparity > 0)
+    return Batch(left, right, disparity, disparity * 0 + 1, disparity, disparity * 0 + 1)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
