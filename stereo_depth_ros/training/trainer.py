@@ -21,20 +21,28 @@ from tqdm import tqdm
 from stereo_depth_ros.atomic_file import WriteError, write_bytes
 from stereo_depth_ros.checkpoints import load_weights
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.networks import StereoNetwork, create_network
-from stereo_depth_ros.scenes.synthetic.textures import photographs
 from stereo_depth_ros.training.batch import Batch
+from stereo_depth_ros.training.data import parse_data
+from stereo_depth_ros.training.freezing import freeze, set_training_mode
+from stereo_depth_ros.training.half import keep_float32_parts
 from stereo_depth_ros.training.objectives import Objective, objective_of
 from stereo_depth_ros.training.recipe import Recipe
 from stereo_depth_ros.training.schedule import anneal
 from stereo_depth_ros.training.source import draw_ahead
-from stereo_depth_ros.training.stream import SceneStream
-from stereo_depth_ros.training.validation import Validation
+from stereo_depth_ros.training.sources import open_source
+from stereo_depth_ros.training.validation import (
+    Validation,
+    validate_on_dataset,
+    validate_on_scenes,
+)
 
 _AVERAGE_OVER = 500  # steps that the averaged weights look back on
 _LOG_EVERY = 10  # steps
 
-_STATE = {"step", "processes", "network", "average", "optimiser", "recipe"}  # of a checkpoint
+# Of a checkpoint.
+_STATE = {"step", "seconds", "processes", "states", "network", "average", "optimiser", "recipe"}
 
 
 class _Training(nn.Module):
@@ -52,18 +60,18 @@ class Trainer:
     """Trains a network by ``recipe`` in ``folder``, which holds checkpoint, log and pictures.
 
     Under `torchrun` every process trains on its own stream and gradients are averaged. A folder
-    with a checkpoint is gone on with.
+    with a checkpoint is gone on with, as if it had not been left.
 
     Raises
     ------
     InputError
-        For weights to begin from that are of another network, for a checkpoint that is damaged or
-        of another run, and for minutes on several processes.
+        For weights to begin from that are of another network, a crop that does not fit it, parts to
+        freeze that it lacks, for a checkpoint that is damaged or of another run, and for minutes on
+        several processes.
     """
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
-        self.objective = objective_of(recipe.network)
         self.rank = int(os.environ.get("RANK", "0"))
         cuda = torch.cuda.is_available()
         local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -72,21 +80,31 @@ class Trainer:
         self._parallel = self.processes > 1
         if self._parallel and recipe.minutes is not None:
             raise InputError("minutes are counted by one process; give steps to several")
-        # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
-        self._half = cuda or torch.backends.cpu.get_cpu_capability() == "AVX512"
         if cuda:
             torch.cuda.set_device(self.device)
         if self._parallel:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
         self.network = _build(recipe).to(self.device)
-        self.average = copy.deepcopy(self.network).eval()
+        self.objective = objective_of(self.network)
+        # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
+        self._half = cuda or (
+            self.objective.half_on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        )
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        if recipe.iterations is not None:
+            self.network.iterations = recipe.iterations
+        freeze(self.network, recipe.freeze)
+        keep_float32_parts(self.network, self.device)
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4
+            (p for p in self.network.parameters() if p.requires_grad),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
         )
         self.step = 0
         self._seconds = 0.0  # trained before the clock began
         self._began: float | None = None
+        self._source_state: dict[str, Any] | None = None  # after what was learned from
         self._resume()
 
     @property
@@ -106,25 +124,19 @@ class Trainer:
         Raises
         ------
         InputError
-            For a folder without photographs, or a crop that does not fit into the scenes.
+            For data that cannot be read, a crop that does not fit into the scenes, or a step that
+            the GPU's memory does not hold.
         WriteError
             When checkpoint or log cannot be written.
         """
         self._began = monotonic()
         recipe = self.recipe
-        photos = photographs(Path(recipe.photos)) if recipe.photos else []
-        stream = SceneStream(
-            scene=recipe.scene,
-            crop=recipe.crop,
-            batch=recipe.batch,
-            reuse=recipe.reuse,
-            # After a resume other scenes than before, and on every process others.
-            seed=recipe.seed + 1 + 1000 * self.rank + 1_000_003 * self.step,
-            photos=photos,
-            prior_span=self.objective.prior_span,
-            device=self.device,
-        )
-        model: nn.Module = _Training(self.network, self.objective).train()
+        share = (self.rank, self.processes)
+        source = open_source(recipe, self.objective.prior_span, share, self.device)
+        if self._source_state is not None:
+            source.set_state(self._source_state)
+        model: nn.Module = _Training(self.network, self.objective)
+        set_training_mode(self.network, recipe.freeze_norm)
         if self._parallel:
             model = DistributedDataParallel(model)
         first = self.rank == 0
@@ -138,12 +150,15 @@ class Trainer:
             unit="step",
             dynamic_ncols=True,
         )
-        batches = draw_ahead(stream)
+        batches = draw_ahead(source)
         is_over = self._is_over()
         while not is_over:
-            losses = self._train_step(model, next(batches)[0])
+            with _memory_errors():
+                losses = self._train_step(model, batches)
             is_over = self._is_over()
             bar.update()
+            is_saved = self.step % recipe.validate_every == 0 or is_over
+            states = self._gather_states() if is_saved else []
             if log is None or validation is None:
                 continue
             # Reading a number makes the GPU wait.
@@ -153,9 +168,9 @@ class Trainer:
                 bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
                 with self._log_errors():
                     log.add_scalars("loss", terms, self.step)
-            if self.step % recipe.validate_every == 0 or is_over:
+            if is_saved:
                 figures = validation.figures(self.average)
-                self._save()
+                self._save(states)
                 with self._log_errors():
                     for name, value in figures.items():
                         log.add_scalar(f"validation/{name}", value, self.step)
@@ -180,20 +195,28 @@ class Trainer:
                 "goes on from its last checkpoint when it is started again"
             ) from error
 
-    def _train_step(self, model: nn.Module, batch: Batch) -> dict[str, torch.Tensor]:
+    def _train_step(
+        self, model: nn.Module, batches: Iterator[tuple[Batch, dict[str, Any]]]
+    ) -> dict[str, torch.Tensor]:
+        """Learn from as many ``batches`` as the recipe says; return their mean loss terms."""
         rate = self.recipe.learning_rate * anneal(*self._progress())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-            prediction = model(*batch.inputs_of(self.network))
-        terms = self.objective.loss(prediction, batch)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        sums: dict[str, torch.Tensor] = {}
+        for _ in range(self.recipe.accumulate):
+            batch, self._source_state = next(batches)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+                prediction = model(*batch.inputs_of(self.network))
+            terms = self.objective.loss(prediction, batch)
+            (torch.stack(list(terms.values())).sum() / self.recipe.accumulate).backward()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach()
+        nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.step += 1
         self._update_average()
-        return {name: term.detach() for name, term in terms.items()}
+        return {name: term / self.recipe.accumulate for name, term in sums.items()}
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -213,7 +236,13 @@ class Trainer:
 
     def make_validation(self) -> Validation:
         """Return what measures the networks of this run."""
-        return Validation(self.recipe.scene, self.device, self.objective.prior_span)
+        span = self.objective.prior_span
+        if not self.recipe.validate:
+            return validate_on_scenes(self.recipe.scene, self.device, span)
+        part = parse_data(self.recipe.validate)
+        assert part.folder is not None
+        samples = read_dataset(part.folder, part.layout)
+        return validate_on_dataset(samples, part.folder.name, self.device, span)
 
     def _progress(self) -> tuple[float, float]:
         """Return how much is done, and of how much, in steps or in seconds."""
@@ -228,11 +257,24 @@ class Trainer:
         done, total = self._progress()
         return done >= total
 
-    def _save(self) -> None:
+    def _gather_states(self) -> list[dict[str, Any]]:
+        """Return what every process goes on from: its source and its random numbers."""
+        random = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            random.append(torch.cuda.get_rng_state(self.device))
+        state = {"source": self._source_state, "random": random}
+        if not self._parallel:
+            return [state]
+        states: list[dict[str, Any]] = [{} for _ in range(self.processes)]
+        distributed.all_gather_object(states, state)
+        return states
+
+    def _save(self, states: list[dict[str, Any]]) -> None:
         state = {
             "step": self.step,
             "seconds": self._count_seconds(),
             "processes": self.processes,
+            "states": states,
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -248,7 +290,7 @@ class Trainer:
             return
         state = self._read_checkpoint()
         self.step = state["step"]
-        self._seconds = state.get("seconds", 0.0)  # earlier versions counted none
+        self._seconds = state["seconds"]
         self._check_is_the_same_run(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -256,6 +298,12 @@ class Trainer:
         if self._is_over():
             # Nothing is left to train: the run is what it was.
             self.processes = state["processes"]
+            return
+        own = state["states"][self.rank]
+        self._source_state = own["source"]
+        torch.set_rng_state(own["random"][0].cpu())
+        if len(own["random"]) > 1:
+            torch.cuda.set_rng_state(own["random"][1].cpu(), self.device)
 
     def _read_checkpoint(self) -> dict[str, Any]:
         try:
@@ -287,11 +335,33 @@ class Trainer:
             )
 
 
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Say what to change where the GPU's memory does not hold a step."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise InputError(
+            "the GPU's memory does not hold a step; halve --batch and double --accumulate, which "
+            "trains the same, or give a smaller --crop"
+        ) from error
+
+
 def _build(recipe: Recipe) -> StereoNetwork:
     """Return the network to train, of the weights to begin from, if there are some."""
-    if not recipe.begin:
-        return create_network(recipe.network)
-    network, info = load_weights(Path(recipe.begin))
-    if info.network != recipe.network:
-        raise InputError(f"{recipe.begin} holds weights of {info.network}, not of {recipe.network}")
+    if recipe.begin:
+        network, info = load_weights(Path(recipe.begin))
+        if info.network != recipe.network:
+            raise InputError(
+                f"{recipe.begin} holds weights of {info.network}, not of {recipe.network}"
+            )
+        if recipe.variant not in ("", info.variant):
+            raise InputError(f"{recipe.begin} holds {info.variant}, not {recipe.variant}")
+    else:
+        network = create_network(recipe.network, recipe.variant or None)
+    if any(side % network.multiple for side in recipe.crop):
+        height, width = recipe.crop
+        raise InputError(f"crop is {height}x{width}; give multiples of {network.multiple}")
+    if recipe.iterations is not None and network.iterations is None:
+        raise InputError(f"{network.name} {network.variant} has no iterations to set")
     return network
