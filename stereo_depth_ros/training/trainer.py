@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,31 +17,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from stereo_depth_ros.atomic_file import WriteError, write_bytes
-from stereo_depth_ros.checkpoints import load_weights
+from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.evaluation.datasets import read_dataset
-from stereo_depth_ros.networks import StereoNetwork, create_network
+from stereo_depth_ros.networks import StereoNetwork
+from stereo_depth_ros.training.averaging import update_average
 from stereo_depth_ros.training.batch import Batch
-from stereo_depth_ros.training.data import parse_data
+from stereo_depth_ros.training.building import build_network
 from stereo_depth_ros.training.freezing import freeze, set_training_mode
 from stereo_depth_ros.training.half import keep_float32_parts
+from stereo_depth_ros.training.memory import name_memory_errors
 from stereo_depth_ros.training.objectives import Objective, objective_of
 from stereo_depth_ros.training.recipe import Recipe
+from stereo_depth_ros.training.run_checkpoint import read_checkpoint, write_checkpoint
 from stereo_depth_ros.training.schedule import anneal
 from stereo_depth_ros.training.source import draw_ahead
 from stereo_depth_ros.training.sources import open_source
-from stereo_depth_ros.training.validation import (
-    Validation,
-    validate_on_dataset,
-    validate_on_scenes,
-)
+from stereo_depth_ros.training.validation import Validation, open_validation
 
-_AVERAGE_OVER = 500  # steps that the averaged weights look back on
 _LOG_EVERY = 10  # steps
-
-# Of a checkpoint.
-_STATE = {"step", "seconds", "processes", "states", "network", "average", "optimiser", "recipe"}
 
 
 class _Training(nn.Module):
@@ -77,7 +69,7 @@ class Trainer:
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
-        self._parallel = self.processes > 1
+        self._share, self._parallel = (self.rank, self.processes), self.processes > 1
         if self._parallel and recipe.minutes is not None:
             raise InputError("minutes are counted by one process; give steps to several")
         if cuda:
@@ -85,7 +77,7 @@ class Trainer:
         if self._parallel:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
-        self.network = _build(recipe).to(self.device)
+        self.network = build_network(recipe).to(self.device)
         self.objective = objective_of(self.network)
         # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
         self._half = cuda or (
@@ -131,29 +123,28 @@ class Trainer:
         """
         self._began = monotonic()
         recipe = self.recipe
-        share = (self.rank, self.processes)
-        source = open_source(recipe, self.objective.prior_span, share, self.device)
+        source = open_source(recipe, self.objective.prior_span, self._share, self.device)
         if self._source_state is not None:
             source.set_state(self._source_state)
         model: nn.Module = _Training(self.network, self.objective)
         set_training_mode(self.network, recipe.freeze_norm)
         if self._parallel:
             model = DistributedDataParallel(model)
-        first = self.rank == 0
-        log = SummaryWriter(str(self.folder)) if first else None
-        validation = self.make_validation() if first else None
+        is_first = self.rank == 0
+        log = SummaryWriter(str(self.folder)) if is_first else None
+        validation = self.make_validation() if is_first else None
         figures: dict[str, float] = {}
         bar = tqdm(
             total=None if recipe.minutes else recipe.steps,
             initial=self.step,
-            disable=not first,
+            disable=not is_first,
             unit="step",
             dynamic_ncols=True,
         )
         batches = draw_ahead(source)
         is_over = self._is_over()
         while not is_over:
-            with _memory_errors():
+            with name_memory_errors():
                 losses = self._train_step(model, batches)
             is_over = self._is_over()
             bar.update()
@@ -215,34 +206,12 @@ class Trainer:
         nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.step += 1
-        self._update_average()
+        update_average(self.average, self.network, self.step)
         return {name: term / self.recipe.accumulate for name, term in sums.items()}
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A short memory at first, or the untrained weights would linger.
-        keep = 1 - 1 / min(_AVERAGE_OVER, 1 + self.step / 10)
-        average, current = (
-            list(network.state_dict().values()) for network in (self.average, self.network)
-        )
-        # At once: on a GPU hundreds of small operations would take as long as the step.
-        floating = [i for i, value in enumerate(average) if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [average[i] for i in floating], [current[i] for i in floating], 1 - keep
-        )
-        for value, new in zip(average, current, strict=True):
-            if not value.is_floating_point():
-                value.copy_(new)
 
     def make_validation(self) -> Validation:
         """Return what measures the networks of this run."""
-        span = self.objective.prior_span
-        if not self.recipe.validate:
-            return validate_on_scenes(self.recipe.scene, self.device, span)
-        part = parse_data(self.recipe.validate)
-        assert part.folder is not None
-        samples = read_dataset(part.folder, part.layout)
-        return validate_on_dataset(samples, part.folder.name, self.device, span)
+        return open_validation(self.recipe, self.objective.prior_span, self.device)
 
     def _progress(self) -> tuple[float, float]:
         """Return how much is done, and of how much, in steps or in seconds."""
@@ -262,33 +231,32 @@ class Trainer:
         random = [torch.get_rng_state()]
         if self.device.type == "cuda":
             random.append(torch.cuda.get_rng_state(self.device))
-        state = {"source": self._source_state, "random": random}
-        if not self._parallel:
-            return [state]
-        states: list[dict[str, Any]] = [{} for _ in range(self.processes)]
-        distributed.all_gather_object(states, state)
+        states: list[dict[str, Any]] = [{"source": self._source_state, "random": random}]
+        if self._parallel:
+            states *= self.processes
+            distributed.all_gather_object(states, states[0])
         return states
 
     def _save(self, states: list[dict[str, Any]]) -> None:
-        state = {
-            "step": self.step,
-            "seconds": self._count_seconds(),
-            "processes": self.processes,
-            "states": states,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "recipe": asdict(self.recipe),
-        }
-        buffer = io.BytesIO()  # PyTorch hides the cause where it writes to a file itself
-        torch.save(state, buffer)
-        write_bytes(self.checkpoint, buffer.getvalue())
+        write_checkpoint(
+            self.checkpoint,
+            {
+                "step": self.step,
+                "seconds": self._count_seconds(),
+                "processes": self.processes,
+                "states": states,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "recipe": asdict(self.recipe),
+            },
+        )
 
     def _resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.is_file():
             return
-        state = self._read_checkpoint()
+        state = read_checkpoint(self.checkpoint)
         self.step = state["step"]
         self._seconds = state["seconds"]
         self._check_is_the_same_run(state)
@@ -301,22 +269,9 @@ class Trainer:
             return
         own = state["states"][self.rank]
         self._source_state = own["source"]
-        torch.set_rng_state(own["random"][0].cpu())
+        torch.set_rng_state(own["random"][0])
         if len(own["random"]) > 1:
-            torch.cuda.set_rng_state(own["random"][1].cpu(), self.device)
-
-    def _read_checkpoint(self) -> dict[str, Any]:
-        try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            if not state.keys() >= _STATE:
-                raise ValueError("it lacks a part")
-        except Exception as error:  # torch raises whatever its parts do
-            reason = str(error).strip().partition("\n")[0][:200]
-            raise InputError(
-                f"{self.checkpoint} is no whole checkpoint of a training ({reason}); remove it to "
-                "begin anew, or give another folder"
-            ) from error
-        return state
+            torch.cuda.set_rng_state(own["random"][1], self.device)
 
     def _check_is_the_same_run(self, state: dict[str, Any]) -> None:
         asked = asdict(self.recipe)
@@ -333,35 +288,3 @@ class Trainer:
                 f"{self.checkpoint} is of a run with another {', '.join(changed)}; repeat its "
                 "options, or give another folder"
             )
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    """Say what to change where the GPU's memory does not hold a step."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise InputError(
-            "the GPU's memory does not hold a step; halve --batch and double --accumulate, which "
-            "trains the same, or give a smaller --crop"
-        ) from error
-
-
-def _build(recipe: Recipe) -> StereoNetwork:
-    """Return the network to train, of the weights to begin from, if there are some."""
-    if recipe.begin:
-        network, info = load_weights(Path(recipe.begin))
-        if info.network != recipe.network:
-            raise InputError(
-                f"{recipe.begin} holds weights of {info.network}, not of {recipe.network}"
-            )
-        if recipe.variant not in ("", info.variant):
-            raise InputError(f"{recipe.begin} holds {info.variant}, not {recipe.variant}")
-    else:
-        network = create_network(recipe.network, recipe.variant or None)
-    if any(side % network.multiple for side in recipe.crop):
-        height, width = recipe.crop
-        raise InputError(f"crop is {height}x{width}; give multiples of {network.multiple}")
-    if recipe.iterations is not None and network.iterations is None:
-        raise InputError(f"{network.name} {network.variant} has no iterations to set")
-    return network

@@ -10,12 +10,15 @@ import numpy as np
 import torch
 
 from stereo_depth_ros.colour_scale import CONFIDENCE, scale_disparity
+from stereo_depth_ros.evaluation.datasets import read_dataset
 from stereo_depth_ros.evaluation.sample import Sample
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput
 from stereo_depth_ros.training.batch import Batch
+from stereo_depth_ros.training.data import parse_data
 from stereo_depth_ros.training.loading import load_whole
 from stereo_depth_ros.training.losses.average import average
 from stereo_depth_ros.training.pair_stream import collate
+from stereo_depth_ros.training.recipe import Recipe
 from stereo_depth_ros.training.stream import SceneStream
 
 _PAIRS = 12
@@ -79,6 +82,23 @@ class Validation:
 
     def _pairs(self) -> Iterator[Batch]:
         return (pair.to(self._device) for pair in self._read_pairs())
+
+
+def open_validation(recipe: Recipe, prior_span: int, device: torch.device) -> Validation:
+    """Return what measures on the pairs that ``recipe`` names, or on rendered ones.
+
+    Raises
+    ------
+    InputError
+        For a folder without pairs.
+    """
+    if not recipe.validate:
+        return validate_on_scenes(recipe.scene, device, prior_span)
+    part = parse_data(recipe.validate)
+    assert part.folder is not None
+    return validate_on_dataset(
+        read_dataset(part.folder, part.layout), part.folder.name, device, prior_span
+    )
 
 
 def validate_on_scenes(size: tuple[int, int], device: torch.device, prior_span: int) -> Validation:
