@@ -109,8 +109,8 @@ def models_folder() -> Path:
         return Path(folder).expanduser().absolute()
     data = os.environ.get("XDG_DATA_HOME", "")
     # A relative path is invalid and ignored, says the specification.
-    home = Path(data) if os.path.isabs(data) else Path("~/.local/share").expanduser()
-    return home / PACKAGE / "models"
+    parent = Path(data) if os.path.isabs(data) else _find_home() / ".local" / "share"
+    return parent / PACKAGE / "models"
 
 
 def list_shipped() -> list[str]:
@@ -121,6 +121,11 @@ def list_shipped() -> list[str]:
 def list_models() -> list[str]:
     """Return the names of all installed models, sorted: shipped ones and the user's."""
     return sorted({*list_shipped(), *_glob_added()})
+
+
+def list_added() -> list[str]:
+    """Return the names of the user's models, sorted; a shipped one of that name goes first."""
+    return sorted({*_glob_added()} - {*list_shipped()})
 
 
 def find_artifact(model: str) -> Artifact:
@@ -157,6 +162,13 @@ def _glob_added() -> dict[str, Path]:
     # Folders that begin with a dot are still being written.
     cards = models_folder().glob("[!.]*/*.yaml")
     return {card.stem: card for card in cards if card.stem == card.parent.name}
+
+
+def _find_home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a user whom the system does not know, as in containers
+        return Path("/")
 
 
 def _get_shipped_folder() -> Path:

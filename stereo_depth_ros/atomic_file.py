@@ -16,7 +16,7 @@ import numpy as np
 
 SCRATCH = ".stereo_depth-"
 """How the names of scratch folders begin; a killed run leaves one."""
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class WriteError(OSError):
@@ -129,5 +129,5 @@ def _describe(error: OSError) -> str:
     if isinstance(error, FileExistsError):
         return f"{error.filename} is a file, not a folder"
     reason = error.strerror or str(error)
-    cure = "; free some, or write elsewhere" if error.errno in _DISK_FULL else ""
+    cure = "; free some, or write elsewhere" if error.errno in DISK_FULL else ""
     return f"{reason}{cure}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 from stereo_depth_ros.artifact import Artifact, models_folder
 from stereo_depth_ros.atomic_file import WriteError, write_text
 from stereo_depth_ros.cpu import name_cpu
+from stereo_depth_ros.file_hash import sha256_of
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,10 +54,20 @@ def read_accuracies(artifact: Artifact) -> list[Accuracy]:
             )
         except (KeyError, TypeError, ValueError):
             return accuracies
-        accuracies += (
-            [card] if card.pairs not in {accuracy.pairs for accuracy in accuracies} else []
-        )
+        if card.pairs not in {accuracy.pairs for accuracy in accuracies}:
+            accuracies.append(card)
     return accuracies
+
+
+def find_common_pairs(artifacts: Iterable[Artifact]) -> str:
+    """Return the hash of the pairs on which the most models were measured, empty where none was.
+
+    Figures on other pairs do not compare with these.
+    """
+    counts = Counter(
+        accuracy.pairs for artifact in artifacts for accuracy in read_accuracies(artifact)
+    )
+    return max(counts, key=counts.__getitem__, default="")
 
 
 def read_speed(artifact: Artifact, device: str = "CPU") -> Speed | None:
@@ -80,13 +93,11 @@ def name_device(device: str) -> str:
 
 def _record(kind: str, artifact: Artifact, key: str, entry: dict[str, Any]) -> None:
     content = _read()
-    of_kind = content.setdefault(kind, {})
-    known = of_kind.get(artifact.name, {})
-    # Those of another graph of that name say nothing.
-    entries = known["entries"] if known.get("sha256") == artifact.card.sha256 else {}
-    of_kind[artifact.name] = {
-        "sha256": artifact.card.sha256,
-        "entries": {**entries, key: entry},
+    entries = _find_entries(content, kind, artifact)
+    models = content.get(kind)
+    content[kind] = {
+        **(models if isinstance(models, dict) else {}),
+        artifact.name: {"sha256": _identify(artifact), "entries": {**entries, key: entry}},
     }
     try:
         write_text(_path(), json.dumps(content, indent=1))
@@ -98,18 +109,30 @@ def _read_of(
     kind: str, artifact: Artifact, type_: type, key: str | None = None
 ) -> list[dict[str, Any]]:
     """Return the entries of a model as it is now, of one key or of all; none that lack a field."""
-    models = _read().get(kind)
-    known = models.get(artifact.name) if isinstance(models, dict) else None
-    if not isinstance(known, dict) or known.get("sha256") != artifact.card.sha256:
-        return []
-    entries = known.get("entries")
-    entries = entries if isinstance(entries, dict) else {}
     names = {field.name for field in fields(type_)}
     return [
         entry
-        for name, entry in entries.items()
+        for name, entry in _find_entries(_read(), kind, artifact).items()
         if key in (None, name) and isinstance(entry, dict) and entry.keys() == names
     ]
+
+
+def _find_entries(content: dict[str, Any], kind: str, artifact: Artifact) -> dict[str, Any]:
+    """Return what was measured of a model; what was of another graph of that name says nothing."""
+    models = content.get(kind)
+    known = models.get(artifact.name) if isinstance(models, dict) else None
+    if not isinstance(known, dict) or known.get("sha256") != _identify(artifact):
+        return {}
+    entries = known.get("entries")
+    return entries if isinstance(entries, dict) else {}
+
+
+def _identify(artifact: Artifact) -> str:
+    """Return the hash of the graph, by the card where that says it; empty for an algorithm."""
+    file = artifact.file
+    if artifact.card.sha256 or file is None or not file.is_file():
+        return artifact.card.sha256
+    return sha256_of(file)
 
 
 def _read() -> dict[str, Any]:

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from stereo_depth_ros.artifact import Artifact, find_artifact, list_shipped, models_folder
-from stereo_depth_ros.atomic_file import WriteError, scratch_folder, write_aside
+from stereo_depth_ros.artifact import (
+    Artifact,
+    find_artifact,
+    list_added,
+    list_shipped,
+    models_folder,
+)
+from stereo_depth_ros.atomic_file import SCRATCH, WriteError, scratch_folder, write_aside
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.model_card import ModelError, read_card
 
 PACK_SUFFIX = ".stereo.zip"
+
+# What zipfile raises; RuntimeError for what is encrypted or compressed in a way unknown here.
+_DAMAGE = (zipfile.BadZipFile, ValueError, RuntimeError)
+
+# Parameters separate models by commas, and what has a suffix is a path.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 @contextmanager
@@ -51,10 +64,12 @@ def install(name: str) -> Iterator[Path]:
 def remove(name: str) -> Path:
     """Delete the installed model ``name``; return the folder that it was in.
 
+    A process that has it open keeps it until it closes it.
+
     Raises
     ------
     InputError
-        For a model that comes with the package.
+        For a model that comes with the package, or while another process installs it.
     ModelError
         When there is none of that name.
     WriteError
@@ -62,12 +77,16 @@ def remove(name: str) -> Path:
     """
     if name in list_shipped():
         raise InputError(f"'{name}' comes with the package and cannot be removed")
-    folder = models_folder() / name
     # A model whose card is broken can be removed too.
-    if not (folder / f"{name}.yaml").is_file():
+    if name not in list_added():
         raise ModelError(f"no model '{excerpt(name)}' was added; 'stereo-depth models' lists them")
-    with _name_folder(folder), _reserve(folder.parent / f".{name}.lock", name):
-        shutil.rmtree(folder)
+    root = models_folder()
+    folder, hidden = root / name, root / f"{SCRATCH}{name}"
+    with _name_folder(root), _reserve(root / f".{name}.lock", name):
+        # Gone at once, on a full disk too; what a killed run leaves of it is swept by the next.
+        shutil.rmtree(hidden, ignore_errors=True)
+        folder.rename(hidden)
+        shutil.rmtree(hidden)
     return folder
 
 
@@ -77,20 +96,31 @@ def pack(artifact: Artifact, path: Path) -> None:
     Raises
     ------
     InputError
-        When it has no card or no graph.
+        When it comes with the package, or has no card or no graph beside it.
     ModelError
         When its graph is missing or altered.
     WriteError
         When ``path`` cannot be written.
     """
+    if artifact.name in list_shipped():
+        raise InputError(f"'{artifact.name}' comes with the package; there is nothing to carry")
     if artifact.card_path is None or artifact.file is None:
         raise InputError(
             f"model '{artifact.name}' cannot be packed: it needs a card that names a graph; "
             "'stereo-depth export' writes both"
         )
+    _check_name(artifact.name)
+    if artifact.card.file != artifact.file.name:
+        raise InputError(
+            f"model '{artifact.name}' cannot be packed: {artifact.file} does not lie beside its "
+            "card; put it there, and its name alone into the card"
+        )
     artifact.verify_file()
-    # Weights do not shrink.
-    with write_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED) as archive:
+    with (
+        write_aside(path) as aside,
+        # Weights do not shrink. Files of reproducible systems are from 1970.
+        zipfile.ZipFile(aside, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive,
+    ):
         for file in artifact.list_files():
             archive.write(file, file.name)
 
@@ -105,31 +135,63 @@ def unpack(path: Path) -> Artifact:
     WriteError
         When the folder of models cannot be written to, or is full.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            name = _read_name(archive)
-            with install(name) as folder:
-                archive.extractall(folder)
-                card = read_card(folder / f"{name}.yaml")
-                Artifact(name, card, folder / f"{name}.yaml", folder / card.file).verify_file()
-    except (zipfile.BadZipFile, ModelError, KeyError, ValueError, NotImplementedError) as error:
-        if isinstance(error, InputError) and not isinstance(error, ModelError):
-            raise
-        raise InputError(
-            f"{excerpt(path)} is no model that 'stereo-depth models pack' wrote, or is damaged: "
-            f"{excerpt(error)}"
-        ) from error
+    with _open_pack(path) as archive:
+        name = _read_name(archive, path)
+        with install(name) as folder:
+            archive.extractall(folder)
+            try:
+                card_path = folder / f"{name}.yaml"
+                card = read_card(card_path)
+                if card.file not in archive.namelist():
+                    raise ModelError(f"its card names {excerpt(card.file) or 'no file'}")
+                Artifact(name, card, card_path, folder / card.file).verify_file()
+            except ModelError as error:
+                raise _describe_damage(path, error) from error
     return find_artifact(name)
 
 
-def _read_name(archive: zipfile.ZipFile) -> str:
-    """Return the name of the packed model."""
-    names = archive.namelist()
+def _open_pack(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except _DAMAGE as error:
+        raise _describe_damage(path, error) from error
+
+
+def _read_name(archive: zipfile.ZipFile, path: Path) -> str:
+    """Return the name of the packed model, after a look at what it would write."""
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
     cards = [name for name in names if name.endswith(".yaml")]
-    flat = all(PurePosixPath(name).name == name and not name.startswith(".") for name in names)
-    if len(cards) != 1 or not flat:
-        raise ValueError("it does not hold one card and its graphs")
-    return cards[0].removesuffix(".yaml")
+    is_flat = all("/" not in name and not name.startswith(".") for name in names)
+    if len(cards) != 1 or not is_flat or len(set(names)) < len(names):
+        raise _describe_damage(path, "it does not hold one card and its graphs")
+    # Files are stored as they are, so that a small pack cannot fill the disk.
+    if sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise _describe_damage(path, "it unpacks to more than it holds")
+    name = cards[0].removesuffix(".yaml")
+    _check_name(name)
+    try:
+        damaged = archive.testzip()
+    except (*_DAMAGE, EOFError, OSError) as error:
+        raise _describe_damage(path, error) from error
+    if damaged is not None:
+        raise _describe_damage(path, f"{excerpt(damaged)} is not what was packed")
+    return name
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name) or name == "auto":
+        raise InputError(
+            f"'{excerpt(name)}' cannot be the name of an installed model: letters, digits, - and _ "
+            "can, but not auto; rename its card"
+        )
+
+
+def _describe_damage(path: Path, cause: object) -> InputError:
+    return InputError(
+        f"{excerpt(path)} is no model that 'stereo-depth models pack' wrote, or is damaged: "
+        f"{excerpt(cause)}; the authors' weights go to 'stereo-depth models add NAME --file FILE'"
+    )
 
 
 @contextmanager

@@ -141,7 +141,7 @@ class StereoPipeline:
         if self.monitor is not None:
             self._refuse_wrong_pairs(self.monitor, views, left, right, camera, seconds)
         spec = self.engine.spec
-        verge, fit = self._plan(camera)
+        verge, fit = self._plan(camera, settings)
         at_input = settings.output_resolution == "input"
         with time_stage(seconds, "fit"):
             small_left = fit.shrink(_extend(left, verge, 0))
@@ -213,6 +213,26 @@ class StereoPipeline:
         if refusal is not None:
             raise FrameError(refusal)
 
+    def input_size(self, camera: StereoCamera) -> tuple[int, int] | None:
+        """Find for which size the engine should be opened, if its graph leaves that open.
+
+        Parameters
+        ----------
+        camera
+            Geometry of the rectified pair.
+
+        Returns
+        -------
+        tuple of int or None
+            Height and width in px, None where the engine has a size of its own or needs none.
+        """
+        sizes = self.engine.spec.sizes
+        if sizes is None:
+            return None
+        width = camera.width + columns_of_vergence(camera)
+        fit = Fit.plan_any_size(width, camera.height, sizes, self.settings.max_side)
+        return fit.engine_height, fit.engine_width
+
     def output_camera(self, camera: StereoCamera, settings: Settings) -> StereoCamera:
         """Find the geometry of the outputs.
 
@@ -230,16 +250,20 @@ class StereoPipeline:
         """
         if settings.output_resolution == "input":
             return camera
-        verge, fit = self._plan(camera)
+        verge, fit = self._plan(camera, settings)
         extended = fit.camera(camera.crop(-verge, 0, fit.width, fit.height))
         margin = round(verge * fit.scale)
         return extended.crop(margin, 0, fit.inner_width - margin, fit.inner_height)
 
-    def _plan(self, camera: StereoCamera) -> tuple[int, Fit]:
+    def _plan(self, camera: StereoCamera, settings: Settings) -> tuple[int, Fit]:
         """Return by how many columns the views are moved apart, and how they fit the engine."""
         verge = columns_of_vergence(camera)
-        spec = self.engine.spec
-        return verge, Fit.plan(camera.width + verge, camera.height, spec.width, spec.height)
+        spec, width = self.engine.spec, camera.width + verge
+        if spec.height is None and spec.sizes is not None:
+            fit = Fit.plan_any_size(width, camera.height, spec.sizes, settings.max_side)
+        else:
+            fit = Fit.plan(width, camera.height, spec.width, spec.height)
+        return verge, fit
 
     def _right_view(self, left: np.ndarray, right: np.ndarray) -> np.ndarray:
         # Mirrored and exchanged, the right view is a left view that the same engine can match.

@@ -14,6 +14,7 @@ _FS_PAGE = "https://github.com/NVlabs/FoundationStereo"
 _LAS2_HUB = "tomtomtommi/LiteAnyStereoV2"
 _SMOE_PAGE = "https://github.com/cocowy1/SMoE-Stereo"
 _SMOE_TERMS = "none stated; code MIT, parts from Depth Anything V2"
+_WAFT_HUB = "MemorySlices/WAFT-Stereo"
 
 
 @dataclass(frozen=True)
@@ -104,9 +105,26 @@ def _smoe_stereo(variant: str, parts: str) -> Source:
     return Source("smoe_stereo", variant, "", _SMOE_PAGE, f"{_SMOE_TERMS} {parts}", False)
 
 
+def _waft_stereo(
+    variant: str, file: str, length: int, sha256: str, licence: str, commercial: bool
+) -> Source:
+    return Source(
+        "waft_stereo",
+        variant,
+        f"SynLarge/{file}.pth",
+        f"https://huggingface.co/{_WAFT_HUB}",
+        licence,
+        commercial,
+        length,
+        sha256,
+        hub=_WAFT_HUB if sha256 else "",
+    )
+
+
 # Accuracy: Lite Any Stereo V2, table II (LAS); Fast-FoundationStereo, table 1 (FoundationStereo).
-# Fast-FoundationStereo's own figure there, 2.20, is not said to be of one of these files, and S²M²
-# and SMoEStereo give none that compares.
+# Fast-FoundationStereo's own figure there, 2.20, is not said to be of one of these files, and S²M²,
+# SMoEStereo and WAFT-Stereo give none that compares. The sizes of WAFT-Stereo's files are those of
+# the weights in them.
 PUBLISHED: dict[str, Source] = {
     "las2_s": _las2(
         "S",
@@ -186,6 +204,30 @@ PUBLISHED: dict[str, Source] = {
     "smoe_stereo_vits": _smoe_stereo("damv2_vits", "Small (Apache-2.0)"),
     "smoe_stereo_vitb": _smoe_stereo("damv2_vitb", "Base (CC-BY-NC-4.0)"),
     "smoe_stereo_vitl": _smoe_stereo("damv2_vitl", "Large (CC-BY-NC-4.0)"),
+    "waft_stereo_vits": _waft_stereo(
+        "dav2_vits",
+        "DAv2S-4",
+        308_198_488,
+        "340d6bff17ad",
+        "BSD-3-Clause, and Apache-2.0 of Depth Anything V2 Small in it",
+        True,
+    ),
+    "waft_stereo_vitb": _waft_stereo(
+        "dav2_vitb",
+        "DAv2B-4",
+        607_546_840,
+        "65c52425722e",
+        "CC-BY-NC-4.0, of Depth Anything V2 Base in it, and BSD-3-Clause",
+        False,
+    ),
+    "waft_stereo_vitl": _waft_stereo(
+        "dav2_vitl",
+        "DAv2L-5",
+        1_523_470_040,
+        "",
+        "CC-BY-NC-4.0, of Depth Anything V2 Large in it, and BSD-3-Clause",
+        False,
+    ),
 }
 """By the name of the model that each becomes."""
 

@@ -60,6 +60,12 @@ class Settings:
         "Size of the outputs: that of the images, or that at which the model saw them",
         choices=("input", "model"),
     )
+    max_side: int = _setting(
+        768,
+        "Longer side in px to which larger images are brought for networks that take any size, as "
+        "they would exceed the search range; 0: never",
+        (0, 16384),
+    )
     min_depth: float = _setting(0.1, "Nearer is -Inf (REP 117), in m", (0.001, 1e4))
     max_depth: float = _setting(50.0, "Farther is +Inf (REP 117), in m", (0.001, 1e4))
     confidence_threshold: float = _setting(

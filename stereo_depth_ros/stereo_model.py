@@ -8,6 +8,7 @@ from typing import Any
 
 from stereo_depth_ros.engines import Context, EngineError, EngineSpec, open_engine
 from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
+from stereo_depth_ros.fit import limit_size
 from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_geometry import CalibrationLike, find_geometry
@@ -29,6 +30,7 @@ def open_model(
     *,
     backend: str = "auto",
     max_disparity: int = 0,
+    size: tuple[int, int] | None = None,
     settings: Settings | None = None,
     report: Report = ignore_progress,
 ) -> StereoModel:
@@ -48,6 +50,9 @@ def open_model(
     max_disparity
         Search range in px from the disparity of infinity, for models that can change it; 0 leaves
         it to the model.
+    size
+        Height and width in px of the images to come, where known: a TensorRT engine of a network
+        for any size is built for it.
     settings
         Limits and filters, by default those of the node.
     report
@@ -60,7 +65,10 @@ def open_model(
     EngineError
         When nothing runs it here.
     """
-    context = Context(report=report, max_disparity=max_disparity)
+    settings = settings or Settings()
+    if size is not None:
+        size = limit_size(*size, settings.max_side)
+    context = Context(report=report, max_disparity=max_disparity, size=size)
     engine = open_engine(os.fspath(model), backend=backend, context=context)
     return StereoModel(StereoPipeline(engine, settings))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 # PyTorch's threads wait for each other in busy loops: on a busy machine one is up to five times as
 # fast as several.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Nor may a test see the models of whoever runs it; each has a folder of its own, see below.
+os.environ["STEREO_DEPTH_MODELS"] = "/dev/null/models"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,14 @@ def _log_level():
     """Undo what verbs of the command line set."""
     yield
     logging.getLogger("stereo_depth_ros").setLevel(logging.NOTSET)
+
+
+@pytest.fixture(autouse=True)
+def models_home(tmp_path_factory, monkeypatch) -> Path:
+    """The folder of added models and of what was measured of models, empty."""
+    folder = tmp_path_factory.mktemp("models")
+    monkeypatch.setenv("STEREO_DEPTH_MODELS", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

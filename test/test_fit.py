@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.fit import Fit
+from stereo_depth_ros.fit import Fit, limit_size
+from stereo_depth_ros.graph_contract import AnySize
 
 
 def noise(height, width):
@@ -28,6 +29,41 @@ def test_plan_fills_the_engine_as_far_as_one_scale_allows(image, engine, inner):
     assert (fit.inner_width, fit.inner_height) == inner
     assert (fit.engine_width, fit.engine_height) == engine
     assert fit.scale == inner[0] / image[0]
+
+
+ANY_SIZE = AnySize((300, 400), (1, 192), 32)
+
+
+@pytest.mark.parametrize(
+    ("image", "inner", "engine"),
+    [
+        pytest.param((640, 480), (640, 480), (640, 480), id="own size"),
+        pytest.param((768, 767), (768, 767), (768, 767), id="just within"),
+        pytest.param((1242, 375), (768, 232), (768, 232), id="too wide"),
+        pytest.param((600, 1536), (300, 768), (300, 768), id="too high"),
+        pytest.param((160, 120), (400, 300), (400, 300), id="enlarged"),
+        pytest.param((160, 400), (160, 400), (192, 400), id="below the smallest"),
+        pytest.param((10, 4000), (2, 768), (192, 768), id="extreme aspect ratio"),
+    ],
+)
+def test_plan_for_any_size_keeps_that_of_the_image_within_limits(image, inner, engine):
+    fit = Fit.plan_any_size(*image, ANY_SIZE, 768)
+
+    assert (fit.inner_width, fit.inner_height) == inner
+    assert (fit.engine_width, fit.engine_height) == engine
+
+
+def test_plan_for_any_size_without_a_limit_scales_nothing_down():
+    assert Fit.plan_any_size(4000, 3000, ANY_SIZE, 0).scale == 1.0
+
+
+def test_limit_below_the_size_of_the_graph_wins():
+    assert Fit.plan_any_size(640, 320, ANY_SIZE, 320).inner_width == 320
+
+
+def test_size_is_limited_in_its_proportion():
+    assert limit_size(375, 1242, 768) == (232, 768)
+    assert limit_size(480, 640, 768) == limit_size(480, 640, 0) == (480, 640)
 
 
 @pytest.mark.parametrize("engine", [(None, None), (None, 32), (64, None)])

@@ -15,7 +15,9 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from stereo_depth_ros.atomic_file import DISK_FULL
 from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.published import Source
 
@@ -46,6 +48,8 @@ def fetch(source: Source, folder: Path) -> Path:
     ------
     CheckpointError
         When it cannot be fetched, or is not the file that was published.
+    OSError
+        When ``folder`` cannot be written to, or the disk is full.
     """
     target = folder / Path(source.file).name
     if target.is_file() and source.is_of(sha256_of(target)):
@@ -85,9 +89,11 @@ def _transfer_errors(source: Source) -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise  # whoever gave the folder knows of another
         raise CheckpointError(
-            f"cannot fetch {source.file} from {source.hub}: {error}; try again, or fetch it from "
-            f"{source.url} by hand"
+            f"cannot fetch {source.file} from {source.hub}: {excerpt(error)}; try again, or fetch "
+            f"it from {source.url} by hand"
         ) from error
 
 

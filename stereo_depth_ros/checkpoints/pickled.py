@@ -2,7 +2,7 @@
 
 Some authors pickle whole modules, and a pickle may call any function by name. Here torch's
 weights-only loader does the reading, and each class that it does not know is replaced by an inert
-stand-in that keeps the attributes and has no code.
+stand-in that keeps the attributes and has no code, each subclass of dict by a plain mapping.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import pickletools
 import re
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,14 @@ from stereo_depth_ros.excerpt import excerpt
 # What the published files are known to name besides tensors: the authors' modules, the libraries
 # these are built from, and what training state beside the weights consists of. Any other name
 # would be as inert, but it speaks of a file that is not what it claims to be.
+_MAPPINGS = ("bridgedepth.config.config.CfgNode", "yacs.config.CfgNode")  # subclasses of dict
 _KNOWN_NAME = re.compile(
     r"(core|foundation_stereo_ori|timm|torch\.(nn|optim|torch_version)|omegaconf|numpy)\.[\w.]+"
     r"|(builtins|__builtin__)\."
     r"(bool|bytes|dict|float|int|list|long|object|set|slice|str|tuple|type|unicode)"
     r"|argparse\.Namespace|collections\.defaultdict|datetime\.\w+|pathlib\.(Pure)?PosixPath"
     r"|typing\.Any"
+    rf"|{'|'.join(map(re.escape, _MAPPINGS))}"
 )
 # What torch's loader itself calls for tensors, but bytearray: that makes gigabytes of a few bytes.
 _TORCH_NAME = re.compile(
@@ -98,8 +101,15 @@ def load_pickled(path: Path) -> Any:
             "trust this file, and fetch the weights from their authors (stereo-depth models lists "
             "where)"
         )
+    # torch sets entries of its own kinds of mappings alone.
     stand_ins: list[Any] = [
-        (type(name, (StandIn,), {"__slots__": (), "path": name}), name) for name in names
+        (
+            OrderedDict
+            if name in _MAPPINGS
+            else type(name, (StandIn,), {"__slots__": (), "path": name}),
+            name,
+        )
+        for name in names
     ]
     try:
         with torch.serialization.safe_globals(stand_ins):

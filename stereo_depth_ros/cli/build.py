@@ -12,6 +12,7 @@ from pathlib import Path
 
 from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.cli.build_bar import BuildBar
+from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.default_model import graph_of
 from stereo_depth_ros.engines.tensorrt import BuildOptions, obtain_engine
@@ -43,6 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--level", type=int, metavar="0..5", help="how long to look for faster kernels (default: 3)"
     )
     parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="HxW",
+        help="of the images, for a graph for any size (default: the one it is made for)",
+    )
+    parser.add_argument(
         "-o",
         "--output",
         type=Path,
@@ -61,7 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise EngineError(f"model '{arguments.graph}' is no graph; there is nothing to build")
     with BuildBar() as bar:
         try:
-            file = obtain_engine(artifact.verify_file(), options, report=bar.show)
+            file = obtain_engine(
+                artifact.verify_file(), options, size=arguments.size, report=bar.show
+            )
         except KeyboardInterrupt:
             bar.close()
             print("stopped; nothing was written")

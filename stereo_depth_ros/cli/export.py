@@ -1,10 +1,11 @@
 """Write a network as ONNX files that any backend of this package runs.
 
-The graph takes camera images of exactly the given size and does everything else itself; it is
-checked for what TensorRT mishandles and compared with PyTorch on a rendered scene before the verb
-ends. That scene and PyTorch's outputs are written beside it, as NAME.reference.npz: every TensorRT
-engine is tested on them. NAME.yaml is its card, by which it can be run as a model. Mixed precision
-is for TensorRT 10 or newer; on a CPU it is slower than fp32.
+The graph takes camera images of exactly the given size, or with "--size any" of the size that it is
+opened for, and does everything else itself; it is checked for what TensorRT mishandles and compared
+with PyTorch on a rendered scene before the verb ends. That scene and PyTorch's outputs are written
+beside it, as NAME.reference.npz: every TensorRT engine is tested on them. NAME.yaml is its card, by
+which it can be run as a model. Mixed precision is for TensorRT 10 or newer; on a CPU it is slower
+than fp32.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.graph_contract import USUAL_SIZE
 from stereo_depth_ros.share import share_directory
 
 _PRECISIONS = {"fp32": ("fp32",), "mixed": ("mixed",), "both": ("fp32", "mixed")}
@@ -38,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--variant", help="default: that of the weights, else the network's first")
     parser.add_argument(
-        "--size", type=parse_size, required=True, metavar="HxW", help="of the images"
+        "--size",
+        type=_parse_size,
+        required=True,
+        metavar="HxW",
+        help="of the images, or any, where the network can",
     )
     parser.add_argument(
         "--iterations",
@@ -67,17 +73,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"-o is {arguments.output}, no name of a graph; end it in .onnx")
     publish = import_training("export").publish
     network, metadata = _create_network(arguments)
-    height, width = arguments.size
+    any_size = arguments.size is None
+    height, width = arguments.size or USUAL_SIZE
     output = arguments.output
     publication = publish(
         network,
         height,
         width,
         output,
+        any_size=any_size,
         precisions=_PRECISIONS[arguments.precision],
         metadata=metadata,
     )
-    print(f"{network.name} {network.variant}, {height}x{width}, {arguments.precision}")
+    size = "any size" if any_size else f"{height}x{width}"
+    print(f"{network.name} {network.variant}, {size}, {arguments.precision}")
     print(f"licence of the weights: {metadata['licence']}")
     if metadata["commercial"] == "false":
         print("NOT FOR COMMERCIAL USE under this licence")
@@ -86,6 +95,10 @@ def run(arguments: argparse.Namespace) -> int:
     for file in publication.artifact.list_files():
         print(f"written: {file}, {file.stat().st_size / 1e6:.1f} MB")
     return 0
+
+
+def _parse_size(text: str) -> tuple[int, int] | None:
+    return None if text == "any" else parse_size(text)
 
 
 def _create_network(arguments: argparse.Namespace) -> tuple[Any, dict[str, str]]:

@@ -26,7 +26,8 @@ from stereo_depth_ros.cli.options import check_output_file, parse_size
 from stereo_depth_ros.engines.best_model import read_fastest
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.measurements import read_accuracies
+from stereo_depth_ros.excerpt import excerpt
+from stereo_depth_ros.measurements import find_common_pairs, read_accuracies
 from stereo_depth_ros.model_card import ModelError
 from stereo_depth_ros.model_store import PACK_SUFFIX, pack, remove, unpack
 from stereo_depth_ros.published import PUBLISHED, Source, find_source
@@ -47,11 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--file", type=Path, metavar="FILE", help="the authors' checkpoint, where you have it"
     )
     add.add_argument(
-        "--size",
-        type=parse_size,
-        default=_SIZE,
-        metavar="HxW",
-        help="of the images (default: %(default)s)",
+        "--size", type=parse_size, metavar="HxW", help=f"of the images (default: {_SIZE})"
     )
     add.add_argument(
         "--iterations",
@@ -107,15 +104,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    print("Installed, for --model and model:= (accuracy measured on pairs with truth):")
-    rows: list[tuple[str, ...]] = [("NAME", "EPE px", "bad-2 %", "ms here", "MB", "TERMS")]
-    faults = []
+    artifacts, faults = [], []
     for name in list_models():
         try:
-            rows.append(_describe_installed(find_artifact(name)))
+            artifacts.append(find_artifact(name))
         except ModelError as error:
             faults.append(str(error))
-    _print_table(rows)
+    pairs = find_common_pairs(artifacts)
+    print("Installed, for --model and model:= (accuracy measured, of all on the same pairs):")
+    heading: tuple[str, ...] = ("NAME", "EPE px", "bad-2 %", "ms here", "MB", "TERMS")
+    _print_table([heading, *(_describe_installed(artifact, pairs) for artifact in artifacts)])
     for fault in faults:
         print(f"  {fault}")
     print(f"{AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run; or an added")
@@ -123,14 +121,15 @@ def _list(arguments: argparse.Namespace) -> None:
     print()
     print("Published, for stereo-depth models add NAME (accuracy by their authors: Middlebury,")
     print("half size, bad-2 of what both views see):")
-    heading: tuple[str, ...] = ("NAME", "NETWORK", "bad-2 %", "MB", "TERMS")
+    heading = ("NAME", "NETWORK", "bad-2 %", "MB", "TERMS")
     _print_table([heading, *(_describe_published(*item) for item in PUBLISHED.items())])
     print("stereo-depth models info NAME says where weights are from; those without a size are")
     print("fetched by hand.")
 
 
-def _describe_installed(artifact: Artifact) -> tuple[str, ...]:
-    accuracies, speed = read_accuracies(artifact), read_fastest(artifact)
+def _describe_installed(artifact: Artifact, pairs: str) -> tuple[str, ...]:
+    accuracies = [known for known in read_accuracies(artifact) if known.pairs == pairs]
+    speed = read_fastest(artifact)
     size = sum(file.stat().st_size for file in artifact.list_files()) if artifact.file else 0
     return (
         artifact.name,
@@ -155,8 +154,15 @@ def _describe_published(name: str, source: Source) -> tuple[str, ...]:
 def _add(arguments: argparse.Namespace) -> None:
     file = Path(arguments.model)
     if arguments.model not in PUBLISHED and file.is_file():
+        if arguments.file or arguments.size or arguments.iterations:
+            raise InputError(
+                f"{file} is taken as a packed model, which is as it was packed: leave --file, "
+                "--size and --iterations out, or name published weights"
+            )
         artifact = unpack(file)
         print(_describe_terms(artifact.card.licence, artifact.card.commercial, whole=True))
+    elif file.suffix:  # which no name has
+        raise InputError(f"there is no file {excerpt(file)} to add")
     else:
         source = find_source(arguments.model)
         adding = import_training("export.adding")
@@ -164,7 +170,7 @@ def _add(arguments: argparse.Namespace) -> None:
         artifact = adding.add_model(
             arguments.model,
             arguments.file,
-            arguments.size,
+            arguments.size or parse_size(_SIZE),
             arguments.iterations,
             report=lambda step: print(step, flush=True),
         )
@@ -186,12 +192,14 @@ def _accept_terms(name: str, source: Source, is_accepted: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise InputError(f"{name} was not added: accept its terms with --accept")
-    if input("Do you accept these terms? [y/N] ").strip().lower() not in ("y", "yes"):
+    print("Do you accept these terms? [y/N] ", end="", flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise InputError(f"{name} was not added: its terms were not accepted")
 
 
 def _path(arguments: argparse.Namespace) -> None:
-    print(find_artifact(arguments.model).card_path)
+    artifact = find_artifact(arguments.model)
+    print(artifact.card_path or artifact.graph)
 
 
 def _remove(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ VARIANTS: dict[str, dict[str, tuple[int | None, int | None]]] = {
     "s2m2": {"s": (3, None), "m": (3, None), "l": (3, None), "xl": (3, None)},
     "foundation_stereo": {"vits": (32, 416), "vitl": (32, 416)},
     "smoe_stereo": {"damv2_vits": (32, None), "damv2_vitb": (32, None), "damv2_vitl": (32, None)},
+    "waft_stereo": {"dav2_vits": (3, 800), "dav2_vitb": (3, 800), "dav2_vitl": (4, 800)},
 }
 """Variants of every network, the default first: iterations, and search range in px."""
 

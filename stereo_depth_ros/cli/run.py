@@ -97,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.model,
             backend=arguments.backend,
             max_disparity=largest,
+            size=(height, width),
             settings=settings,
             report=bar.show,
         )

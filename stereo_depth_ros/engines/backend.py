@@ -33,6 +33,12 @@ class Context:
         Per operator of ONNX Runtime on the CPU, 0 for all.
     max_disparity
         Search range in px of engines that can change it, 0 leaving the choice to them.
+    size
+        Height and width in px of the images that are expected, None where nobody knows: graphs for
+        any size are made ready for it, and TensorRT builds for it alone.
+    awaits_size
+        Whether the model is opened again once the size is known: until then TensorRT builds nothing
+        of a graph for any size.
     build, cuda_backend
         For TensorRT, whose engine is built where none is kept, which takes minutes.
     is_backend_given, has_gpu
@@ -47,6 +53,8 @@ class Context:
     providers: tuple[str, ...] = ()
     threads: int = 0
     max_disparity: int = 0
+    size: tuple[int, int] | None = None
+    awaits_size: bool = False
     build: BuildOptions = field(default_factory=BuildOptions)
     cuda_backend: str = "auto"
     is_backend_given: bool = False

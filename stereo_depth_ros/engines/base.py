@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from stereo_depth_ros.errors import UserError
+from stereo_depth_ros.graph_contract import AnySize
 
 Run = Callable[[Callable[[], Any]], Any]
 """Calls a function in the thread that owns the engines, and returns what it returns."""
@@ -59,10 +60,12 @@ class EngineSpec:
     """What an open engine is.
 
     ``name`` is that of the model. ``height`` and ``width`` are the image size it takes, None where
-    it takes any. ``max_disparity`` is its search range in px at that size, None where it adapts to
-    the image, up to a third of its width. ``device`` is "CPU" or names the GPU; ``precision`` is a
-    word for people. ``licence`` is that of the weights, ``commercial`` whether it allows such use.
-    ``degraded`` says why it runs on the CPU although there is a GPU, empty where that was chosen.
+    it takes any. ``sizes`` is what its graph says of these where it is one for any size: an engine
+    that takes one size alone can then be had for another by opening it anew. ``max_disparity`` is
+    its search range in px at that size, None where it adapts to the image, up to a third of its
+    width. ``device`` is "CPU" or names the GPU; ``precision`` is a word for people. ``licence`` is
+    that of the weights, ``commercial`` whether it allows such use. ``degraded`` says why it runs on
+    the CPU although there is a GPU, empty where that was chosen.
     """
 
     name: str
@@ -76,6 +79,7 @@ class EngineSpec:
     licence: str = ""
     commercial: bool = True
     degraded: str = ""
+    sizes: AnySize | None = None
 
     def __str__(self) -> str:
         size = "any size" if self.height is None else f"{self.width}x{self.height}"

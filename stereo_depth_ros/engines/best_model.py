@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
-from stereo_depth_ros.artifact import Artifact, find_artifact, list_models, list_shipped
+from stereo_depth_ros.artifact import Artifact, find_artifact, list_added
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.device import find_device
 from stereo_depth_ros.measurements import Speed, read_accuracies, read_speed
@@ -27,10 +27,7 @@ def sort_by_accuracy(models: Sequence[str]) -> list[str]:
     ModelError
         When one of them is unknown.
     """
-    tables = [
-        {accuracy.pairs: accuracy.epe for accuracy in read_accuracies(find_artifact(model))}
-        for model in models
-    ]
+    tables = [_tabulate_errors(find_artifact(model)) for model in models]
     shared = set.intersection(*map(set, tables)) if tables else set()
     if not shared:
         return list(models)
@@ -39,19 +36,21 @@ def sort_by_accuracy(models: Sequence[str]) -> list[str]:
     return sorted(models, key=errors.__getitem__)
 
 
-def list_comparable(shipped: Sequence[str]) -> list[str]:
-    """Return ``shipped`` and the user's models that compare with them, the most accurate first.
+def compare_with(network: str, models: Iterable[str]) -> dict[str, float]:
+    """Return the error of ``models`` as a multiple of that of ``network``, the lowest first.
 
-    One compares where `sort_by_accuracy` can order it among ``shipped``.
+    Both are those on the same pairs, of several the multiple that is the worst. Models that share
+    no pairs with ``network``, and those whose card cannot be read, are left out.
     """
-    known = [{a.pairs for a in read_accuracies(find_artifact(model))} for model in shipped]
-    pairs = set.intersection(*known)
-    models = [
-        artifact.name
-        for artifact in _list_added()
-        if pairs & {accuracy.pairs for accuracy in read_accuracies(artifact)}
-    ]
-    return sort_by_accuracy([*shipped, *models])
+    multiples = {}
+    with suppress(ModelError):
+        known = _tabulate_errors(find_artifact(network))
+        for artifact in _read_cards(models):
+            errors = _tabulate_errors(artifact)
+            shared = [pairs for pairs in errors if known.get(pairs, 0.0) > 0.0]
+            if shared:
+                multiples[artifact.name] = max(errors[pairs] / known[pairs] for pairs in shared)
+    return dict(sorted(multiples.items(), key=lambda item: item[1]))
 
 
 def find_best(network: str) -> tuple[str, str]:
@@ -59,23 +58,32 @@ def find_best(network: str) -> tuple[str, str]:
 
     It is ``network``, which comes with the package, unless one that the user added is better.
     """
-    comparable = list_comparable([network])
-    for name in comparable[: comparable.index(network)]:
+    added = [artifact.name for artifact in _read_cards(list_added())]
+    multiples = compare_with(network, added)
+    obstacles = []
+    for name, multiple in multiples.items():
+        if multiple >= 1.0:
+            break
         speed = read_fastest(find_artifact(name))
-        if speed is not None and speed.ms <= BUDGET_MS:
-            reason = (
+        if speed is None:
+            obstacles.append(
+                f"{name}, which is more accurate, was not timed here: 'stereo-depth bench --model "
+                f"{name}' does that"
+            )
+        elif speed.ms > BUDGET_MS:
+            obstacles.append(f"{name}, which is more accurate, takes {speed.ms:.0f} ms here")
+        else:
+            return name, (
                 f"{name} is the most accurate that was measured to keep {BUDGET_MS:g} ms here "
                 f"({speed.ms:.0f} ms)"
             )
-            return name, reason
-    unmeasured = [a.name for a in _list_added() if a.name not in comparable]
-    if unmeasured:
-        return network, (
-            f"{network}, as {', '.join(unmeasured)} {'was' if len(unmeasured) == 1 else 'were'} "
-            f"not compared with it: 'stereo-depth evaluate --model {network} --model "
-            f"{unmeasured[0]}' and 'stereo-depth bench' do that"
+    if others := [name for name in added if name not in multiples]:
+        obstacles.append(
+            f"{', '.join(others)} {'was' if len(others) == 1 else 'were'} not compared with it: "
+            f"'stereo-depth evaluate --model {network} --model {others[0]}' on pairs with truth "
+            "does that"
         )
-    return network, ""
+    return network, f"{network}, as {', and as '.join(obstacles)}" if obstacles else ""
 
 
 def read_fastest(artifact: Artifact) -> Speed | None:
@@ -87,12 +95,15 @@ def read_fastest(artifact: Artifact) -> Speed | None:
     return min(speeds, key=lambda speed: speed.ms, default=None)
 
 
-def _list_added() -> list[Artifact]:
-    """Return the user's models whose cards can be read."""
+def _tabulate_errors(artifact: Artifact) -> dict[str, float]:
+    """Return the end-point error in px by the hash of the pairs."""
+    return {accuracy.pairs: accuracy.epe for accuracy in read_accuracies(artifact)}
+
+
+def _read_cards(models: Iterable[str]) -> list[Artifact]:
+    """Return those of ``models`` whose cards can be read."""
     artifacts = []
-    for name in sorted({*list_models()} - {*list_shipped()}):
-        try:
-            artifacts.append(find_artifact(name))
-        except ModelError:
-            continue
+    for model in models:
+        with suppress(ModelError):
+            artifacts.append(find_artifact(model))
     return artifacts

@@ -23,13 +23,14 @@ _ENOUGH_S = 2.0
 _ANY_SIZE = (480, 640)
 
 
-def latency_ms(engine: Engine, run: Run = run_here) -> float:
+def latency_ms(engine: Engine, run: Run = run_here, any_size: tuple[int, int] = _ANY_SIZE) -> float:
     """Return the time in ms within which 95 of 100 inferences of a rendered pair end.
 
+    An engine that takes any size is given pairs of ``any_size``, height and width in px.
     Each inference is given to ``run`` by itself, so that others find time between them.
     """
     spec = engine.spec
-    size = _ANY_SIZE if spec.height is None or spec.width is None else (spec.height, spec.width)
+    size = any_size if spec.height is None or spec.width is None else (spec.height, spec.width)
     once = partial(_seconds, engine, *render_test_pair(*size))
     run(once)
     seconds: list[float] = []
@@ -49,12 +50,14 @@ def open_within(
     open_one: Callable[[str], Engine],
     run: Run = run_here,
     alone: Callable[[Engine], AbstractContextManager[None]] = no_guard,
+    any_size: tuple[int, int] | None = None,
 ) -> Engine:
     """Open the first of ``models`` whose `latency_ms` is within the budget.
 
     Where none is, the fastest is taken. What was measured is logged and in the provenance. A model
     that cannot be opened is logged and passed over. One engine is open at a time, as two may not
-    fit the memory of a GPU; each is measured within ``alone`` of it.
+    fit the memory of a GPU; each is measured within ``alone`` of it, and with pairs of ``any_size``
+    (height, width) px if it takes any.
 
     Raises
     ------
@@ -75,10 +78,10 @@ def open_within(
             opened = None
         try:
             engine = open_one(model)
-            timings[model] = _measure(engine, run, alone)
+            timings[model] = _measure(engine, run, alone, any_size or _ANY_SIZE)
         except (BuildCancelled, EngineLostError):
             raise
-        except (EngineError, ModelError) as error:
+        except (EngineError, ModelError, OSError) as error:
             notes.append(f"{model}: {error}")
             _LOG.warning("%s", notes[-1])
             continue
@@ -110,11 +113,14 @@ def open_within(
 
 
 def _measure(
-    engine: Engine, run: Run, alone: Callable[[Engine], AbstractContextManager[None]]
+    engine: Engine,
+    run: Run,
+    alone: Callable[[Engine], AbstractContextManager[None]],
+    any_size: tuple[int, int],
 ) -> float:
     try:
         with alone(engine):
-            return latency_ms(engine, run)
+            return latency_ms(engine, run, any_size)
     except BaseException:
         run(engine.close)
         raise

@@ -44,28 +44,27 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
         When the network cannot be opened and the matcher is ruled out.
     """
     if backend == sgbm.BACKEND:
-        return _matcher(open_one, backend, f"backend {backend} runs no networks")
+        return _open_matcher(open_one, backend, f"backend {backend} runs no networks")
     if context.max_disparity and backend == "auto":
-        return _matcher(
+        return _open_matcher(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
-    best, preference = find_best(NETWORK)
+    best, reason = find_best(NETWORK)
     for name in dict.fromkeys((best, NETWORK)):
         try:
-            engine = open_one(name, backend)
+            return DescribedEngine(open_one(name, backend), reason=reason)
         except (BuildCancelled, EngineLostError):
             raise
         except (EngineError, ModelError, OSError) as error:
             cause = shorten(" ".join(str(error).split()), _MAX_REASON)
             if name != NETWORK:
-                _LOG.warning("%s, which is the most accurate, cannot be opened: %s", name, cause)
+                reason = f"{name}, which is more accurate, cannot be opened: {cause}"
+                _LOG.warning("%s", reason)
             elif context.gpu_only or backend != "auto":
                 raise
-        else:
-            return DescribedEngine(engine, reason=preference if name == best else "")
     reason = f"{NETWORK}, which is more accurate, cannot be opened: {cause}"
-    engine = _matcher(open_one, backend, reason, degraded=cause if _has_gpu() else "")
-    _LOG.warning("%s", _words(reason))
+    engine = _open_matcher(open_one, backend, reason, degraded=cause if _has_gpu() else "")
+    _LOG.warning("%s", _explain_choice(reason))
     return engine
 
 
@@ -79,13 +78,13 @@ def name_of(model: str, engine: Engine) -> str:
     return engine.spec.name if model == AUTO else model
 
 
-def _matcher(
+def _open_matcher(
     open_one: Callable[[str, str], Engine], backend: str, reason: str, **changes: Any
 ) -> Engine:
-    return DescribedEngine(open_one(MATCHER, backend), reason=_words(reason), **changes)
+    return DescribedEngine(open_one(MATCHER, backend), reason=_explain_choice(reason), **changes)
 
 
-def _words(reason: str) -> str:
+def _explain_choice(reason: str) -> str:
     return f"model {AUTO} is {MATCHER} here, as {reason}"
 
 

@@ -1,4 +1,4 @@
-"""An engine of which more is known than it knows itself."""
+"""An engine with additions to its spec."""
 
 from __future__ import annotations
 

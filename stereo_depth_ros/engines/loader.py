@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from stereo_depth_ros.engines.backend import Context
 from stereo_depth_ros.engines.base import Engine, EngineLostError, Run
@@ -40,6 +41,8 @@ class EngineLoader:
         self._settled = threading.Event()
         self._failure: Exception | None = None
         self._thread: threading.Thread | None = None
+        self._opener: Opener | None = None
+        self._size: tuple[int, int] | None = None
 
     def start(self, opener: Opener, fallback: Opener | None = None) -> None:
         """Open ``opener``; returns when it is open or its build has begun.
@@ -52,13 +55,37 @@ class EngineLoader:
         Exception
             What ``opener`` raised before any build began, save what becomes ``lost``.
         """
+        self._opener = opener
+        self._begin(opener, fallback)
+        self._settled.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def fit(self, size: tuple[int, int]) -> None:
+        """Open the model once more for images of ``size`` (height, width) px, in the background.
+
+        The engine of the moment serves until then. Nothing is done while another is being opened,
+        nor for the size that was given last.
+        """
+        is_opening = self._thread is not None and self._thread.is_alive()
+        if self._opener is not None and size != self._size and not is_opening:
+            self._size = size
+            self._begin(self._opener, None)
+
+    def _begin(self, opener: Opener, fallback: Opener | None) -> None:
         self._thread = threading.Thread(
             target=self._load, args=(opener, fallback), name="engine loader", daemon=True
         )
         self._thread.start()
-        self._settled.wait()
-        if self._failure is not None:
-            raise self._failure
+
+    def _context(self, **settings: Any) -> Context:
+        return Context(
+            self._run,
+            cancelled=self._cancelled,
+            size=self._size,
+            awaits_size=self._size is None,
+            **settings,
+        )
 
     def cancel(self, timeout: float | None = None) -> None:
         """Stop a build that is going on; returns when its process is gone, or after ``timeout`` s.
@@ -93,10 +120,12 @@ class EngineLoader:
                 _LOG.info("TensorRT engine: %s", progress)
 
         try:
-            engine = opener(Context(self._run, report, self._cancelled))
+            engine = opener(self._context(report=report))
             self._serve(engine, began)
+            self.error = None
+            is_waiting = engine.spec.sizes is not None and self._size is None
             # What failed in a build would fail again, after as long.
-            retry = bool(engine.spec.degraded) and not has_built
+            retry = bool(engine.spec.degraded) and not has_built and not is_waiting
             self.progress = None
             self._settled.set()
             if retry and not self._cancelled.wait(RETRY_S):
@@ -118,7 +147,7 @@ class EngineLoader:
     def _retry(self, opener: Opener, report: Callable[[BuildProgress], None]) -> None:
         began = time.monotonic()
         try:
-            engine = opener(Context(self._run, report, self._cancelled, gpu_only=True))
+            engine = opener(self._context(report=report, gpu_only=True))
         except (BuildCancelled, EngineLostError):
             raise
         except Exception as error:
@@ -135,7 +164,7 @@ class EngineLoader:
             return
         began = time.monotonic()
         try:
-            self._serve(fallback(Context(self._run, cancelled=self._cancelled)), began)
+            self._serve(fallback(self._context()), began)
         except EngineLostError:
             raise
         except Exception as error:

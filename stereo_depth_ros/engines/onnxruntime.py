@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,42 @@ _KINDS: dict[type, str] = {np.uint8: "tensor(uint8)", np.float32: "tensor(float)
 class OnnxRuntimeEngine:
     """One session on one graph file; see `stereo_depth_ros.engines.prior.PriorEngine`.
 
-    ``providers`` are ONNX Runtime execution providers by full or short name ("cuda"), in order of
-    preference, empty meaning CPU; ``threads`` is the number of threads per operator, 0 for all.
+    A graph for any size is loaded anew whenever the images change theirs, which takes a fraction
+    of a second.
+
+    Parameters
+    ----------
+    path
+        Of the graph.
+    providers
+        ONNX Runtime execution providers by full or short name ("cuda"), in order of preference,
+        each with options after a colon; empty for the CPU.
+    threads
+        Per operator, 0 for all.
+    size
+        Height and width in px for which a graph for any size is made ready, its own where None.
     """
 
-    def __init__(self, path: Path, providers: Sequence[str] = (), threads: int = 0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        providers: Sequence[str] = (),
+        threads: int = 0,
+        size: tuple[int, int] | None = None,
+    ) -> None:
         runtime = _runtime()
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         chosen = _resolve_providers(runtime, providers)
-        try:
-            self._session = runtime.InferenceSession(str(path), options, providers=chosen)
-        except Exception as error:
-            text = (
-                f"{path}: ONNX Runtime {runtime.__version__} cannot load this graph: {error}. "
-                "Export it again with opset 17"
-            )
-            raise _failure(text, error) from error
-        height, width, self.takes_prior = _check_interface(self._session, path)
+        self._path = path
+        self._load = partial(_load, runtime, path, chosen, threads)
+        self._session = self._load(size)
         metadata = self._session.get_modelmeta().custom_metadata_map
+        sizes = _read_sizes(metadata, path)
+        if sizes is not None:
+            ready = sizes.cover(*(size or sizes.size))
+            if ready != size:
+                self._session = self._load(ready)
+        height, width, self.takes_prior = _check_interface(self._session, path)
+        self._size = height, width
         for key in ("network", "max_disparity"):
             if key not in metadata:
                 raise EngineError(
@@ -51,24 +68,20 @@ class OnnxRuntimeEngine:
                     "that keeps the graph contract"
                 )
         self.prior = metadata.get("prior", "") if self.takes_prior else ""
-        self._no_prior: dict[str, np.ndarray] = {
-            name: np.zeros(shape, kind)
-            for name, (shape, kind) in graph_contract.prior(height, width).items()
-            if self.takes_prior
-        }
         provider = chosen[0][0]
         self._check_provider(provider, path)
         self.spec = EngineSpec(
             name=metadata["network"],
             backend=BACKEND,
-            height=height,
-            width=width,
-            max_disparity=_number(metadata["max_disparity"], path),
+            height=height if sizes is None else None,
+            width=width if sizes is None else None,
+            max_disparity=_read_max_disparity(metadata["max_disparity"], width, path),
             precision=metadata.get("precision", "fp32"),
             device=provider.removesuffix("ExecutionProvider"),
             provenance=Provenance(str(path), f"ONNX Runtime {runtime.__version__}"),
             licence=metadata.get("licence", ""),
             commercial=metadata.get("commercial") != "false",
+            sizes=sizes,
         )
         # The first run allocates and tunes; paid here, not by the first frame.
         blank = np.zeros((height, width, 3), np.uint8)
@@ -84,27 +97,35 @@ class OnnxRuntimeEngine:
 
     def infer(self, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.base.Engine.infer`."""
-        return self._run(left, right, self._no_prior)
+        return self._run(left, right, ())
 
     def infer_with_prior(
         self, left: np.ndarray, right: np.ndarray, prior: np.ndarray, prior_confidence: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Match one pair; see `stereo_depth_ros.engines.prior.PriorEngine.infer_with_prior`."""
-        maps = (prior, prior_confidence)
-        given = {
-            name: np.ascontiguousarray(map_)[None]
-            for name, map_ in zip(graph_contract.PRIOR, maps, strict=True)
-        }
-        return self._run(left, right, given)
+        return self._run(left, right, (prior, prior_confidence))
 
     def _run(
-        self, left: np.ndarray, right: np.ndarray, prior: Mapping[str, np.ndarray]
+        self, left: np.ndarray, right: np.ndarray, prior: Sequence[np.ndarray]
     ) -> tuple[np.ndarray, np.ndarray]:
+        size = left.shape[:2]
+        if self.spec.sizes is not None and size != self._size:
+            if size != self.spec.sizes.cover(*size):
+                smallest = "{}x{}".format(*self.spec.sizes.min_size)
+                raise EngineError(
+                    f"{self.spec.name}: takes images from {smallest} px (HxW) on, not "
+                    f"{size[0]}x{size[1]}"
+                )
+            self._session, self._size = self._load(size), size
+        if self.takes_prior and not prior:
+            prior = (np.zeros(size, np.float32),) * 2
+        arrays = (left, right, *prior)
         given = {
-            name: np.ascontiguousarray(image)[None]
-            for name, image in zip(graph_contract.IMAGES, (left, right), strict=True)
+            name: np.ascontiguousarray(array)[None]
+            for name, array in zip(
+                graph_contract.IMAGES + graph_contract.PRIOR, arrays, strict=False
+            )
         }
-        given.update(prior)
         try:
             disparity, confidence = self._session.run(list(graph_contract.OUTPUTS), given)
         except Exception as error:
@@ -123,16 +144,41 @@ def _failure(text: str, error: Exception) -> EngineError:
     return cuda_error(text, int(of_cuda[1]) if of_cuda else 0)
 
 
-def _number(text: str, path: Path) -> float:
+def _load(
+    runtime: Any,
+    path: Path,
+    providers: Sequence[tuple[str, dict[str, str]]],
+    threads: int,
+    size: tuple[int, int] | None,
+) -> Any:
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    # With the size known, all that follows from it is computed while loading.
+    for symbol, side in zip(graph_contract.SYMBOLS, size or (), strict=False):
+        options.add_free_dimension_override_by_name(symbol, side)
     try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 < number < float("inf"):
-        raise EngineError(
-            f"{path}: metadata 'max_disparity' is '{text}', not a number of px; export it again"
+        return runtime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:
+        text = (
+            f"{path}: ONNX Runtime {runtime.__version__} cannot load this graph: {error}. "
+            "Export it again with opset 17"
         )
-    return number
+        raise _failure(text, error) from error
+
+
+def _read_sizes(metadata: Mapping[str, str], path: Path) -> graph_contract.AnySize | None:
+    try:
+        return graph_contract.AnySize.read(metadata)
+    except ValueError as error:
+        raise EngineError(f"{path}: {error}; export it again") from error
+
+
+def _read_max_disparity(text: str, width: int, path: Path) -> float:
+    try:
+        return graph_contract.search_range(text, width)
+    except ValueError as error:
+        raise EngineError(f"{path}: metadata 'max_disparity': {error}; export it again") from error
 
 
 def _runtime() -> Any:

@@ -35,7 +35,7 @@ def _open(artifact: Artifact, context: Context, providers: tuple[str, ...]) -> E
     graph = artifact.graph
 
     def open_here() -> Engine:
-        engine = OnnxRuntimeEngine(graph, providers, context.threads)
+        engine = OnnxRuntimeEngine(graph, providers, context.threads, context.size)
         try:
             return with_prior(engine, graph, artifact.card.prior)
         except EngineError:

@@ -37,7 +37,8 @@ def open_engine(
         The name of an installed model, or a card, .onnx or .engine file; "auto" is what
         `stereo_depth_ros.engines.default_model` decides.
     height, width
-        Size in px that the caller insists on, where given.
+        Size in px that the caller insists on, where given; ``context`` has one that graphs for any
+        size follow and others need not have.
     backend
         "auto" takes the first that runs the model here: TensorRT, TensorRT-RTX, ONNX Runtime on
         the GPU, ONNX Runtime on the CPU; each that does not is logged with its reason.
@@ -58,6 +59,8 @@ def open_engine(
     if backend not in NAMES:
         raise EngineError(f"backend '{backend}' is not known; known are {', '.join(NAMES)}")
     context = context or Context()
+    if height is not None and width is not None:
+        context = replace(context, size=(height, width))
     if model == AUTO:
 
         def open_one(name: str, backend: str) -> Engine:

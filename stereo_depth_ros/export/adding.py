@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from stereo_depth_ros.artifact import Artifact, find_artifact, models_folder
-from stereo_depth_ros.atomic_file import write_bytes
 from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
 from stereo_depth_ros.checkpoints.hub import fetch
 from stereo_depth_ros.errors import InputError
@@ -53,7 +53,7 @@ def add_model(
         before = models_folder() / name / weights.name
         if file is None and before.is_file():
             report(f"takes the weights of {before.parent}")
-            write_bytes(weights, before.read_bytes())
+            shutil.copyfile(before, weights)
         else:
             _import(source, file, weights, report)
         changes = {} if iterations is None else {"iterations": iterations}

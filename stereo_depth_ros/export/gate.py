@@ -14,9 +14,11 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from stereo_depth_ros import graph_contract
+from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.export.static_forms import is_symbolic, list_static_forms
 from stereo_depth_ros.export.tracing import OPSET
-from stereo_depth_ros.graph_contract import IMAGES, MATCHERS, OUTPUTS, PRIOR
+from stereo_depth_ros.graph_contract import IMAGES, MATCHERS, OUTPUTS, PRIOR, SYMBOLS, Side
 
 METADATA = (
     "network",
@@ -31,6 +33,8 @@ METADATA = (
 )
 
 _ELEMENTS: dict[type, int] = {np.uint8: TensorProto.UINT8, np.float32: TensorProto.FLOAT}
+
+_INVALID = onnx.checker.ValidationError, onnx.shape_inference.InferenceError, EngineError
 
 _LARGEST_FILE = 2**31 - 1  # of protobuf
 
@@ -104,14 +108,19 @@ def check_graph(model: onnx.ModelProto) -> None:
     findings = [*_file(model), *_metadata(model), *_prior(model), *_interface(model)]
     try:
         onnx.checker.check_model(model)
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        forms = [_Graph(_infer(form)) for form in list_static_forms(model)]
+    except _INVALID as error:
         findings.append(Finding("graph", f"is no valid ONNX: {error}", "mend the exporter"))
+    except ValueError as error:
+        findings.append(Finding("metadata", str(error), "write what AnySize writes"))
     else:
-        graph = _Graph(inferred)
-        findings += [*_tensors(graph), *_nodes(graph)]
+        findings += [finding for form in forms for finding in (*_tensors(form), *_nodes(form))]
     if findings:
-        raise GraphError(findings)
+        raise GraphError(list(dict.fromkeys(findings)))
+
+
+def _infer(model: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
 
 
 class _Graph:
@@ -126,7 +135,7 @@ class _Graph:
             if node.op_type == "Constant" and node.attribute[0].name == "value":
                 self.constants[node.output[0]] = node.attribute[0].t
         self.types: dict[str, int] = {n: t.data_type for n, t in self.constants.items()}
-        self.shapes: dict[str, tuple[int | None, ...]] = {
+        self.shapes: dict[str, tuple[Side | None, ...]] = {
             n: tuple(t.dims) for n, t in self.constants.items()
         }
         for value in (*graph.input, *graph.value_info, *graph.output):
@@ -137,9 +146,11 @@ class _Graph:
         return numpy_helper.to_array(self.constants[name])
 
 
-def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
+def _shape(value: onnx.ValueInfoProto) -> tuple[Side | None, ...]:
+    dims = value.type.tensor_type.shape.dim
     return tuple(
-        d.dim_value if d.HasField("dim_value") else None for d in value.type.tensor_type.shape.dim
+        d.dim_value if d.HasField("dim_value") else d.dim_param if d.dim_param in SYMBOLS else None
+        for d in dims
     )
 
 
@@ -197,7 +208,8 @@ def _interface(model: onnx.ModelProto) -> Iterator[Finding]:
                 kind, f"are {', '.join(values)}", f"name them {', '.join(names_expected)}"
             )
             return
-    height, width = ((*_shape(inputs["left"]), 0, 0, 0)[axis] or 0 for axis in (1, 2))
+    sides = ((*_shape(inputs["left"]), 0, 0, 0)[axis] or 0 for axis in (1, 2))
+    height, width = SYMBOLS if is_symbolic(model) else sides
     expected = {
         **graph_contract.inputs(height, width, takes_prior),
         **graph_contract.outputs(height, width),
@@ -255,7 +267,7 @@ def _problems(node: onnx.NodeProto, graph: _Graph) -> Iterator[tuple[str, str]]:
         case "Einsum":
             equation = attributes["equation"].decode().replace(" ", "")
             terms = equation.split("->")[0].split(",")
-            sizes: dict[str, set[int | None]] = {}
+            sizes: dict[str, set[Side | None]] = {}
             for term, name in zip(terms, node.input, strict=True):
                 for letter, side in zip(term, graph.shapes.get(name, ()), strict=False):
                     sizes.setdefault(letter, set()).add(side)

@@ -10,12 +10,14 @@ it is never stored in half precision, except as what a convolution sees of it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import prod
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+from stereo_depth_ros.export.static_forms import list_static_forms
 
 # With a constant operand these are layers with weights; without, correlation or attention.
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
@@ -63,6 +65,7 @@ class _Plan:
         self._prefixes = tuple(f"/network/{part}/" for part in single_parts)
         self._outputs = {v.name for v in graph.output}
         values = (*graph.value_info, *graph.input, *graph.output)
+        self._of_size = _list_of_size(self.nodes, self.constants)
         self._floats = {
             *(v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT),
             *(t.name for t in graph.initializer if t.data_type == TensorProto.FLOAT),
@@ -72,8 +75,11 @@ class _Plan:
             for name in node.input:
                 self._readers[name].append(index)
         self._kinds = [self._kind(node) for node in self.nodes]
+        # A graph for any size is planned as what it is at its own.
+        form = onnx.shape_inference.infer_shapes(list_static_forms(model)[0], data_prop=True).graph
         self._sizes = {
-            v.name: prod(d.dim_value for d in v.type.tensor_type.shape.dim) for v in values
+            v.name: prod(d.dim_value for d in v.type.tensor_type.shape.dim)
+            for v in (*form.value_info, *form.input, *form.output)
         }
         self.single, self.half = self._spread(set(), set())
         preparing = self._preparing_single()
@@ -115,8 +121,9 @@ class _Plan:
         """Return the single nodes and the half tensors, given who is to join its readers."""
         single: set[int] = set()
         half: set[str] = set()
+        fixed = self.constants.keys() | self._of_size
         for index, (node, kind) in enumerate(zip(self.nodes, self._kinds, strict=True)):
-            operands = [name for name in self.operands(node) if name not in self.constants]
+            operands = [name for name in self.operands(node) if name not in fixed]
             all_half = bool(operands) and half.issuperset(operands)
             prepares = index in preparing and kind != "move"
             follows = kind in ("move", "follow") and all_half and not prepares
@@ -168,6 +175,16 @@ class _Plan:
     def _reads_half(self, reader: int, name: str, preparing: set[int]) -> bool:
         node = self.nodes[reader]
         return (reader in preparing or reader not in self.single) and name in self.operands(node)
+
+
+def _list_of_size(nodes: Sequence[onnx.NodeProto], constants: Collection[str]) -> set[str]:
+    """Return the tensors that the size of the images decides, which are constants at any one."""
+    of_size: set[str] = set()
+    for node in nodes:
+        operands = {name for name in node.input if name and name not in constants}
+        if node.op_type == "Shape" or (operands and operands <= of_size):
+            of_size.update(node.output)
+    return of_size
 
 
 def _fits_half(values: np.ndarray) -> bool:

@@ -33,7 +33,9 @@ from stereo_depth_ros.engines.tensorrt.verdict import add_noise
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.agreement import Agreement, Prior, compare, outputs_of
 from stereo_depth_ros.export.exporter import describe, finish, fold
+from stereo_depth_ros.export.static_forms import check_sizes
 from stereo_depth_ros.file_hash import sha256_of
+from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.model_card import ModelCard, ModelError, write_card
 from stereo_depth_ros.networks.base import StereoNetwork
 
@@ -56,6 +58,7 @@ def publish(
     width: int,
     path: Path,
     *,
+    any_size: bool = False,
     precisions: Sequence[str] = ("fp32",),
     metadata: Mapping[str, str] | None = None,
     card: Mapping[str, Any] | None = None,
@@ -64,8 +67,8 @@ def publish(
 
     The graphs are compared with the network on a rendered pair, which with PyTorch's outputs
     becomes NAME.reference.npz; a network that takes a prior once more with what SGBM finds for that
-    pair, the reference being without it, as TensorRT runs. Where anything fails, all files stay as
-    they were.
+    pair, the reference being without it, as TensorRT runs; one for any size on a second pair, of
+    another size. Where anything fails, all files stay as they were.
 
     Parameters
     ----------
@@ -73,6 +76,8 @@ def publish(
         In evaluation mode, with its weights.
     height, width
         Of the images, in px.
+    any_size
+        That is but the size which the graphs are made for, and they take others.
     path
         Of the graph, NAME.onnx. Of two precisions it is that in fp32, and NAME.mixed.onnx lies
         beside it.
@@ -89,7 +94,7 @@ def publish(
     GraphError
         When a graph breaks the contract, or holds what TensorRT mishandles.
     InputError
-        When a graph and PyTorch disagree.
+        When a graph and PyTorch disagree, or for ``any_size`` of a network that is for one alone.
     OSError
         When the disk is full, or ``path`` is a folder or cannot be written.
     ValueError
@@ -100,21 +105,25 @@ def publish(
         raise WriteError(f"{path} is a folder; name the file in it, such as {path}/net.onnx")
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(network, path, target.parent)
-    test_pair = _TestPair(network, *render_test_pair(height, width))
     agreements, files = {}, {}
     with scratch_folder(target.parent) as folder:
-        folded = fold(network, height, width, folder)
+        folded = fold(network, height, width, folder, any_size)
+        facts = {**describe(network, height, width, any_size), **(metadata or {})}
+        sizes = AnySize.read(facts)
+        test_pairs = [
+            _TestPair(network, *render_test_pair(*size))
+            for size in ([(height, width)] if sizes is None else check_sizes(sizes))
+        ]
         for precision in precisions:
             final = target if len(precisions) == 1 else locate_graph(target, precision)
             graph = folder / final.name
-            facts = {**describe(network, width), **(metadata or {})}
             model = finish(copy.deepcopy(folded), network, precision, facts)
             write_bytes(graph, model.SerializeToString())
-            agreements[precision] = test_pair.compare(graph)
+            agreements[precision] = _find_worst([pair.compare(graph) for pair in test_pairs])
             _check_agreement(agreements[precision], path)
             files[precision] = graph
         made = read_graph(files.get("fp32", graph))
-        test_pair.make_reference(made).save(locate_reference(made.path))
+        test_pairs[0].make_reference(made).save(locate_reference(made.path))
         card_path = locate_card(target)
         known = {**_read_same_card(card_path, made), **(card or {})}
         write_card(folder / card_path.name, replace(_make_card(made, target), **known))
@@ -139,15 +148,18 @@ class _TestPair:
             self._guided = outputs_of(network, left, right, self._prior)
 
     def compare(self, graph: Path) -> Agreement:
-        agreement = compare(graph, *self._images, self._expected)
+        agreements = [compare(graph, *self._images, self._expected)]
         if self._prior:
-            guided = compare(graph, *self._images, self._guided, self._prior)
-            # NaN must not lose against a number.
-            agreement = Agreement(*np.maximum(agreement, guided).tolist())
-        return agreement
+            agreements.append(compare(graph, *self._images, self._guided, self._prior))
+        return _find_worst(agreements)
 
     def make_reference(self, graph: Graph) -> Reference:
         return reference_of(graph, self._images, self._expected, self._noisy, "PyTorch in float32")
+
+
+def _find_worst(agreements: Sequence[Agreement]) -> Agreement:
+    # NaN must not lose against a number.
+    return Agreement(*np.max(agreements, axis=0).tolist())
 
 
 def _make_card(made: Graph, target: Path) -> ModelCard:

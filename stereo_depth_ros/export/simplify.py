@@ -1,4 +1,4 @@
-"""Fold what a fixed size makes constant."""
+"""Fold what is constant."""
 
 from __future__ import annotations
 

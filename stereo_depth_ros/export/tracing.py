@@ -1,4 +1,4 @@
-"""A network traced at one size, as an ONNX graph with the contract's inputs and outputs."""
+"""A network traced as an ONNX graph with the contract's inputs and outputs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stereo_depth_ros.graph_contract import IMAGES, OUTPUTS, PRIOR
+from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.graph_contract import IMAGES, OUTPUTS, PRIOR, SYMBOLS
 from stereo_depth_ros.networks.base import StereoNetwork
 
 # The newest that TensorRT 8.5 reads; later ones rename what its importers know by the old names.
@@ -27,11 +28,10 @@ class ContractGraph(nn.Module):
 
     def forward(self, left: Tensor, right: Tensor, *prior: Tensor) -> tuple[Tensor, Tensor]:
         """Match one pair; ``prior`` are the two inputs of a network that takes them."""
-        # Plain numbers, so that no operator is left to find out the shape.
-        shape = [int(side) for side in left.shape[:3]]
         disparity, confidence = self.network(
             _planes(left), _planes(right), *(map_[:, None] for map_ in prior)
         )
+        shape = left.shape[:3]
         return disparity.reshape(shape), confidence.reshape(shape)
 
 
@@ -40,8 +40,20 @@ def _planes(image: Tensor) -> Tensor:
     return image.float().permute(0, 3, 1, 2)
 
 
-def trace(network: StereoNetwork, height: int, width: int, path: Path) -> None:
-    """Write ``network`` at ``height`` x ``width`` to ``path``, as the exporter leaves it."""
+def trace(
+    network: StereoNetwork, height: int, width: int, path: Path, any_size: bool = False
+) -> None:
+    """Write ``network`` at ``height`` x ``width`` to ``path``, as the exporter leaves it.
+
+    For ``any_size`` these are symbols of the graph; an InputError says that the network cannot.
+    """
+    dynamic: dict[str, dict[int, str]] = {}
+    if any_size:
+        if not network.any_size:
+            raise InputError(f"{network.name} is exported for one size at a time; name it, HxW")
+        dynamic = {name: dict(enumerate(SYMBOLS, 1)) for name in IMAGES + PRIOR + OUTPUTS}
+        # Where nothing is padded the trace would hold no padding.
+        height, width = (side + (side % network.multiple == 0) for side in (height, width))
     # A copy, so that a network in training keeps its device and the mode of every layer.
     graph = ContractGraph(copy.deepcopy(network).cpu().float()).eval()
     generator = torch.Generator().manual_seed(0)
@@ -57,7 +69,7 @@ def trace(network: StereoNetwork, height: int, width: int, path: Path) -> None:
     has_newer = "dynamo" in inspect.signature(torch.onnx.export).parameters
     tracing: dict[str, Any] = {"dynamo": False} if has_newer else {}
     with warnings.catch_warnings(), torch.no_grad():
-        # Sizes that become constants are meant here; so is the exporter that is called legacy.
+        # What becomes constant is meant here; so is the exporter that is called legacy.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             graph,
@@ -66,5 +78,6 @@ def trace(network: StereoNetwork, height: int, width: int, path: Path) -> None:
             opset_version=OPSET,
             input_names=names,
             output_names=list(OUTPUTS),
+            dynamic_axes={name: dynamic[name] for name in (*names, *OUTPUTS) if name in dynamic},
             **tracing,
         )

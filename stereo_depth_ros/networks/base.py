@@ -38,6 +38,9 @@ class StereoNetwork(nn.Module):
     licence: str  # of the authors' published weights, an SPDX name or a sentence
     multiple: int
     max_disparity: int  # px, 0 where the whole row is searched
+    # Whether its graph may be exported for any size from ``min_size`` (height, width) on.
+    any_size: bool = False
+    min_size: tuple[int, int] = (1, 1)
     iterations: int | None = None  # refinement steps, None where there are none
     padding: type[Padding] = Padding
     float32_parts: tuple[str, ...] = ()  # submodules that stay in float32 in mixed precision

@@ -17,6 +17,7 @@ NETWORKS = (
     "s2m2",
     "foundation_stereo",
     "smoe_stereo",
+    "waft_stereo",
 )
 """Modules here, each of one network.
 

@@ -93,6 +93,12 @@ class Channel:
         """Pairs per second that are processed at most, in Hz; 0 for no limit."""
         return self._rate_limit.rate
 
+    @property
+    def engine_size(self) -> tuple[int, int] | None:
+        """Height and width in px that the engine should be opened for, None for its own."""
+        camera = self.processor.camera
+        return None if camera is None else self._pipeline.input_size(camera)
+
     def apply(self, values: dict[str, Any]) -> None:
         """Let parameter ``values`` act from the next frame on.
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from stereo_depth_ros.artifact import find_artifact
+from stereo_depth_ros.artifact import find_artifact, list_added
 from stereo_depth_ros.engines import Engine, EngineError, EngineLostError, open_engine
 from stereo_depth_ros.engines.backend import Context
-from stereo_depth_ros.engines.best_model import list_comparable, sort_by_accuracy
+from stereo_depth_ros.engines.best_model import compare_with, sort_by_accuracy
 from stereo_depth_ros.engines.budget import open_within
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK, graph_of
 from stereo_depth_ros.engines.loader import Opener
@@ -54,7 +54,8 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     elif models:
         models = sort_by_accuracy([graph_of(model) for model in models])
     elif values["model"] == AUTO:
-        models = list_comparable([NETWORK, MATCHER])
+        shipped = [NETWORK, MATCHER]
+        models = list(compare_with(NETWORK, [*shipped, *list_added()])) or shipped
     else:
         raise ValueError(
             "latency_budget_ms chooses among models, which is empty; list some, or set model to "
@@ -75,7 +76,12 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
             return open_one(model, context)
 
         return open_within(
-            budget_ms, models, open_next, context.run, partial(_exclude_others, context)
+            budget_ms,
+            models,
+            open_next,
+            context.run,
+            partial(_exclude_others, context),
+            context.size,
         )
 
     def open_fallback(context: Context) -> Engine:

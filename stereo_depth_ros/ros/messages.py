@@ -68,8 +68,9 @@ def image_message(rows: np.ndarray, encoding: str, width: int) -> Image:
 
 
 def map_message(values: np.ndarray, header: Header) -> Image:
-    """Return (H, W) float32 as 32FC1 or uint16 as 16UC1."""
-    encoding = {np.dtype(np.float32): "32FC1", np.dtype(np.uint16): "16UC1"}[values.dtype]
+    """Return (H, W) or (H, W, C) float32 as 32FC1 or 32FCC, uint16 as 16UC1 or 16UCC."""
+    kind = {np.dtype(np.float32): "32FC", np.dtype(np.uint16): "16UC"}[values.dtype]
+    encoding = f"{kind}{1 if values.ndim == 2 else values.shape[2]}"
     message = image_message(values, encoding, values.shape[1])
     message.header = header
     return message

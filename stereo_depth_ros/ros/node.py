@@ -171,7 +171,7 @@ class StereoDepthNode(LifecycleNode):
     # -- frames ------------------------------------------------------------------------------
 
     def _update_subscriptions(self) -> None:
-        """Subscribe to what is needed now.
+        """Subscribe to what is needed now, and let the engine follow the size of the images.
 
         Raises
         ------
@@ -187,6 +187,9 @@ class StereoDepthNode(LifecycleNode):
             raise channel.processor.engine_lost
         if self._is_active and self._loader.engine.is_ready:
             channel.update_subscriptions()
+            size = channel.engine_size
+            if size is not None:
+                self._loader.fit(size)
 
     def _process(self, frame: Frame) -> None:
         channel = self._channel

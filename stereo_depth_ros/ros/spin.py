@@ -21,7 +21,7 @@ from stereo_depth_ros.ros.allocator import keep_large_blocks
 
 NodeT = TypeVar("NodeT", bound=Node)
 
-_USERS_ERRORS = (
+_USER_ERRORS = (
     ParameterException,
     NameValidationException,
     ValueError,
@@ -79,7 +79,7 @@ def run(
             # A signal ends the context too, whereupon anything may fail.
             if interrupts:
                 return 0
-            if not isinstance(error, _USERS_ERRORS):
+            if not isinstance(error, _USER_ERRORS):
                 raise
             print(f"cannot start: {_explain(error)}", file=sys.stderr)
             return 1

@@ -13,12 +13,12 @@ from torch import nn
 from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_weights
 from stereo_depth_ros.checkpoints.reading import read_weights_file
 from stereo_depth_ros.file_hash import sha256_of
-from stereo_depth_ros.networks import fast_foundation_stereo as ffs
 from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
 from stereo_depth_ros.networks.fast_foundation_stereo.structure import (
     RELEASED,
     Structure,
 )
+from stereo_depth_ros.published import PUBLISHED
 
 
 @pytest.mark.parametrize("package", ["core", "foundation_stereo_ori"])
@@ -218,9 +218,9 @@ def test_module_that_computes_otherwise_is_refused(path, attribute, value, save_
 def test_published_file_that_is_known_not_to_normalise_needs_no_word(tmp_path, monkeypatch):
     save_fast_foundation_stereo(tmp_path / "net.pth", "released_vitl_d192")
     monkeypatch.setitem(
-        ffs.SOURCES,
-        "20-30-48",
-        replace(ffs.SOURCES["20-30-48"], sha256=sha256_of(tmp_path / "net.pth")),
+        PUBLISHED,
+        "ffs_20-30-48",
+        replace(PUBLISHED["ffs_20-30-48"], sha256=sha256_of(tmp_path / "net.pth")),
     )
 
     info = import_weights(tmp_path / "net.pth", tmp_path / "net.safetensors")

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 import pytest
 import torch
+from authors import classes_of_authors
 
 from stereo_depth_ros.checkpoints import CheckpointError
 from stereo_depth_ros.checkpoints.pickled import StandIn, load_pickled
@@ -237,6 +238,23 @@ def test_training_state_beside_the_weights_does_not_matter(tmp_path):
     entries = read_weights_file(tmp_path / "net.pth").entries
 
     assert entries.keys() == {"weight", "bias"}
+
+
+@pytest.mark.parametrize(
+    ("package", "path"), [("bridgedepth", "config.config.CfgNode"), ("yacs", "config.CfgNode")]
+)
+def test_settings_in_a_mapping_of_the_authors_own_beside_the_weights_do_not_matter(
+    package, path, tmp_path
+):
+    layer = torch.nn.Linear(2, 2)
+    with classes_of_authors(package) as get:
+        settings = get(path, dict)({"MAX_DISP": 800})
+        settings.__dict__["__immutable__"] = True
+        settings["ENCODER"] = get(path)({"TYPE": "dav2"})
+        torch.save({"model": layer.state_dict(), "model_config": settings}, tmp_path / "net.pth")
+
+    assert load_pickled(tmp_path / "net.pth")["model_config"]["ENCODER"] == {"TYPE": "dav2"}
+    assert read_weights_file(tmp_path / "net.pth").entries.keys() == {"weight", "bias"}
 
 
 GIGABYTE = 0x3FFFFFFF

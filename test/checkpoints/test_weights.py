@@ -37,6 +37,9 @@ PUBLISHED = {  # of each fixture: network, variant, what is said beside the vari
     ("smoe_stereo", "damv2_vitb"): ("damv2_vitb", {"selective": True}),
     ("foundation_stereo", "vits"): ("vits", {}),
     ("foundation_stereo", "vitl"): ("vitl", {}),
+    ("waft_stereo", "dav2_vits"): ("dav2_vits", {}),
+    ("waft_stereo", "dav2_vitb"): ("dav2_vitb", {}),
+    ("waft_stereo", "dav2_vitl"): ("dav2_vitl", {}),
 }
 
 
@@ -81,6 +84,7 @@ def test_network_and_variant_are_told_from_shapes(network, fixture):
         pytest.param("s2m2", "s", marks=pytest.mark.slow),
         pytest.param("smoe_stereo", "damv2_vits", marks=pytest.mark.slow),
         pytest.param("foundation_stereo", "vits", marks=pytest.mark.slow),
+        pytest.param("waft_stereo", "dav2_vits", marks=pytest.mark.slow),
     ],
 )
 def test_what_is_imported_is_loaded_whole(network, variant, tmp_path):

@@ -93,6 +93,15 @@ def test_options_reach_the_exporter(weights, published, tmp_path, capsys):
     assert "lite base, 64x96, mixed" in capsys.readouterr().out
 
 
+def test_any_size_is_made_for_the_usual_one(weights, published, tmp_path, capsys):
+    options = ["--size", "any", "-o", str(tmp_path / "lite.onnx")]
+
+    assert cli.main(["export", "lite", "--weights", weights, *options]) == 0
+
+    assert (published[0]["size"], published[0]["any_size"]) == ((480, 640), True)
+    assert "lite base, any size, fp32" in capsys.readouterr().out
+
+
 def test_random_weights_say_that_they_are(published, tmp_path, capsys):
     path = tmp_path / "lite.onnx"
 

@@ -37,7 +37,7 @@ def card(tmp_path, monkeypatch):
 def test_card_reaches_a_backend_of_the_list_with_its_options(card):
     engine = open_engine(card("{engine: fixed, options: {disparity: 7.0}}"))
 
-    assert engine.spec.name == "fake"
+    assert engine.spec.backend == "none"
     blank = np.zeros((12, 16, 3), np.uint8)
     assert (engine.infer(blank, blank)[0] == 7.0).all()
     assert str(engine.spec.provenance).endswith("; the only backend that runs it")
@@ -46,7 +46,7 @@ def test_card_reaches_a_backend_of_the_list_with_its_options(card):
 def test_backend_that_is_asked_for_is_taken_and_the_first_of_two_otherwise(card):
     model = card("engine: sgbm")
 
-    assert open_engine(model, backend="spare").spec.name == "fake"
+    assert open_engine(model, backend="spare").spec.backend == "none"
     assert open_engine(model).spec.backend == "opencv"
 
 

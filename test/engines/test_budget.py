@@ -9,12 +9,10 @@ from functools import partial
 from math import sqrt
 
 import pytest
-import yaml
-from fakes import FixedEngine, save_graph
+from fakes import FixedEngine
 
-from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.engines import EngineError, EngineLostError, open_engine
-from stereo_depth_ros.engines.budget import by_accuracy, latency_ms, open_within
+from stereo_depth_ros.engines.budget import latency_ms, open_within
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.model_card import ModelError
 
@@ -73,7 +71,7 @@ def test_where_none_keeps_the_budget_the_fastest_is_taken_with_a_warning(graphs,
     assert engine.spec.height == 32
     assert "the fastest, as none keeps the" in str(engine.spec.provenance)
     (warning,) = [r for r in caplog.records if r.levelno == logging.WARNING]
-    assert "lite is the fastest" in warning.getMessage()
+    assert "small is the fastest" in warning.getMessage()
 
 
 class Counted(FixedEngine):
@@ -214,82 +212,7 @@ def test_choice_on_the_cpu_that_a_failing_gpu_led_to_is_degraded():
     assert (engine.spec.name, engine.spec.degraded) == ("sgbm", "no memory")
 
 
-REAL, PAIRS = "12 pairs, medians", "ab" * 32
-
-
-def write_card(folder, name, epe, real=None, on=REAL, pairs=PAIRS):
-    """A card of a network whose error on rendered pairs is ``epe``, on real ones ``real``."""
-    save_graph(folder / "net.onnx")
-    path = folder / f"{name}.yaml"
-    measured = {"on": "rendered pairs", "epe": epe}
-    if real is not None:
-        measured["real"] = {"on": on, "sha256": pairs, "net": {"epe": real}, "sgbm": {"epe": 9.0}}
-    card = {"engine": "onnx", "network": "net", "file": "net.onnx", "measured": measured}
-    path.write_text(yaml.safe_dump(card))
-    return str(path)
-
-
-def test_order_is_that_of_the_errors_on_real_pairs_whatever_those_on_rendered_ones(tmp_path):
-    cards = [
-        write_card(tmp_path, name, rendered, real)
-        for name, rendered, real in (("middle", 2.0, 0.7), ("worst", 1.0, 1.2), ("best", 3.0, 0.4))
-    ]
-
-    assert by_accuracy(cards) == [cards[2], cards[0], cards[1]]
-
-
-def test_installed_models_are_ordered_by_their_real_figures():
-    assert by_accuracy(["sgbm", "lite", "sgbm_hh"]) == ["lite", "sgbm_hh", "sgbm"]
-    assert by_accuracy(["sgbm", "sgbm_hh"]) == ["sgbm_hh", "sgbm"]
-
-
-def test_auto_stands_where_its_network_does():
-    names = ["sgbm", "{}", "sgbm_hh"]
-
-    ordered = by_accuracy([name.format("auto") for name in names])
-
-    by_name = by_accuracy([name.format("lite") for name in names])
-    assert [name.replace("auto", "lite") for name in ordered] == by_name
-
-
 def test_what_was_measured_of_auto_is_told_of_the_model_that_it_is():
     engine = open_within(1e6, ["auto"], partial(open_engine, backend="opencv"))
 
     assert "the most accurate within 1e+06 ms: sgbm: " in str(engine.spec.provenance)
-
-
-def test_sgbm_cards_give_what_was_measured_beside_lite():
-    beside = find_artifact("lite").card.measured["real"]
-
-    for name in ("sgbm", "sgbm_hh"):
-        real = find_artifact(name).card.measured["real"]
-        assert real == {"on": beside["on"], "sha256": beside["sha256"], name: beside[name]}
-
-
-def test_order_given_stays_where_errors_cannot_be_compared(tmp_path):
-    here = write_card(tmp_path, "here", 1.0, 2.0)
-    there = write_card(tmp_path, "there", 2.0, 1.0, on="5 other pairs")
-    alike = write_card(tmp_path, "alike", 2.0, 1.0, pairs="cd" * 32)
-    rendered = write_card(tmp_path, "rendered", 0.5)
-
-    assert by_accuracy([here, there]) == [here, there]
-    assert by_accuracy([here, alike]) == [here, alike]
-    assert by_accuracy([here, rendered]) == [here, rendered]
-    assert by_accuracy([rendered, here]) == [rendered, here]
-    assert by_accuracy([str(tmp_path / "net.onnx"), here]) == [str(tmp_path / "net.onnx"), here]
-
-
-@pytest.mark.parametrize(
-    "real",
-    [
-        *(3, [], {"on": REAL, "sha256": PAIRS, "net": 4}, {"sha256": PAIRS, "net": {"epe": 0.5}}),
-        {"on": REAL, "sha256": PAIRS, "net": {"epe": "small"}},
-        {"on": REAL, "net": {"epe": 0.5}},
-    ],
-)
-def test_card_whose_figures_are_none_counts_as_without(tmp_path, real):
-    good = write_card(tmp_path, "good", 1.0, 1.0)
-    odd = tmp_path / "odd.yaml"
-    odd.write_text(yaml.safe_dump({"engine": "onnx", "network": "net", "measured": {"real": real}}))
-
-    assert by_accuracy([str(odd), good]) == [str(odd), good]

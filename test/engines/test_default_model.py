@@ -9,6 +9,8 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import yaml
+from added_models import add_graph, measure
 from fakes import METADATA, save_graph
 from numpy.testing import assert_array_equal
 
@@ -210,3 +212,130 @@ def test_names_to_build_and_to_show(models):
     assert name_of(AUTO, open_engine(AUTO)) == "lite"
     assert name_of(AUTO, open_engine(AUTO, backend="opencv")) == "sgbm"
     assert name_of("mine.yaml", open_engine("sgbm")) == "mine.yaml"
+
+
+# -- with models that the user added ---------------------------------------------------------------
+
+PAIRS = "ab" * 32
+
+
+@pytest.fixture
+def better(models, models_home):
+    """A model with half the error of lite on the same pairs, and fast enough."""
+    add_graph("better")
+    measure("better", 0.5, PAIRS, ms=40.0)
+    measure("lite", 1.0, PAIRS, ms=20.0)
+    return models_home / "better"
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime"])
+def test_auto_is_an_added_model_that_is_better_and_fast_enough_and_says_so(better, caplog, backend):
+    engine = open_engine(AUTO, backend=backend)
+
+    assert_is(engine, "better")
+    line = str(engine.spec)
+    assert line.endswith(
+        "; better is the most accurate that was measured to keep 100 ms here (40 ms)"
+    )
+    assert "\n" not in line
+    assert caplog.messages == []
+    assert (graph_of(AUTO), name_of(AUTO, engine)) == ("better", "better")
+
+
+def test_auto_is_lite_where_the_better_one_is_too_slow(better):
+    measure("better", ms=120.0)
+
+    engine = open_engine(AUTO)
+
+    assert_is(engine, "lite")
+    assert str(engine.spec).endswith("; lite, as better, which is more accurate, takes 120 ms here")
+    assert graph_of(AUTO) == "lite"
+
+
+def test_auto_is_lite_where_the_other_was_measured_on_other_pairs_and_says_what_to_do(
+    models, models_home
+):
+    add_graph("better")
+    measure("better", 0.5, PAIRS, ms=40.0)
+    measure("lite", 1.0, "cd" * 32, ms=20.0)
+
+    engine = open_engine(AUTO)
+
+    assert_is(engine, "lite")
+    assert str(engine.spec).endswith(
+        "; lite, as better was not compared with it: 'stereo-depth evaluate --model lite --model "
+        "better' on pairs with truth does that"
+    )
+
+
+def test_auto_is_lite_where_the_graph_was_replaced_after_it_was_measured(better):
+    add_graph("better", 96)
+
+    assert_is(open_engine(AUTO), "lite")
+
+
+def alter_graph(folder):
+    with (folder / "better.onnx").open("ab") as graph:
+        graph.write(b"more")
+
+
+def remove_graph(folder):
+    (folder / "better.onnx").unlink()
+
+
+def name_unknown_engine(folder):
+    card = yaml.safe_load((folder / "better.yaml").read_text())
+    (folder / "better.yaml").write_text(yaml.safe_dump({**card, "engine": "tflite"}))
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause"),
+    [
+        (alter_graph, "altered or truncated"),
+        (remove_graph, "add it again with 'stereo-depth models add better'"),
+        (name_unknown_engine, "its card names engine 'tflite'"),
+    ],
+)
+def test_auto_is_lite_where_the_better_one_cannot_be_opened_and_warns_once(
+    better, caplog, fault, cause
+):
+    fault(better)
+
+    engine = open_engine(AUTO)
+
+    (record,) = caplog.records
+    text = record.getMessage()
+    assert record.levelno == logging.WARNING
+    assert text.startswith("better, which is more accurate, cannot be opened: ")
+    assert cause in text
+    assert str(engine.spec).endswith(f"; {text}")
+    caplog.clear()
+    assert_is(engine, "lite")
+
+
+def test_auto_is_the_matcher_where_no_network_runs(better, models, monkeypatch, caplog):
+    no_runtime(models, monkeypatch)
+
+    engine = open_engine(AUTO)
+
+    assert engine.spec.name == "sgbm"
+    first, second = caplog.messages
+    assert first.startswith("better, which is more accurate, cannot be opened: ")
+    assert second.startswith("model auto is sgbm here, as lite, which is more accurate, cannot be ")
+
+
+@pytest.mark.parametrize("asked", [{"backend": "opencv"}, {"context": WIDE}])
+def test_auto_is_the_matcher_where_only_that_does_what_is_asked_whatever_was_added(better, asked):
+    assert open_engine(AUTO, **asked).spec.name == "sgbm"
+
+
+@pytest.mark.parametrize("error", [BuildCancelled("cancelled"), EngineLostError("illegal access")])
+def test_cancelled_builds_of_an_added_model_and_lost_gpus_are_not_hidden(better, error):
+    def open_one(model, backend):
+        assert model == "better"
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        default_model.open_auto(open_one, "auto", Context())
+
+    assert caught.value is error

@@ -10,6 +10,7 @@ from fakes import FixedEngine
 
 from stereo_depth_ros.engines import EngineError, EngineLostError, loader, swap
 from stereo_depth_ros.engines.tensorrt import BuildProgress
+from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.ros.worker import LatestWorker
 
 PAIR = (np.zeros((4, 6, 3), np.uint8),) * 2
@@ -47,6 +48,47 @@ def loading(worker, monkeypatch):
     loading = loader.EngineLoader(worker.call)
     yield loading
     loading.close()
+
+
+SIZES = AnySize((48, 64), (1, 1), 32)
+
+
+def test_model_is_opened_again_for_the_size_of_the_images_once(loading):
+    contexts = []
+
+    def opener(context):
+        contexts.append((context.size, context.awaits_size))
+        engine = Known(1.0, "CPU", degraded="the GPU is waited for" if len(contexts) == 1 else "")
+        engine.spec = replace(engine.spec, sizes=SIZES)
+        return engine
+
+    loading.start(opener)
+    first = loading.engine.spec
+    for _ in range(2):
+        loading.fit((30, 40))
+        wait_for(lambda: len(contexts) == 2 and loading.engine.spec != first)
+    loading.fit((60, 80))
+    wait_for(lambda: len(contexts) == 3)
+
+    # What waits for a size is not tried again without one.
+    assert contexts == [(None, True), ((30, 40), False), ((60, 80), False)]
+    assert loading.error is None
+
+
+def test_engine_of_the_moment_serves_where_the_next_cannot_be_opened(loading):
+    def opener(context):
+        if context.size is not None:
+            raise EngineError("not at that size")
+        engine = Known(1.0, "CPU")
+        engine.spec = replace(engine.spec, sizes=SIZES)
+        return engine
+
+    loading.start(opener)
+    loading.fit((30, 40))
+    wait_for(lambda: loading.error is not None)
+
+    assert loading.error == "not at that size"
+    assert loading.engine.is_ready
 
 
 def test_nobody_waits_until_the_fallback_has_warmed_up(loading, worker):

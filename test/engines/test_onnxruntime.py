@@ -1,10 +1,13 @@
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 from fakes import METADATA, EncodedEngine, save_graph
 from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines import Engine, EngineError
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.graph_contract import AnySize
 
 
 def pair(width=16, height=12):
@@ -187,6 +190,79 @@ def test_max_disparity_that_is_no_number_is_named(tmp_path):
 
     with pytest.raises(EngineError, match="max_disparity"):
         OnnxRuntimeEngine(graph)
+
+
+SIZES = AnySize((12, 16), (2, 8), 4)
+
+
+def save_any_size(path, metadata=METADATA, **settings):
+    metadata = {**metadata, **SIZES.as_metadata()}
+    return save_graph(path, image_shape=(1, "H", "W", 3), metadata=metadata, **settings)
+
+
+def test_graph_for_any_size_matches_pairs_of_all_of_them(tmp_path):
+    graph = save_any_size(tmp_path / "net.onnx", prior=PRIOR, prior_shape=(1, "H", "W"))
+
+    engine = OnnxRuntimeEngine(graph)
+
+    spec = engine.spec
+    assert (spec.height, spec.width, spec.sizes) == (None, None, SIZES)
+    for height, width in (SIZES.size, (7, 9), (7, 9), (30, 40), (2, 8)):
+        left, right = pair(width, height)
+        red = left[..., 0] / np.float32(4)
+        assert_array_equal(engine.infer(left, right)[0], red)
+        prior = np.full((height, width), 3, np.float32)
+        assert_array_equal(engine.infer_with_prior(left, right, prior, prior)[0], red + 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "ready"), [(None, [[12, 16]]), ((7, 9), [[7, 9]]), ((7, 3), [[7, 3], [7, 8]])]
+)
+def test_graph_for_any_size_is_made_ready_for_the_one_that_is_expected(tmp_path, size, ready):
+    loaded = []
+
+    class Noting(onnxruntime.InferenceSession):
+        def __init__(self, *arguments, **settings):
+            super().__init__(*arguments, **settings)
+            loaded.append(self.get_inputs()[0].shape[1:3])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(onnxruntime, "InferenceSession", Noting)
+        OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"), size=size)
+
+    # Unasked, the metadata has to be read first.
+    assert loaded == ([["H", "W"]] if size is None else []) + ready
+
+
+def test_pair_below_the_smallest_size_is_named_and_the_next_is_matched(tmp_path):
+    engine = OnnxRuntimeEngine(save_any_size(tmp_path / "net.onnx"))
+
+    with pytest.raises(EngineError, match=r"takes images from 2x8 px \(HxW\) on, not 12x7"):
+        engine.infer(*pair(7, 12))
+    left, right = pair(16, 12)
+    assert_array_equal(engine.infer(left, right)[0], left[..., 0] / np.float32(4))
+
+
+def test_graph_for_any_size_whose_metadata_is_damaged_is_named(tmp_path):
+    graph = save_any_size(tmp_path / "net.onnx", {**METADATA})
+    model = onnx.load(str(graph))
+    model.metadata_props[-1].value = "some"
+    onnx.save(model, str(graph))
+
+    with pytest.raises(EngineError, match=r"net\.onnx: metadata 'multiple' is 'some'"):
+        OnnxRuntimeEngine(graph)
+
+
+def test_static_graph_keeps_its_size_whatever_is_asked_for(graph):
+    engine = OnnxRuntimeEngine(graph, size=(7, 9))
+
+    assert (engine.spec.height, engine.spec.width) == (12, 16)
+
+
+def test_search_along_the_whole_row_is_as_wide_as_the_images(tmp_path):
+    graph = save_any_size(tmp_path / "net.onnx", {**METADATA, "max_disparity": "0"})
+
+    assert OnnxRuntimeEngine(graph, size=(12, 40)).spec.max_disparity == 40.0
 
 
 def test_file_that_is_no_graph_is_named(tmp_path):

@@ -46,7 +46,7 @@ def test_graph_is_opened_by_its_card(tmp_path, graph):
     digest = hashlib.sha256(graph.read_bytes()).hexdigest()
     card = write_card(tmp_path, f"engine: onnx\nfile: net.onnx\nsha256: '{digest}'")
 
-    assert open_engine(card).spec.name == "encoded"
+    assert open_engine(card).spec.name == "card"
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_without_a_driver_the_reason_is_for_those_who_ask(graph, caplog, monkeyp
     with caplog.at_level(logging.DEBUG, "stereo_depth_ros"):
         spec = open_engine(str(graph)).spec
 
-    assert str(spec).startswith("encoded on onnxruntime (CPU, fp32, 16x12): ")
+    assert str(spec).startswith("net on onnxruntime (CPU, fp32, 16x12): ")
     assert str(spec).endswith("; the first choice without a GPU")
     assert caplog.messages == ["on the CPU: libcuda.so.1: cannot open"]
 

@@ -25,8 +25,9 @@ from stereo_depth_ros.networks import create_network, list_networks
 
 SIZE = 96, 160
 ITERATIONS = 2  # more add nodes, not kinds of nodes
-# Small variants with every kind of layer but FoundationStereo's attention over disparities, whose
-# smallest takes half a minute; the others are larger, and only of other widths.
+# Small variants with every kind of layer but FoundationStereo's attention over disparities and
+# WAFT-Stereo's warp, whose smallest take half a minute; the others are larger, and only of other
+# widths.
 QUICK = {
     "lite/base",
     "fast_foundation_stereo/pruned",
@@ -94,7 +95,7 @@ def graphs(request, tmp_path_factory):
     folded = fold(network, *SIZE, folder)
     paths = {precision: folder / f"{precision}.onnx" for precision in PRECISIONS}
     for precision, file in paths.items():
-        metadata = describe(network, SIZE[1])
+        metadata = describe(network, *SIZE)
         file.write_bytes(finish(folded, network, precision, metadata).SerializeToString())
     priors = [(), PRIOR] if network.takes_prior else [()]
     yield Graphs(paths, [(prior, outputs_of(network, *PAIR, prior)) for prior in priors])

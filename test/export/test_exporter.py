@@ -9,8 +9,10 @@ from tiny_network import TinyNetwork
 from weights import load_filled
 
 from stereo_depth_ros.engines.onnxruntime import OnnxRuntimeEngine
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export import GraphError, export_onnx
 from stereo_depth_ros.export.agreement import measure_agreement
+from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.networks import StereoOutput
 
 
@@ -28,6 +30,45 @@ def test_graph_agrees_with_pytorch(network, tmp_path, size):
     path = export_onnx(network, *size, tmp_path / "net.onnx")
 
     assert measure_agreement(network, path, *stereo_pair(*size)).worst < 1e-4
+
+
+@pytest.mark.parametrize("size", [(96, 160), (93, 157), (130, 250), (8, 32)])
+@pytest.mark.parametrize("made_for", [(96, 160), (61, 99)], ids=["multiple", "odd"])
+def test_graph_for_any_size_agrees_with_pytorch(network, tmp_path, made_for, size):
+    path = export_onnx(network, *made_for, tmp_path / "net.onnx", any_size=True)
+
+    assert measure_agreement(network, path, *stereo_pair(*size)).worst < 1e-4
+
+
+def test_graph_for_any_size_has_the_symbols_of_the_contract_and_says_which_it_takes(
+    network, tmp_path
+):
+    network.max_disparity = 0
+    path = export_onnx(network, 96, 160, tmp_path / "net.onnx", any_size=True)
+
+    model = onnx.load(str(path))
+    shapes = {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {
+        "left": [1, "H", "W", 3],
+        "right": [1, "H", "W", 3],
+        "disparity": [1, "H", "W"],
+        "confidence": [1, "H", "W"],
+    }
+    assert AnySize.read(metadata(path)) == AnySize((96, 160), (8, 32), 8)
+    # The whole row, however long.
+    assert metadata(path)["max_disparity"] == "0"
+
+
+def test_network_for_one_size_is_not_exported_for_any(network, tmp_path):
+    network.any_size = False
+
+    with pytest.raises(InputError, match="tiny is exported for one size at a time; name it, HxW"):
+        export_onnx(network, 96, 160, tmp_path / "net.onnx", any_size=True)
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_graph_takes_red_first(network, tmp_path):

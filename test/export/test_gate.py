@@ -121,6 +121,13 @@ def test_breach_by_a_prior_is_found(model, where, problem):
         check_graph(model)
 
 
+SIZES = {**PROPERTIES, "max_disparity": "0", "size": "8x12", "min_size": "1x1", "multiple": "4"}
+
+
+def symbolic(extra=(), constants=(), properties=SIZES):
+    return graph(extra, constants, image_shape=(1, "H", "W", 3), properties=properties)
+
+
 def without(key):
     return {k: v for k, v in PROPERTIES.items() if k != key}
 
@@ -141,7 +148,11 @@ def external():
         (graph(image_type=INT64), "left", "is int64 "),
         (graph(image_shape=(2, H, W, 3)), "left", r"is uint8 \(2, 8, 12, 3\)"),
         (graph(image_shape=("N", H, W, 3)), "left", r"is uint8 \(None, 8, 12, 3\)"),
-        (graph(image_shape=(1, "H", W, 3)), "left", r"is uint8 \(1, None, 12, 3\)"),
+        (graph(image_shape=(1, "H", W, 3)), "left", r"is uint8 \(1, 'H', 12, 3\)"),
+        (graph(image_shape=(1, "W", "H", 3)), "left", r"is uint8 \(1, 'W', 'H', 3\)"),
+        (symbolic(properties=PROPERTIES), "metadata", "'size' is missing"),
+        (symbolic(properties={**SIZES, "min_size": "8"}), "metadata", "'min_size' is '8', not"),
+        (symbolic(properties={**SIZES, "multiple": "0"}), "metadata", "'multiple' is '0', not"),
         (graph(map_type=TensorProto.DOUBLE), "disparity", "is double"),
         (graph(map_type=HALF), "confidence", "is float16"),
         (graph(properties={**PROPERTIES, "commercial": "no"}), "metadata 'commercial'", "'no'"),
@@ -287,6 +298,37 @@ def test_what_tensorrt_mishandles_is_found_at_its_node(bad, problem):
 
 def label(bad):
     return f"{bad.op_type} {bad.name}"
+
+
+def test_what_follows_from_the_size_alone_passes_as_constant():
+    made = [
+        node("Shape", ["image"], ["shape"]),
+        helper.make_node("Reshape", ["image", "shape"], ["x"]),
+        helper.make_node("Expand", ["three", "shape"], ["y"]),
+    ]
+
+    check_graph(symbolic(made, CONSTANTS))
+
+
+def test_what_depends_on_more_than_the_size_is_found():
+    made = [
+        helper.make_node("ReduceMax", ["image"], ["largest"], axes=[0, 1, 2], keepdims=0),
+        helper.make_node("Slice", ["largest", "one", "two_of"], ["second"]),
+        helper.make_node("Cast", ["second"], ["times"], to=INT64),
+        node("Tile", ["three", "times"], ["x"]),
+    ]
+    constants = [*CONSTANTS, constant("two_of", [2])]
+
+    found = refusal(symbolic(made, constants)).findings
+
+    assert "input 1 is not constant" in [f.problem for f in found if f.where == "Tile the_Tile"]
+
+
+def test_fault_at_another_size_than_its_own_is_found():
+    made = [helper.make_node("Add", ["left_mean", "baked"], ["x"])]
+    baked = constant("baked", np.zeros((1, H, W), np.float32))
+
+    assert "no valid ONNX" in str(refusal(symbolic(made, [baked])))
 
 
 def test_infinity_is_found():

@@ -60,6 +60,40 @@ def test_published_graph_agrees_and_its_reference_proves_it(network, tmp_path):
     np.testing.assert_array_equal(reference.disparity, expected)
 
 
+def test_graph_for_any_size_is_compared_at_another_size_too(network, tmp_path, monkeypatch):
+    sizes = []
+
+    def compare_and_note(graph, left, *others):
+        sizes.append(left.shape[:2])
+        return compare(graph, left, *others)
+
+    compare = publication.compare
+    monkeypatch.setattr(publication, "compare", compare_and_note)
+
+    agreement = publish(network, *SIZE, tmp_path / "net.onnx", any_size=True).agreements["fp32"]
+
+    assert sizes == [SIZE, (17, 33)]
+    assert agreement.worst < 1e-4
+    graph = read_graph(tmp_path / "net.onnx")
+    assert load_reference(locate_reference(graph.path), graph).left.shape[:2] == SIZE
+
+
+class Baked(TinyNetwork):
+    """Adds a slope that is worked out for the size that it is traced at."""
+
+    def match(self, left, right):
+        output = super().match(left, right)
+        slope = torch.linspace(0, 9, int(left.shape[-1]))[-1] - 9 + 1e-3 * int(left.shape[-1])
+        return StereoOutput(output.disparity + 10 * slope, output.confidence)
+
+
+def test_graph_that_is_right_at_its_own_size_alone_is_not_kept(tmp_path):
+    with pytest.raises(ValueError, match="disagrees with PyTorch"):
+        publish(load_filled(Baked()), *SIZE, tmp_path / "net.onnx", any_size=True)
+
+    assert names(tmp_path) == []
+
+
 def test_both_precisions_share_the_reference_that_engines_prove_themselves_on(network, tmp_path):
     publication = publish(network, *SIZE, tmp_path / "net.onnx", precisions=("fp32", "mixed"))
 

@@ -15,6 +15,8 @@ class TinyNetwork(StereoNetwork):
 
     name, variant, licence = "tiny", "only", "Apache-2.0"
     multiple = 8
+    any_size = True
+    min_size = 8, 32
 
     def __init__(self, max_disparity=32):
         super().__init__()

@@ -789,6 +789,22 @@ def test_graph_is_small_and_agrees_with_pytorch_with_a_prior_and_without(network
         assert measure_agreement(network, path, *images, prior).worst < 1e-3
 
 
+@pytest.mark.parametrize("precision", ["fp32", "mixed"])
+def test_graph_for_any_size_agrees_with_pytorch_at_all_of_them(network, tmp_path, precision):
+    path = export_onnx(network, 64, 224, tmp_path / "lite.onnx", any_size=True, precision=precision)
+
+    for height, width in ((64, 224), (61, SPAN), (150, 350)):
+        images = stereo_pair(height, width)
+        for prior in ((), find_prior(SgbmEngine(), *images, SPAN)):
+            agreement = measure_agreement(network, path, *images, prior)
+            assert agreement.worst < 1e-3 if precision == "fp32" else agreement.median < 0.1
+
+
+def test_network_of_a_larger_range_is_for_one_size():
+    assert create_network("lite").any_size
+    assert not create_network("lite", max_disparity=SPAN + 1).any_size
+
+
 def test_graph_holds_no_constant_of_the_size_of_the_images(network, tmp_path):
     path = export_onnx(network, 150, 350, tmp_path / "lite.onnx")
 

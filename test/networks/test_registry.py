@@ -27,6 +27,7 @@ PREDICTIONS = {
     "s2m2": 3,
     "foundation_stereo": 2,
     "smoe_stereo": 1,
+    "waft_stereo": 2,
 }
 SMALLEST = [
     ("lite", "base", {}),
@@ -37,6 +38,7 @@ SMALLEST = [
     ("s2m2", "s", {"iterations": 1}),
     ("foundation_stereo", "vits", {"iterations": 1, "max_disparity": 32}),
     ("smoe_stereo", "damv2_vits", {"iterations": 1}),
+    ("waft_stereo", "dav2_vits", {"iterations": 1}),
 ]
 ITERATIVE = [case for case in SMALLEST if "iterations" in case[2]]
 

@@ -1,4 +1,6 @@
-"""Engines of a fixed size."""
+"""Engines of a fixed size, and such as are made for that of the images."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,8 +8,10 @@ from fakes import EncodedEngine, FixedEngine, encode, make_camera
 from numpy.testing import assert_allclose, assert_array_equal
 from views import ALL, process
 
+from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.outputs import Output
 from stereo_depth_ros.pipeline import StereoPipeline
+from stereo_depth_ros.settings import Settings
 
 # Engine sizes for 64 x 48 images with the scale that fits: smaller, larger, wider and taller.
 SIZES = pytest.mark.parametrize(
@@ -149,3 +153,51 @@ def test_largest_disparity_is_in_the_outputs_pixels():
     # 16 engine px are 32 of the extended image, whose disparities are 3 px larger.
     assert at_input == pytest.approx(32 - 3 + 2.6)
     assert at_model == pytest.approx((32 - 3 + 2.6) / 2)
+
+
+ANY_SIZE = AnySize((48, 64), (24, 60), 8)
+
+
+@pytest.mark.parametrize(
+    ("image", "max_side", "inner", "given"),
+    [
+        ((64, 48), 768, (64, 48), (64, 48)),
+        ((100, 30), 768, (100, 30), (100, 30)),
+        ((32, 24), 768, (64, 48), (64, 48)),
+        ((100, 40), 50, (50, 20), (60, 24)),
+        ((100, 40), 0, (100, 40), (100, 40)),
+    ],
+    ids=["own", "wide", "enlarged", "limited", "unlimited"],
+)
+@pytest.mark.parametrize("resolution", ["input", "model"])
+def test_network_for_any_size_is_given_the_images_at_theirs(
+    image, max_side, inner, given, resolution
+):
+    camera = make_camera(*image)
+    engine = FixedEngine(camera.disparity(2.0) * inner[0] / image[0])
+    engine.spec = replace(engine.spec, sizes=ANY_SIZE)
+
+    result = process(engine, camera, output_resolution=resolution, max_side=max_side)
+
+    ((left, _),) = engine.pairs
+    assert left.shape[1::-1] == given
+    assert_allclose(result.outputs[Output.DEPTH], 2.0, atol=1e-3)
+    pipeline = StereoPipeline(engine, Settings(max_side=max_side))
+    assert pipeline.input_size(camera) == given[::-1]
+
+
+def test_engine_that_was_built_for_one_size_of_many_is_given_that():
+    camera = make_camera(128, 96)
+    engine = FixedEngine(5.0, 64, 48)
+    engine.spec = replace(engine.spec, sizes=ANY_SIZE)
+
+    process(engine, camera)
+
+    assert engine.pairs[0][0].shape == (48, 64, 3)
+    # Until it is opened for that of the images.
+    assert StereoPipeline(engine).input_size(camera) == (96, 128)
+
+
+def test_engine_whose_graph_is_static_is_to_stay_as_it_is():
+    assert StereoPipeline(FixedEngine(5.0, 64, 48)).input_size(make_camera(128, 96)) is None
+    assert StereoPipeline(FixedEngine(5.0)).input_size(make_camera(128, 96)) is None

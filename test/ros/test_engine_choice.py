@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2 (rclpy)")
 
+from added_models import CARD_PAIRS, add_graph, measure
 from fakes import FixedEngine, save_graph
 
 from stereo_depth_ros.engines import Context, EngineError
@@ -142,3 +143,91 @@ def test_gpu_is_timed_without_the_lock_where_the_cache_can_only_be_read(monkeypa
     wanted, _ = engine_choice.choose_engine(values(models=graph, latency_budget_ms=1e4))
 
     assert wanted(Context()).spec.backend == "tensorrt"
+
+
+# -- latency_budget_ms without models: auto --------------------------------------------------------
+
+BUDGET = {"latency_budget_ms": 1e4, "models": "", "model": "auto"}
+
+
+def test_budget_without_models_takes_the_better_of_the_shipped_ones(models_home):
+    chosen, _ = engine_choice.choose_engine(values(**BUDGET))
+
+    engine = chosen(Context())
+
+    assert engine.spec.name == "lite"
+    assert "; the most accurate within 10000 ms: lite: " in str(engine.spec.provenance)
+
+
+@pytest.mark.parametrize(
+    ("epe", "best"), [(0.5, "net"), (1.5, "lite"), (None, "lite")], ids=["better", "worse", "none"]
+)
+def test_budget_without_models_takes_an_added_model_that_is_better(models_home, epe, best):
+    add_graph("net")
+    measure("net", epe, CARD_PAIRS)
+
+    chosen, _ = engine_choice.choose_engine(values(**BUDGET))
+
+    assert chosen(Context()).spec.name == best
+
+
+def test_budget_that_none_keeps_without_models_takes_the_fastest(models_home):
+    add_graph("net", 16, 12)  # takes next to no time
+    measure("net", 1.5, CARD_PAIRS)
+    budget = {**BUDGET, "latency_budget_ms": 1e-3}
+
+    engine = engine_choice.choose_engine(values(**budget))[0](Context())
+
+    assert engine.spec.name == "net"
+    text = str(engine.spec.provenance)
+    assert "; the fastest, as none keeps the 0.001 ms: lite: " in text
+    assert text.index("lite: ") < text.index("sgbm: ") < text.index("net: "), "by accuracy"
+
+
+def test_added_model_that_cannot_be_opened_is_passed_over(models_home, caplog):
+    (add_graph("net") / "net.onnx").unlink()
+    measure("net", 0.5, CARD_PAIRS)
+
+    engine = engine_choice.choose_engine(values(**BUDGET))[0](Context())
+
+    assert engine.spec.name == "lite"
+    (warning,) = [m for m in caplog.messages if m.startswith("net: ")]
+    assert "stereo-depth models add net" in warning
+
+
+def test_budget_without_lite_still_has_the_matcher(tmp_path, monkeypatch):
+    (tmp_path / "models").mkdir()
+    shutil.copy(share_directory() / "models" / "sgbm.yaml", tmp_path / "models")
+    monkeypatch.setattr("stereo_depth_ros.artifact.share_directory", lambda: tmp_path)
+
+    assert engine_choice.choose_engine(values(**BUDGET))[0](Context()).spec.name == "sgbm"
+
+
+def test_added_model_serves_while_the_better_one_is_built(gpu, models_home):
+    gpu(DESKTOP)
+    add_graph("net")
+    measure("net", 1.1, CARD_PAIRS)
+
+    _, meanwhile = engine_choice.choose_engine(values(**BUDGET))
+
+    assert meanwhile(Context()).spec.name == "net", "the least accurate graph"
+
+
+def test_budget_with_one_model_and_no_list_is_refused():
+    with pytest.raises(ValueError, match="models, which is empty; list some, or set model to auto"):
+        engine_choice.choose_engine(values(**{**BUDGET, "model": "lite"}))
+
+
+def test_list_without_a_budget_is_refused():
+    with pytest.raises(ValueError, match="models is for latency_budget_ms, which is 0"):
+        engine_choice.choose_engine(values(models="lite, sgbm"))
+
+
+@pytest.mark.parametrize("model", ["auto", "better"])
+def test_listed_auto_is_the_best_that_was_measured(models_home, model):
+    add_graph("better")
+    measure("better", 0.5, CARD_PAIRS, ms=5.0)
+
+    chosen, _ = engine_choice.choose_engine(values(latency_budget_ms=1e4, models=f"sgbm, {model}"))
+
+    assert chosen(Context()).spec.name == "better"

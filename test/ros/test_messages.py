@@ -131,6 +131,12 @@ def test_a_map_of_another_type_is_refused():
         messages.map_message(np.zeros((2, 2), np.float64), HEADER)
 
 
+def test_map_of_three_channels_says_so():
+    message = messages.map_message(np.zeros((2, 4, 3), np.float32), HEADER)
+
+    assert (message.encoding, message.step, message.width) == ("32FC3", 48, 4)
+
+
 def test_millimetres_survive_a_16_bit_png(result):
     # What compressed_depth_image_transport does to 16UC1.
     message = messages.map_message(result.outputs[Output.DEPTH_MM], HEADER)

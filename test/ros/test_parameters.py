@@ -104,6 +104,7 @@ def test_every_setting_has_a_parameter_of_its_own():
         "points.stride": 3,
         "clearing_range": 7.0,
         "output_resolution": "model",
+        "max_side": 320,
     }
     found = parameters.settings_from({**DEFAULTS, **changed})
     expected = Settings(
@@ -120,6 +121,7 @@ def test_every_setting_has_a_parameter_of_its_own():
         points_stride=3,
         clearing_range=7.0,
         output_resolution="model",
+        max_side=320,
     )
     assert found == expected
     default = Settings()

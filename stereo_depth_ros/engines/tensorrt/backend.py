@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from stereo_depth_ros.artifact import Artifact
 from stereo_depth_ros.engines.backend import Context, Way
-from stereo_depth_ros.engines.base import Engine
+from stereo_depth_ros.engines.base import Engine, EngineError
 from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.prior import check_prior, with_prior
 from stereo_depth_ros.engines.tensorrt import obtain
@@ -31,6 +32,8 @@ class TensorRTBackend:
             return [Way("TensorRT", partial(_open_prebuilt, artifact, context))]
         if not (context.is_backend_given or context.has_gpu):
             return []
+        if context.awaits_size and not context.is_backend_given and _is_for_any(artifact.graph):
+            return []
         return [
             Way(title, partial(_open, artifact, context, module))
             for module, title in MODULES.items()
@@ -38,16 +41,29 @@ class TensorRTBackend:
 
 
 def _open(artifact: Artifact, context: Context, module: str) -> Engine:
-    graph, prior = artifact.graph, artifact.card.prior
-    if prior:
-        check_prior(graph, read_graph(graph).takes_prior, prior)
+    path, prior = artifact.graph, artifact.card.prior
+    graph = read_graph(path)
+    check_prior(path, graph.takes_prior, prior)
     host = replace(obtain.this_host(context.cuda_backend, module), run=context.run)
     obtained, file = obtain.open_obtained(
-        graph, context.build, report=context.report, cancelled=context.cancelled, host=host
+        path,
+        context.build,
+        size=context.size,
+        report=context.report,
+        cancelled=context.cancelled,
+        host=host,
     )
-    engine = with_prior(obtained, graph, prior)
+    engine = with_prior(obtained, path, prior)
     refusals = (f"not in {note}" for note in file.notes)
-    return DescribedEngine(engine, checks=(f"self-test: {file.self_test}", *refusals))
+    checks = (f"self-test: {file.self_test}", *refusals)
+    return DescribedEngine(engine, checks=checks, sizes=graph.sizes)
+
+
+def _is_for_any(graph: Path) -> bool:
+    try:
+        return read_graph(graph).sizes is not None
+    except EngineError:
+        return False  # which says so when it is opened
 
 
 def _open_prebuilt(artifact: Artifact, context: Context) -> Engine:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +41,8 @@ from stereo_depth_ros.file_hash import sha256_of
 
 _TIMINGS, _REFERENCE, _LOCK = ".timings", ".npz", "lock-"
 _POLL_S = 0.2
+STATIC = "static"
+"""The folder, within that of the engines, of what graphs for any size became."""
 # Far more than any build may take.
 _ABANDONED_S = 24 * 3600
 
@@ -255,6 +258,7 @@ class EngineCache:
         for kind in (SIDECAR, PLAN, _TIMINGS, _REFERENCE, KERNELS, PART):
             for path in self.directory.glob(f"*{kind}"):
                 path.unlink(missing_ok=True)
+        shutil.rmtree(self.directory / STATIC, ignore_errors=True)
 
     def _sidecars(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         for sidecar in self.directory.glob(f"*{SIDECAR}"):

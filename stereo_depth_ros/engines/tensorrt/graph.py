@@ -6,18 +6,18 @@ Weights are skipped, so that a file of any size takes milliseconds per thousand 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stereo_depth_ros import graph_contract
 from stereo_depth_ros.artifact import MIXED_SUFFIX
 from stereo_depth_ros.engines.base import EngineError
+from stereo_depth_ros.engines.tensorrt.protobuf import fields, text_of
 from stereo_depth_ros.file_hash import sha256_of
+from stereo_depth_ros.graph_contract import SYMBOLS, AnySize, Side
 
 _ELEMENTS: dict[type, int] = {np.float32: 1, np.uint8: 2}  # TensorProto.DataType
 _EXTERNAL = 1  # TensorProto.DataLocation
@@ -35,7 +35,8 @@ _REFUSED = {
 class Graph:
     """An ONNX file that keeps the graph contract, for images of ``height`` x ``width`` px.
 
-    ``takes_prior`` says whether it has the two inputs of the prior.
+    A graph for any size is made for that one, and ``sizes`` says which it takes; None of a static
+    one. ``takes_prior`` says whether it has the two inputs of the prior.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class Graph:
     height: int
     width: int
     takes_prior: bool
+    sizes: AnySize | None = None
 
     @property
     def precision(self) -> str:
@@ -111,16 +113,16 @@ def _read(path: Path, data: memoryview) -> Graph:
     opset, metadata = 0, {}
     values: dict[int, dict] = {11: {}, 12: {}}  # inputs, outputs
     operators = set()
-    for number, value in _fields(data):
+    for number, value in fields(data):
         if number == 8:  # opset_import
-            entry = dict(_fields(value))
+            entry = dict(fields(value))
             if not bytes(entry.get(1, b"")):
                 opset = entry[2]
         elif number == 14:  # metadata_props
-            entry = dict(_fields(value))
-            metadata[_text(entry[1])] = _text(entry.get(2, b""))
+            entry = dict(fields(value))
+            metadata[text_of(entry[1])] = text_of(entry.get(2, b""))
         elif number == 7:  # graph
-            for kind, item in _fields(value):
+            for kind, item in fields(value):
                 if kind == 1:  # node
                     operators.add(_operator(path, item))
                 elif kind == 5:  # initializer
@@ -134,18 +136,20 @@ def _read(path: Path, data: memoryview) -> Graph:
         if key not in metadata:
             raise EngineError(f"{path}: metadata '{key}' is missing; export the graph again")
     try:
-        float(metadata["max_disparity"])
-    except ValueError:
-        raise EngineError(
-            f"{path}: metadata max_disparity is '{metadata['max_disparity']}', no number; export "
-            "the graph again"
-        ) from None
-    return Graph(path, opset, metadata, frozenset(operators), height, width, takes_prior)
+        sizes = AnySize.read(metadata)
+        if isinstance(height, str) or isinstance(width, str):
+            if sizes is None:
+                raise ValueError("metadata 'size' is missing")
+            height, width = sizes.size
+        graph_contract.search_range(metadata["max_disparity"], width)
+    except ValueError as error:
+        raise EngineError(f"{path}: {error}; export the graph again") from error
+    return Graph(path, opset, metadata, frozenset(operators), height, width, takes_prior, sizes)
 
 
 def _operator(path: Path, node: memoryview) -> str:
-    entry = dict(_fields(node))
-    operator, domain = _text(entry[4]), _text(entry.get(7, b""))
+    entry = dict(fields(node))
+    operator, domain = text_of(entry[4]), text_of(entry.get(7, b""))
     if domain not in ("", "ai.onnx"):
         raise EngineError(
             f"{path}: operator {operator} is of domain '{domain}', which needs a plugin; export "
@@ -155,7 +159,7 @@ def _operator(path: Path, node: memoryview) -> str:
 
 
 def _refuse_external(path: Path, tensor: memoryview) -> None:
-    for number, value in _fields(tensor):
+    for number, value in fields(tensor):
         if number == 14 and value == _EXTERNAL:
             raise EngineError(f"{path}: its weights lie in another file; save it as one file")
 
@@ -170,13 +174,14 @@ def _check_operators(path: Path, operators: set[str], opset: int) -> None:
         )
 
 
-def _check_interface(path: Path, inputs: dict, outputs: dict) -> tuple[int, int, bool]:
+def _check_interface(path: Path, inputs: dict, outputs: dict) -> tuple[Side, Side, bool]:
     """Return height and width of the images, and whether the graph takes a prior."""
     shape = inputs.get("left", (0, ()))[1]
     height, width = shape[1:3] if len(shape) == 4 else (0, 0)
     takes_prior = graph_contract.has_prior(inputs)
     if (
         not (height and width)
+        or ({height, width} & {*SYMBOLS} and (height, width) != SYMBOLS)
         or inputs != _describe_layout(graph_contract.inputs(height, width, takes_prior))
         or outputs != _describe_layout(graph_contract.outputs(height, width))
     ):
@@ -186,52 +191,21 @@ def _check_interface(path: Path, inputs: dict, outputs: dict) -> tuple[int, int,
     return height, width, takes_prior
 
 
-def _describe_layout(layout: graph_contract.Layout) -> dict[str, tuple[int, tuple[int, ...]]]:
+def _describe_layout(
+    layout: graph_contract.Tensors[Side],
+) -> dict[str, tuple[int, tuple[Side, ...]]]:
     return {name: (_ELEMENTS[kind], shape) for name, (shape, kind) in layout.items()}
 
 
-def _value(value: memoryview) -> tuple[str, tuple[int, tuple[int, ...]]]:
-    """Return name, element type and shape of a ValueInfoProto; 0 is an axis that is not static."""
-    entry = dict(_fields(value))
-    tensor = dict(_fields(dict(_fields(entry[2]))[1]))
-    shape = tuple(
-        dict(_fields(dimension)).get(1, 0) for _, dimension in _fields(tensor.get(2, b""))
-    )
-    return _text(entry[1]), (tensor.get(1, 0), shape)
+def _value(value: memoryview) -> tuple[str, tuple[int, tuple[Side, ...]]]:
+    """Return name, element type and shape of a ValueInfoProto; 0 is an axis that is neither."""
+    entry = dict(fields(value))
+    tensor = dict(fields(dict(fields(entry[2]))[1]))
+    shape = tuple(map(_side, (dimension for _, dimension in fields(tensor.get(2, b"")))))
+    return text_of(entry[1]), (tensor.get(1, 0), shape)
 
 
-def _text(value: memoryview | bytes) -> str:
-    return bytes(value).decode()
-
-
-def _fields(data: memoryview | bytes) -> Iterator[tuple[int, Any]]:
-    """Yield number and value of each field of a protocol buffers message, nothing copied."""
-    position, end = 0, len(data)
-    while position < end:
-        tag, position = _varint(data, position)
-        kind = tag & 7
-        if kind == 0:
-            value, position = _varint(data, position)
-            yield tag >> 3, value
-            continue
-        if kind == 2:
-            length, position = _varint(data, position)
-        elif kind in (1, 5):
-            length = 8 if kind == 1 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position + length > end:
-            raise ValueError("cut short")
-        yield tag >> 3, data[position : position + length]
-        position += length
-
-
-def _varint(data: memoryview | bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        byte = data[position]
-        value |= (byte & 127) << shift
-        position += 1
-        if byte < 128:
-            return value, position
-        shift += 7
+def _side(dimension: memoryview) -> Side:
+    entry = dict(fields(dimension))
+    symbol = text_of(entry.get(2, b""))
+    return symbol if symbol in SYMBOLS else entry.get(1, 0)

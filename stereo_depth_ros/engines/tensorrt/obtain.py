@@ -17,6 +17,7 @@ from stereo_depth_ros.engines.tensorrt.host import Host, this_host
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
 from stereo_depth_ros.engines.tensorrt.proof import Obtained, Prover, beside, precision_text
+from stereo_depth_ros.engines.tensorrt.static_files import make_static
 from stereo_depth_ros.engines.tensorrt.versions import Runtime
 
 
@@ -24,6 +25,7 @@ def obtain_engine(
     graph: Path,
     options: BuildOptions,
     *,
+    size: tuple[int, int] | None = None,
     report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
@@ -42,6 +44,8 @@ def obtain_engine(
         An .onnx file that keeps the graph contract.
     options
         Of the build.
+    size
+        Height and width in px of the images, for a graph for any size; None for its own.
     report
         Called with each step of it.
     cancelled
@@ -64,6 +68,7 @@ def obtain_engine(
         When no engine can be had; the text says why, one precision after the other.
     """
     host = host or this_host()
+    graph = make_static(graph, size, host.cache.directory)
     obtained = _obtain(graph, Prover(host, options, report, cancelled or threading.Event()))
     if obtained.engine is not None:
         host.run(obtained.engine.close)
@@ -74,6 +79,7 @@ def open_obtained(
     graph: Path,
     options: BuildOptions,
     *,
+    size: tuple[int, int] | None = None,
     report: Report = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
@@ -82,7 +88,7 @@ def open_obtained(
 
     Parameters
     ----------
-    graph, options, report, cancelled, host
+    graph, options, size, report, cancelled, host
         As of `obtain_engine`.
 
     Returns
@@ -97,6 +103,7 @@ def open_obtained(
     """
     host, cancelled = host or this_host(), cancelled or threading.Event()
     prover = Prover(host, options, report, cancelled)
+    graph = make_static(graph, size, host.cache.directory)
     obtained = _obtain(graph, prover)
     try:
         return _open(obtained, host)

@@ -31,7 +31,7 @@ from stereo_depth_ros.networks.layers.conv import FeatureGate, UpConv
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES
 from stereo_depth_ros.networks.layers.hourglass import Hourglass, volume_classifier, volume_stem
 from stereo_depth_ros.networks.layers.selective_gru import ChannelGate, SpatialSelection
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 from stereo_depth_ros.published import NVIDIA_LICENCE
 
 
@@ -131,7 +131,7 @@ class FoundationStereo(HybridVolumeNetwork):
         small, crop_small = super().prepare(
             *(F.interpolate(view, scale_factor=0.5, mode="bilinear") for view in (left, right))
         )
-        height, width = size_of(left)
+        height, width = fix_size(left)
         coarse, coarse_confidence = (
             F.interpolate(map_, (height, width), mode="bilinear", align_corners=True)
             for map_ in crop_small(self.match(*small))
@@ -140,7 +140,7 @@ class FoundationStereo(HybridVolumeNetwork):
         padding = self.padding(height, width, self.multiple)
         # The published code adds the left padding, though both views get the same.
         coarse = padding.pad(coarse) + padding.left
-        quarter = tuple(side // 4 for side in size_of(coarse))
+        quarter = tuple(side // 4 for side in fix_size(coarse))
         initial = F.interpolate(coarse, quarter, mode="bilinear", align_corners=True) / 4
 
         def restore(output: StereoOutput) -> StereoOutput:

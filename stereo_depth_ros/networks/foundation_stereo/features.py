@@ -12,7 +12,7 @@ from stereo_depth_ros.networks.layers.dpt import DPT_SIZES, DPTHead
 from stereo_depth_ros.networks.layers.edgenext import EdgeNeXtPyramid
 from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
 from stereo_depth_ros.networks.layers.resampling import resample
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 
 _GRAIN = 112  # lcm(14, 16): the transformer sees sides that are multiples of it
 _LARGEST = 1344
@@ -53,7 +53,7 @@ class DepthAnything(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """Map normalised views (N, 3, H, W) to (N, features / 2, H/4, W/4)."""
-        height, width = size_of(views)
+        height, width = fix_size(views)
         size = vit_size(height, width)
         scale = size[0] / height, size[1] / width
         feature = self.depth_head(self.pretrained(resample(views, size, scale)))

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.conv import MLP
 from stereo_depth_ros.networks.layers.resampling import resample
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 
 PATCH = 14
 _TABLE = 37  # the positional table is 37 x 37, from training at 518 px
@@ -43,7 +43,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv: nn.Module = nn.Linear(width, 3 * width)
-        self.proj = nn.Linear(width, width)
+        self.proj: nn.Module = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Map (B, N, C) to the same."""
@@ -69,17 +69,18 @@ class LayerScale(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block on tokens (B, N, C).
 
-    ``attn`` and ``mlp`` map tokens to tokens; a subclass may put others in their place.
+    ``attn`` and ``mlp`` map tokens to tokens; a subclass may put others in their place. Without
+    ``has_scale`` it is a block of the plain vision transformer (Dosovitskiy et al. 2021).
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, has_scale: bool = True) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = Attention(width, heads)
-        self.ls1 = LayerScale(width)
+        self.ls1 = LayerScale(width) if has_scale else nn.Identity()
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp: nn.Module = MLP(width)
-        self.ls2 = LayerScale(width)
+        self.ls2 = LayerScale(width) if has_scale else nn.Identity()
 
     def forward(self, tokens: Tensor, *grid: tuple[int, int]) -> Tensor:
         """Map (B, N, C) to the same; ``grid`` goes to an ``mlp`` that takes it."""
@@ -92,7 +93,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, width, PATCH, stride=PATCH)
+        self.proj: nn.Module = nn.Conv2d(3, width, PATCH, stride=PATCH)
 
     def forward(self, image: Tensor) -> Tensor:
         """Map (B, 3, 14 h, 14 w) to (B, C, h, w)."""
@@ -116,7 +117,7 @@ class DinoV2(nn.Module):
 
         All taps are normalised by the final norm; the class token is dropped.
         """
-        height, width = (side // PATCH for side in size_of(image))
+        height, width = (side // PATCH for side in fix_size(image))
         tokens, maps = self.embed(image), []
         for index, block in enumerate(self.blocks):
             tokens = block(tokens)
@@ -127,7 +128,7 @@ class DinoV2(nn.Module):
     def embed(self, image: Tensor) -> Tensor:
         """Return the tokens (B, 1 + h w, C) that enter the first block, class token first."""
         patches = self.patch_embed(image)  # (B, C, h, w)
-        tokens = (patches + self._positions(size_of(patches))).flatten(2).transpose(1, 2)
+        tokens = (patches + self._positions(fix_size(patches))).flatten(2).transpose(1, 2)
         first = self.cls_token + self.pos_embed[:, :1]
         return torch.cat([first.expand(tokens.shape[0], -1, -1), tokens], 1)
 
@@ -138,6 +139,8 @@ class DinoV2(nn.Module):
     def _positions(self, grid: tuple[int, int]) -> Tensor:
         """Return the positional table at ``grid``, (1, C, h, w)."""
         table = self.pos_embed[:, 1:].transpose(1, 2).unflatten(2, (_TABLE, _TABLE))
+        if grid == (_TABLE, _TABLE):
+            return table
         # DINOv2 was trained with this 0.1: without it, each position is read slightly elsewhere.
         height, width = grid
         return resample(table, grid, ((height + 0.1) / _TABLE, (width + 0.1) / _TABLE))

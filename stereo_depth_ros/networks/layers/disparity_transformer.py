@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 
 
 class DisparityTransformer(nn.Module):
@@ -32,9 +32,9 @@ class DisparityTransformer(nn.Module):
 
     def forward(self, volume: Tensor) -> Tensor:
         """Map (B, width, D, H, W) to the same."""
-        columns = size_of(volume)
+        columns = fix_size(volume)
         tokens = volume.permute(0, 3, 4, 2, 1).flatten(0, 2)  # (B H W, D, width)
-        tokens = tokens + _positions(*size_of(tokens)).to(tokens)
+        tokens = tokens + _positions(*fix_size(tokens)).to(tokens)
         for layer in self.sa:
             tokens = layer(tokens)
         return tokens.unflatten(0, (-1, *columns)).permute(0, 4, 3, 1, 2)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 
 
 class DPTSize(NamedTuple):
@@ -68,10 +68,10 @@ class DPTHead(Reassemble):
         """Map four (B, width, h, w) to (B, features / 2, 8 h, 8 w)."""
         part = self.scratch.get_submodule
         l1, l2, l3, l4 = self.pyramid(taps)
-        path = part("refinenet4")(l4, None, size_of(l3))  # (B, F, h, w)
-        path = part("refinenet3")(path, l3, size_of(l2))  # (B, F, 2 h, 2 w)
-        path = part("refinenet2")(path, l2, size_of(l1))  # (B, F, 4 h, 4 w)
-        height, width = size_of(l1)
+        path = part("refinenet4")(l4, None, fix_size(l3))  # (B, F, h, w)
+        path = part("refinenet3")(path, l3, fix_size(l2))  # (B, F, 2 h, 2 w)
+        path = part("refinenet2")(path, l2, fix_size(l1))  # (B, F, 4 h, 4 w)
+        height, width = fix_size(l1)
         path = part("refinenet1")(path, l1, (2 * height, 2 * width))
         return part("output_conv1")(path)
 

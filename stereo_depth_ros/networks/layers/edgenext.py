@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.conv import MLP, ConvNorm
 from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 
 WIDTHS = (48, 96, 160, 304)
 _DEPTHS = (3, 3, 9, 3)
@@ -93,12 +93,12 @@ class SplitBlock(nn.Module):
             outputs.append(y)
         y = torch.cat([*outputs, last], 1)
         if self.pos_embd is not None:
-            y = y + self.pos_embd(*size_of(x))
+            y = y + self.pos_embd(*fix_size(x))
         tokens = y.flatten(2).transpose(1, 2)  # (B, N, width)
         tokens = tokens + self.gamma_xca * self.xca(self.norm_xca(tokens))
         # The identity is the block's input: the tokens before the MLP are not added again.
         tokens = self.gamma * self.mlp(self.norm(tokens))
-        return x + tokens.transpose(1, 2).unflatten(2, size_of(x))
+        return x + tokens.transpose(1, 2).unflatten(2, fix_size(x))
 
 
 class PositionCode(nn.Module):

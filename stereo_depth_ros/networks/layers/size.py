@@ -7,9 +7,17 @@ from torch.nn import functional as F
 
 
 def size_of(x: Tensor) -> tuple[int, int]:
-    """Return height and width of (…, H, W); also while traced, when a shape holds tensors.
+    """Return height and width of (…, H, W).
 
-    As numbers they become constants of an exported graph.
+    While traced they are tensors, so that a graph computes what follows from its size.
+    """
+    return x.shape[-2], x.shape[-1]
+
+
+def fix_size(x: Tensor) -> tuple[int, int]:
+    """Return height and width of (…, H, W) as numbers, also while traced.
+
+    They become constants of the graph, which is then for that size alone.
     """
     return int(x.shape[-2]), int(x.shape[-1])
 

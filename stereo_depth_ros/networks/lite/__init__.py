@@ -70,6 +70,7 @@ class Lite(StereoNetwork):
     variant = "base"
     licence = "Apache-2.0"
     multiple = 32
+    min_size = 1, SPAN  # below, a row has fewer columns than candidates
     takes_prior = True
 
     def __init__(self, max_disparity: int = SPAN) -> None:
@@ -77,6 +78,8 @@ class Lite(StereoNetwork):
         if max_disparity < 16:
             raise ValueError(f"max_disparity is {max_disparity}, at least 16 px are needed")
         self.max_disparity = max_disparity
+        # Beyond the span, how far the images are reduced is worked out in Python.
+        self.any_size = max_disparity <= SPAN
         self.pyramid = Pyramid()
         self.matching = Matching()
         self.aggregation = Aggregation()

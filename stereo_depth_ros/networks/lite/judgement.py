@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from stereo_depth_ros.networks.layers.size import size_of
 from stereo_depth_ros.networks.lite.blocks import conv
 
 
@@ -49,7 +50,8 @@ def sample(image: Tensor, disparity: Tensor) -> Tensor:
     ``disparity`` (B, 4 n, H, W), px of the image, is n times that of the four pixels of each 2 x 2.
     Beyond the image its edge goes on.
     """
-    batch, channels, half_height, half_width = (int(side) for side in disparity.shape)
+    batch, channels = (int(count) for count in disparity.shape[:2])
+    half_height, half_width = size_of(disparity)
     height, width = 2 * half_height, 2 * half_width
     rows, columns = (
         torch.arange(side, device=image.device, dtype=torch.float32).view(-1, 2).T

@@ -13,6 +13,10 @@ from stereo_depth_ros.networks.layers.size import Padding
 class BlurredPadding(Padding):
     """Padding with a coarse blur of the image on black."""
 
+    def __init__(self, height: int, width: int, multiple: int) -> None:
+        # NumPy works out what is averaged, for that size alone.
+        super().__init__(int(height), int(width), multiple)
+
     def pad(self, image: Tensor) -> Tensor:
         """Pad (B, C, H, W)."""
         sides = (self.left, self.right, self.top, self.bottom)

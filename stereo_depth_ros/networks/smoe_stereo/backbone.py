@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.dinov2 import PATCH, VIT_SIZES, Block, DinoV2, ViTSize
 from stereo_depth_ros.networks.layers.dpt import DPT_SIZES, DPTSize, Reassemble
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 from stereo_depth_ros.networks.smoe_stereo.mixture import MixtureBlock
 
 ADAPTED_BLOCKS = 12  # from the first on; ViT-L has 24
@@ -32,7 +32,7 @@ class Backbone(nn.Module):
         (B, F, H/16, W/16).
         """
         # Patches of 14 px at 7/8 of the scale are patches of 16 px.
-        size = [side * 7 // 8 for side in size_of(views)]
+        size = [side * 7 // 8 for side in fix_size(views)]
         views = F.interpolate(views, size, mode="bilinear", align_corners=False)
         return self.depth_head(self.pretrained(views))
 
@@ -55,7 +55,7 @@ class MixtureViT(DinoV2):
         The first holds all views, the others the left ones.
         """
         pairs = views.shape[0] // 2
-        height, width = (side // PATCH for side in size_of(views))
+        height, width = (side // PATCH for side in fix_size(views))
         tokens, maps = self.embed(views), []  # (2B, 1 + h w, C)
         for index, block in enumerate(self.blocks):
             tokens = block(tokens, (height, width)) if index < ADAPTED_BLOCKS else block(tokens)

@@ -169,14 +169,20 @@ def make_host(folder, *, runtime=None, device=DEVICE, work=copy_graph):
     )
 
 
-def save(path, *, factor=0.25, height=HEIGHT, width=WIDTH, prior=(), **metadata):
-    """A graph whose disparity is ``factor`` times the red of the left image, plus the prior."""
+def save(path, *, factor=0.25, height=HEIGHT, width=WIDTH, prior=(), sizes=None, **metadata):
+    """A graph whose disparity is ``factor`` times the red of the left image, plus the prior.
+
+    With ``sizes``, an `AnySize`, it is for any.
+    """
     import onnx
     from onnx import numpy_helper
 
     precision = "mixed" if path.name.endswith(".mixed.onnx") else "fp32"
     known = {**METADATA, "precision": precision, **metadata}
-    save_graph(path, width=width, height=height, metadata=known, prior=prior)
+    shape = None
+    if sizes is not None:
+        shape, known = (1, "H", "W", 3), {**known, **sizes.as_metadata()}
+    save_graph(path, width=width, height=height, metadata=known, prior=prior, image_shape=shape)
     model = onnx.load(str(path))
     (quarter,) = [t for t in model.graph.initializer if t.name == "quarter"]
     value = numpy_helper.to_array(quarter) * 0 + factor

@@ -7,6 +7,7 @@ from stand_ins import METADATA, save
 
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt.graph import counterpart, read_graph
+from stereo_depth_ros.graph_contract import AnySize
 
 
 @pytest.fixture
@@ -53,6 +54,33 @@ def test_breach_of_the_graph_contract_is_refused(tmp_path, breach):
 
     with pytest.raises(EngineError, match=r"net\.onnx: breaks the graph contract"):
         read_graph(path)
+
+
+SIZES = AnySize((48, 64), (1, 32), 16)
+
+
+def any_size(path, metadata, shape=(1, "H", "W", 3)):
+    return save_graph(path, image_shape=shape, metadata={**METADATA, **metadata})
+
+
+def test_graph_for_any_size_says_which(tmp_path, graph):
+    found = read_graph(any_size(tmp_path / "any.onnx", SIZES.as_metadata()))
+
+    assert (found.height, found.width, found.sizes) == (48, 64, SIZES)
+    assert read_graph(graph).sizes is None
+    # A reference of one serves the other.
+    assert found.identity == read_graph(graph).identity
+
+
+def test_graph_for_any_size_that_does_not_say_which_is_refused(tmp_path):
+    with pytest.raises(EngineError, match=r"any\.onnx: metadata 'size' is missing; export"):
+        read_graph(any_size(tmp_path / "any.onnx", {}))
+
+
+@pytest.mark.parametrize("shape", [(1, "H", 64, 3), (1, "W", "H", 3)])
+def test_symbol_at_another_place_is_refused(tmp_path, shape):
+    with pytest.raises(EngineError, match="breaks the graph contract"):
+        read_graph(any_size(tmp_path / "any.onnx", SIZES.as_metadata(), shape))
 
 
 PRIOR = ("prior", "prior_confidence")

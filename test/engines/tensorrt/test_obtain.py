@@ -11,6 +11,7 @@ import pytest
 import stand_ins
 from stand_ins import DEVICE, builds_of, engines_in, make_host, runtime_of, save, target
 
+from stereo_depth_ros.artifact import locate_reference
 from stereo_depth_ros.engines import EngineError, EngineLostError
 from stereo_depth_ros.engines.tensorrt import (
     BuildCancelled,
@@ -20,10 +21,12 @@ from stereo_depth_ros.engines.tensorrt import (
     obtain_engine,
     open_obtained,
 )
+from stereo_depth_ros.engines.tensorrt.cache import STATIC
 from stereo_depth_ros.engines.tensorrt.engine_file import why_useless
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.parts import machine
 from stereo_depth_ros.engines.tensorrt.self_test import make_reference
+from stereo_depth_ros.graph_contract import AnySize
 
 AUTO = BuildOptions()
 
@@ -55,6 +58,46 @@ def test_engine_is_built_proven_and_kept(host, graph):
     assert builds_of(graph) == ["fp32"]
     kinds = sorted(path.suffix for path in host.cache.directory.iterdir() if path.suffix)
     assert kinds == [".engine", ".json", ".npz"]
+
+
+SIZES = AnySize((48, 64), (1, 32), 16)
+
+
+def test_graph_for_any_size_is_built_for_the_one_that_is_asked_for(host, tmp_path):
+    for name in ("net.onnx", "net.mixed.onnx"):
+        save(tmp_path / name, sizes=SIZES)
+    graph = tmp_path / "net.onnx"
+
+    files = [obtain_engine(graph, AUTO, size=size, host=host) for size in ((30, 40), (30, 20))]
+    files.append(obtain_engine(graph, AUTO, size=(30, 40), host=host))
+
+    assert [file.size for file in files] == [(30, 40), (30, 32), (30, 40)]
+    assert [file.precision for file in files] == ["mixed"] * 3
+    assert all(file.proven for file in files)
+    assert files[0].path == files[2].path != files[1].path
+    host.cache.clear()
+    assert not (host.cache.directory / STATIC).exists()
+
+
+def test_graph_for_any_size_is_built_for_its_own_unasked_and_proven_by_its_reference(
+    host, tmp_path
+):
+    graph = save(tmp_path / "net.onnx", sizes=SIZES)
+    reference = replace(make_reference(read_graph(graph)), source="PyTorch")
+    reference.save(locate_reference(graph))
+
+    file = obtain_engine(graph, AUTO, host=host)
+
+    assert file.size == SIZES.size
+    assert file.self_test.reference == "PyTorch"
+
+
+def test_graph_for_any_size_that_has_changed_is_made_static_anew(host, tmp_path):
+    graph = save(tmp_path / "net.onnx", sizes=SIZES)
+    first = obtain_engine(graph, AUTO, host=host)
+    save(graph, sizes=SIZES, factor=0.5)
+
+    assert obtain_engine(graph, AUTO, host=host).path != first.path
 
 
 def test_second_start_neither_builds_nor_tests(host, graph):
