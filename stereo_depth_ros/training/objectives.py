@@ -14,9 +14,17 @@ from stereo_depth_ros.networks.base import StereoNetwork
 from stereo_depth_ros.networks.lite import SPAN, Lite
 from stereo_depth_ros.networks.s2m2 import S2M2
 from stereo_depth_ros.networks.smoe_stereo.mixture import RoutingNoise
+from stereo_depth_ros.networks.waft_stereo import WaftStereo
 from stereo_depth_ros.training.batch import Batch
 from stereo_depth_ros.training.capture import capture
-from stereo_depth_ros.training.losses import balance, lite, regression, sequence, transport
+from stereo_depth_ros.training.losses import (
+    balance,
+    lite,
+    regression,
+    sequence,
+    transport,
+    uncertainty,
+)
 
 _SMOE_SPAN = 256  # px, up to which the authors train it
 
@@ -114,6 +122,15 @@ def _make_smoe_stereo(network: StereoNetwork) -> Objective:
     return Objective(_predict_mixture, loss)
 
 
+def _predict_stages(network: WaftStereo, left: Tensor, right: Tensor) -> list[Any]:
+    return [stage() for stage in network.stages(left, right)]
+
+
+def _make_waft_stereo(network: StereoNetwork) -> Objective:
+    assert isinstance(network, WaftStereo)
+    return Objective(_predict_stages, partial(uncertainty.loss, bin_width=network.bin_width))
+
+
 _MAKERS: dict[str, Callable[[StereoNetwork], Objective]] = {
     "lite": _make_lite,
     "fast_foundation_stereo": _make_sequence,
@@ -121,5 +138,6 @@ _MAKERS: dict[str, Callable[[StereoNetwork], Objective]] = {
     "s2m2": _make_s2m2,
     "foundation_stereo": _make_sequence,
     "smoe_stereo": _make_smoe_stereo,
+    "waft_stereo": _make_waft_stereo,
 }
 """By the name of the network."""

@@ -56,6 +56,14 @@ RECIPES = {
         iterations=16,
         freeze=("backbone.model.vfm_model.pretrained.*", "!*.lora_*"),
     ),
+    # Published, for tuning on KITTI: learning rate, weight decay, clipping, a ViT of which the
+    # adapters alone are trained.
+    "waft_stereo": _tune(
+        "waft_stereo",
+        learning_rate=1e-4,
+        weight_decay=1e-5,
+        freeze=("encoder.encoder.base_model.*", "!*.lora_*"),
+    ),
 }
 """By the name of the network."""
 

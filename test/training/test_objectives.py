@@ -32,6 +32,7 @@ def batch(height=32, width=64):
         ("foundation_stereo", "vits", {"initial", "steps"}),
         ("s2m2", "s", {"disparity", "occlusion", "confidence", "transport"}),
         ("smoe_stereo", "damv2_vits", {"steps", "balance"}),
+        ("waft_stereo", "dav2_vits", {"initial", "steps"}),
     ],
 )
 @torch.no_grad()

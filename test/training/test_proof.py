@@ -25,6 +25,7 @@ OTHERS = [
     ("s2m2", "s", {"iterations": 1}),
     ("smoe_stereo", "damv2_vits", {"iterations": 2}),
     ("fast_foundation_stereo", "pruned", {"iterations": 1, "max_disparity": 64}),
+    ("waft_stereo", "dav2_vits", {"iterations": 1}),
 ]
 LARGEST = [("foundation_stereo", "vits", {"iterations": 1, "max_disparity": 64})]
 NETWORKS = [
@@ -105,6 +106,8 @@ def is_frozen(name, key):
         return key.startswith("feature.dino.depth_anything.pretrained.")
     if name == "smoe_stereo":
         return key.startswith("backbone.model.vfm_model.pretrained.") and ".lora_" not in key
+    if name == "waft_stereo":
+        return key.startswith("encoder.encoder.base_model.") and ".lora_" not in key
     return False
 
 
