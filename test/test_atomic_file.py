@@ -344,7 +344,8 @@ def test_no_other_module_writes_a_file_in_place():
     # Some of ours, which write aside themselves, and a file that is only locked.
     assert found == {
         "cli/run.py: depth.save(arguments.output)",
-        "export/publication.py: test_pair.make_reference(made).save(locate_reference(made.path))",
+        "export/publication.py: "
+        "test_pairs[0].make_reference(made).save(locate_reference(made.path))",
         "model_store.py: lock.open('a')",
     }
     # Else the search could find nothing anywhere.

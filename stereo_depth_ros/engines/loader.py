@@ -23,7 +23,7 @@ RETRY_S = 30.0
 
 
 class EngineLoader:
-    """Fills ``engine``: with what is wanted, and while that is being built with what there is.
+    """Loads the requested engine into ``engine``, and serves the fallback while it is being built.
 
     ``run`` runs things in the thread that owns the engines, which must not be the one that calls
     `start` and `close`. ``progress`` is that of the build that is going on, ``error`` says why

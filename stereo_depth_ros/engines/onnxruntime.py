@@ -48,7 +48,7 @@ class OnnxRuntimeEngine:
         threads: int = 0,
         size: tuple[int, int] | None = None,
     ) -> None:
-        runtime = _runtime()
+        runtime = import_runtime()
         chosen = _resolve_providers(runtime, providers)
         self._path = path
         self._load = partial(_load, runtime, path, chosen, threads)
@@ -181,7 +181,14 @@ def _read_max_disparity(text: str, width: int, path: Path) -> float:
         raise EngineError(f"{path}: metadata 'max_disparity': {error}; export it again") from error
 
 
-def _runtime() -> Any:
+def import_runtime() -> Any:
+    """Return the module onnxruntime.
+
+    Raises
+    ------
+    EngineError
+        Where it is not installed; the text says how to install it.
+    """
     try:
         import onnxruntime
 

@@ -114,7 +114,7 @@ def _open_first(artifact: Artifact, context: Context, backends: Sequence[Backend
     if any(backend.needs_file for backend in backends):
         artifact.verify_file()
     level = logging.DEBUG if context.gpu_only else logging.WARNING
-    refusals = []
+    refusals, no_gpu = [], ""
     is_choice = len(backends) > 1
     if is_choice:
         try:
@@ -122,6 +122,7 @@ def _open_first(artifact: Artifact, context: Context, backends: Sequence[Backend
             context = replace(context, has_gpu=True)
         except NoGpuError as error:
             _LOG.debug("on the CPU: %s", error)
+            no_gpu = str(error)
         except EngineError as error:
             # Nothing else asks the GPU now: where the driver fails TensorRT may crash.
             refusals.append(str(error))
@@ -139,7 +140,8 @@ def _open_first(artifact: Artifact, context: Context, backends: Sequence[Backend
             _LOG.log(level, "%s is not used: %s", name, error)
             continue
         return _describe(engine, artifact, context, is_choice, refusals)
-    raise EngineError(f"{artifact.file}: nothing runs it here: {'. '.join(refusals)}")
+    reasons = ". ".join(refusals) or no_gpu
+    raise EngineError(f"{artifact.file or artifact.name}: nothing runs it here: {reasons}")
 
 
 def _describe(

@@ -48,8 +48,6 @@ def export_onnx(
     ValueError
         For an unknown precision.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with scratch_folder(path.parent) as folder:
@@ -72,7 +70,17 @@ def fold(
 def finish(
     model: onnx.ModelProto, network: StereoNetwork, precision: str, metadata: Mapping[str, str]
 ) -> onnx.ModelProto:
-    """Return the folded ``model`` in ``precision`` with its metadata, checked."""
+    """Return the folded ``model`` in ``precision`` with its metadata, checked.
+
+    Raises
+    ------
+    GraphError
+        When the graph breaks the contract, or holds what TensorRT mishandles.
+    ValueError
+        For an unknown precision.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision '{precision}' is not one of {', '.join(PRECISIONS)}")
     onnx.helper.set_model_props(model, {"precision": precision, **metadata})
     if precision == "mixed":
         model = to_mixed(model, network.float32_parts)

@@ -47,7 +47,8 @@ def choose_engine(values: Mapping[str, Any]) -> tuple[Opener, Opener | None]:
     budget_ms, models = values["latency_budget_ms"], _split(values["models"])
     if models and not budget_ms:
         raise ValueError(
-            "models is for latency_budget_ms, which is 0; set that too, or one model as model"
+            "models takes effect only with latency_budget_ms, which is 0; set it, or name one "
+            "model in model"
         )
     if not budget_ms:
         models = [values["model"]]

@@ -79,8 +79,8 @@ class StereoDepthNode(LifecycleNode):
         except Exception as error:
             name = self.get_fully_qualified_name()
             self._configure_error = (
-                f"{shorten(f'cannot configure: {error}')}; the node waits unconfigured: mend it, "
-                f"a parameter by 'ros2 param set {name} NAME VALUE', then 'ros2 lifecycle set "
+                f"{shorten(f'cannot configure: {error}')}; the node stays unconfigured: fix "
+                f"the cause, a parameter by 'ros2 param set {name} NAME VALUE', then 'ros2 lifecycle set "
                 f"{name} configure' and activate, or start it again"
             )
             self.get_logger().error(self._configure_error)

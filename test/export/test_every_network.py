@@ -119,6 +119,15 @@ def test_mixed_graph_agrees_with_pytorch_even_where_every_half_result_is_rounded
             assert agreement.confidence < MAX_CONFIDENCE
 
 
+def test_las2_agrees_with_pytorch_at_other_sizes_than_its_own(tmp_path):
+    network = load_filled(create_network("lite_any_stereo", "las2_s"))
+
+    path = export_onnx(network, *SIZE, tmp_path / "net.onnx", any_size=True)
+
+    for size in (SIZE, (61, 99)):
+        assert measure_agreement(network, path, *stereo_pair(*size)).worst < 1e-2
+
+
 def test_lite_agrees_with_pytorch_beyond_the_range_that_its_weights_span(tmp_path):
     network = load_filled(create_network("lite", max_disparity=320))
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 
 from stereo_depth_ros import graph_contract
 from stereo_depth_ros.engines.base import EngineError
+from stereo_depth_ros.engines.onnxruntime import import_runtime
 from stereo_depth_ros.engines.tensorrt.protobuf import Message, field, fields, text_of
 from stereo_depth_ros.graph_contract import AnySize
 
@@ -152,12 +152,13 @@ def _evaluate(
         return {}
     probe = b"".join(inner.write_probe())
     model = b"".join(field(n, probe if n == _GRAPH else value) for n, value in parts)
-    options = onnxruntime.SessionOptions()
+    runtime = import_runtime()
+    options = runtime.SessionOptions()
     options.log_severity_level = 3
     for symbol, side in zip(graph_contract.SYMBOLS, (height, width), strict=True):
         options.add_free_dimension_override_by_name(symbol, side)
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         takes_prior = graph_contract.has_prior([value.name for value in session.get_inputs()])
         blank: dict[str, np.ndarray] = {
             name: np.zeros(shape, kind)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from stereo_depth_ros import graph_contract
-from stereo_depth_ros.artifact import MIXED_SUFFIX
+from stereo_depth_ros.artifact import locate_graph
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.protobuf import fields, text_of
 from stereo_depth_ros.file_hash import sha256_of
@@ -94,15 +94,8 @@ def counterpart(graph: Graph, precision: str) -> Graph | None:
     """
     if graph.precision == precision:
         return graph
-    name = graph.path.name
-    if precision == "mixed":
-        other = name.removesuffix(".onnx") + MIXED_SUFFIX
-    elif name.endswith(MIXED_SUFFIX):
-        other = name.removesuffix(MIXED_SUFFIX) + ".onnx"
-    else:
-        return None
-    path = graph.path.with_name(other)
-    if not path.is_file():
+    path = locate_graph(graph.path, precision)
+    if path == graph.path or not path.is_file():
         return None
     candidate = read_graph(path)
     fits = candidate.precision == precision and graph.identity == candidate.identity is not None

@@ -145,6 +145,8 @@ class LiteAnyStereo(StereoNetwork):
 class _Unrefined(LiteAnyStereo, IterativeNetwork):
     """The variants whose disparity is upsampled as regressed; ``width`` is that of p2."""
 
+    any_size = True
+
     def __init__(self, variant: str, width: int) -> None:
         super().__init__(variant)
         self.refine_1 = nn.Sequential(

@@ -222,7 +222,7 @@ def test_weights_that_forbid_commercial_use_are_named(loader, tmp_path, caplog):
 
     loader.start(opener(graph, "onnxruntime"))
 
-    told = "encoded: its licence (CC-BY-NC-4.0) does not allow commercial use"
+    told = "net: its licence (CC-BY-NC-4.0) does not allow commercial use"
     assert caplog.messages.count(told) == 1
 
 
