@@ -94,7 +94,7 @@ def test_gradient_reaches_what_the_recipe_trains_and_nothing_else(name, variant,
     assert {key for key, value in parameters.items() if value.grad is not None} == trained
     assert all(parameters[key].grad.isfinite().all() for key in trained)
     # Some see nothing in one step: an expert that was not chosen, a ReLU that is off.
-    assert sum(bool(parameters[key].grad.any()) for key in trained) > 0.8 * len(trained)
+    assert sum(bool(parameters[key].grad.any()) for key in trained) > 0.6 * len(trained)
     assert all(trained.isdisjoint([key]) == is_frozen(name, key) for key in parameters)
     moved = [k for k, v in network.named_buffers() if not torch.equal(v, statistics[k])]
     assert bool(moved) == (not recipe.freeze_norm)
