@@ -31,7 +31,7 @@ VERBS = {
     "build": ("build", "build and test the TensorRT engine of a graph"),
     "engines": ("engines", "list or prune the TensorRT engines of this machine"),
     "scenes": ("scenes", "show the rendered training scenes, or write them as a dataset"),
-    "train": ("train", "train lite on rendered scenes"),
+    "train": ("train", "train a network on rendered scenes or on pairs of one's own"),
 }
 """What the user types: the module in `stereo_depth_ros.cli` that does it, and its help."""
 

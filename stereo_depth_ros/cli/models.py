@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--file", type=Path, metavar="FILE", help="the authors' checkpoint, where you have it"
     )
     add.add_argument(
-        "--size", type=parse_size, metavar="HxW", help=f"of the images (default: {_SIZE})"
+        "--size",
+        type=parse_size,
+        metavar="HxW",
+        help=f"of the images (default: any where the network allows it, else {_SIZE})",
     )
     add.add_argument(
         "--iterations",
@@ -172,7 +175,7 @@ def _add(arguments: argparse.Namespace) -> None:
         artifact = adding.add_model(
             arguments.model,
             arguments.file,
-            arguments.size or parse_size(_SIZE),
+            arguments.size,
             arguments.iterations,
             report=lambda step: print(step, flush=True),
         )

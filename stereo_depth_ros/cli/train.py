@@ -1,4 +1,7 @@
-"""Train a network on rendered scenes, and write what a robot needs to run it.
+"""Train a network on rendered scenes or on pairs of one's own, and write what runs it.
+
+stereo-depth train lite -o run
+stereo-depth train lite_any_stereo --begin las2_m.safetensors --data plain=DIR -o run
 
 The folder holds checkpoint, TensorBoard log and validation pictures; the same command resumes an
 interrupted run, one of --minutes for the time that is left. At the end the folder also holds, of
@@ -14,10 +17,12 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.network_names import NETWORKS_HELP
 from stereo_depth_ros.cli.options import parse_size
 from stereo_depth_ros.evaluation.datasets import LAYOUTS, read_dataset
 from stereo_depth_ros.folder_lock import lock_folder
@@ -25,7 +30,7 @@ from stereo_depth_ros.folder_lock import lock_folder
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``train``."""
-    parser.add_argument("network", metavar="NETWORK", help="lite")
+    parser.add_argument("network", metavar="NETWORK", help=NETWORKS_HELP)
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--size",
@@ -40,11 +45,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--layout", choices=LAYOUTS, default="plain", help="of those pairs (default: %(default)s)"
     )
-    recipe = parser.add_argument_group("recipe", "defaults are those of a run on one GPU")
+    recipe = parser.add_argument_group(
+        "recipe", "defaults are those of the network, for a run on one GPU"
+    )
+    recipe.add_argument("--variant", help="where no weights to begin from say it")
+    recipe.add_argument(
+        "--data",
+        action="append",
+        metavar="DATA[:WEIGHT]",
+        help=f"scenes, or LAYOUT=DIR with LAYOUT one of {', '.join(LAYOUTS)}; repeatable, as often "
+        "drawn from as its weight says (default: scenes)",
+    )
     length = recipe.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int)
     length.add_argument("--minutes", type=float, metavar="M", help="train for so long instead")
-    recipe.add_argument("--batch", type=int, help="samples per step and process")
+    recipe.add_argument("--batch", type=int, help="samples at once and process")
+    recipe.add_argument("--accumulate", type=int, metavar="N", help="batches per step")
     recipe.add_argument(
         "--scene", type=parse_size, metavar="HxW", help="size that scenes are rendered at"
     )
@@ -52,33 +68,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--crop",
         type=parse_size,
         metavar="HxW",
-        help="part of a scene per sample, as high as it",
+        help="part of a scene or pair per sample; of scenes as high as they are",
     )
     recipe.add_argument("--reuse", type=int, help="samples drawn from each scene; more on a CPU")
     recipe.add_argument("--learning-rate", type=float)
+    recipe.add_argument("--weight-decay", type=float)
+    recipe.add_argument("--clip", type=float, help="the gradient's norm to this")
+    recipe.add_argument("--iterations", type=int, help="of the refinement, in training alone")
+    recipe.add_argument(
+        "--freeze",
+        action="append",
+        metavar="PATTERN",
+        help="parameters not to train, such as 'fnet.*'; with a leading ! those to train after "
+        "all; repeatable",
+    )
+    recipe.add_argument(
+        "--freeze-norm",
+        action=argparse.BooleanOptionalAction,
+        help="whether batch norms keep their statistics",
+    )
     recipe.add_argument("--seed", type=int)
     recipe.add_argument("--photos", metavar="DIR", help="photographs to use as textures too")
     recipe.add_argument("--begin", metavar="FILE.safetensors", help="weights to begin from")
+    recipe.add_argument(
+        "--validate", metavar="LAYOUT=DIR", help="pairs to measure on (default: rendered ones)"
+    )
     recipe.add_argument("--validate-every", type=int, metavar="STEPS")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, export, and write the card."""
-    recipe_class = import_training("training.recipe").Recipe
-    chosen = {
-        name: value
-        for name in (field.name for field in fields(recipe_class))
-        if (value := getattr(arguments, name)) is not None
-    }
+    recipe = make_recipe(arguments)
     if arguments.evaluate is not None:
         read_dataset(arguments.evaluate, arguments.layout)  # not after days of training
-    recipe = recipe_class(**chosen)
     release = import_training("training.release")
-    release.check_size(recipe.network, arguments.size)
     is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
     lock = lock_folder(arguments.output, "training")
     with lock if is_first else nullcontext():
         trainer = import_training("training.trainer").Trainer(recipe, arguments.output)
+        release.check_size(trainer.network, arguments.size)
         trainer.run()
         if is_first:
             pairs = None
@@ -87,3 +115,20 @@ def run(arguments: argparse.Namespace) -> int:
             card = release.release(trainer, arguments.size, pairs)
             print(f"written to {card}; try it: stereo-depth demo --model {card}")
     return 0
+
+
+def make_recipe(arguments: argparse.Namespace) -> Any:
+    """Return the `Recipe` of the network, with the values that the options name.
+
+    Raises
+    ------
+    InputError
+        For a network that cannot be trained, or a value that nothing can be trained with.
+    """
+    usual = import_training("training.recipes").recipe_of(arguments.network)
+    chosen = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in (field.name for field in fields(usual))
+        if (value := getattr(arguments, name)) is not None
+    }
+    return replace(usual, **chosen)

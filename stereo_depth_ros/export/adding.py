@@ -14,11 +14,14 @@ from stereo_depth_ros.export.publication import publish
 from stereo_depth_ros.model_store import install
 from stereo_depth_ros.published import Source, find_source
 
+DEFAULT_SIZE = (480, 640)
+"""Height and width in px of the graphs of networks that are exported for one size."""
+
 
 def add_model(
     name: str,
     file: Path | None = None,
-    size: tuple[int, int] = (480, 640),
+    size: tuple[int, int] | None = None,
     iterations: int | None = None,
     report: Callable[[str], None] = lambda step: None,
 ) -> Artifact:
@@ -32,7 +35,8 @@ def add_model(
         The authors' checkpoint, where the user has it; None fetches it, or takes what the model
         was made of that is installed under this name.
     size
-        Height and width of the images in px.
+        Height and width of the images in px; None is any size where the network allows it, and
+        `DEFAULT_SIZE` where it does not.
     iterations
         Of the refinement, where the network has any; None takes what it was published with.
     report
@@ -61,17 +65,20 @@ def add_model(
             _import(source, file, weights, report)
         changes = {} if iterations is None else {"iterations": iterations}
         network, info = load_weights(weights, **changes)
-        height, width = size
-        report(f"exports {network.name} {network.variant} for {height}x{width}, fp32 and mixed")
+        any_size = size is None and network.any_size
+        height, width = size or DEFAULT_SIZE
+        images = "images of any size" if any_size else f"{width}x{height} images"
+        report(f"exports {network.name} {network.variant} for {images}, in fp32 and mixed")
         publish(
             network,
             height,
             width,
             folder / f"{name}.onnx",
+            any_size=any_size,
             precisions=("fp32", "mixed"),
             metadata=info.as_graph_metadata(),
             card={
-                "summary": f"{network.name} {network.variant} for {width}x{height} images, of "
+                "summary": f"{network.name} {network.variant} for {images}, of "
                 f"{info.source} ({source.url})",
                 "command": _command(name, size, iterations),
             },
@@ -103,6 +110,7 @@ def _import(source: Source, file: Path, weights: Path, report: Callable[[str], N
         )
 
 
-def _command(name: str, size: tuple[int, int], iterations: int | None) -> str:
+def _command(name: str, size: tuple[int, int] | None, iterations: int | None) -> str:
+    sides = "" if size is None else f" --size {size[0]}x{size[1]}"
     steps = "" if iterations is None else f" --iterations {iterations}"
-    return f"stereo-depth models add {name} --size {size[0]}x{size[1]}{steps}"
+    return f"stereo-depth models add {name}{sides}{steps}"

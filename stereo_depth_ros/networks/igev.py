@@ -51,6 +51,7 @@ class IgevNetwork(IterativeNetwork):
     """
 
     multiple = 32
+    iterations: int
     start: Callable[[Tensor, Tensor], Start]  # of normalised images
     cam: nn.Module
     sam: nn.Module

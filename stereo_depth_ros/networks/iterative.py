@@ -1,4 +1,4 @@
-"""Networks that refine a disparity step by step."""
+"""Networks that reach their disparity step by step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ class IterativeNetwork(StereoNetwork):
     function that makes its output at full size: a runner needs only the last.
     """
 
-    iterations: int
     steps: Callable[..., Iterator[Callable[[], StereoOutput]]]
 
     def match(self, *inputs: Tensor) -> StereoOutput:

@@ -1,1 +1,1 @@
-"""Training of `lite` on rendered scenes."""
+"""Training of the networks, on rendered scenes and on pairs of datasets."""

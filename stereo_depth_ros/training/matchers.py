@@ -1,27 +1,16 @@
-"""Processes that find the priors of training samples; they import no PyTorch."""
+"""The priors of training samples, found where no PyTorch is."""
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
-from multiprocessing import get_context
 
-import cv2
 import numpy as np
 
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 
-
-def start_matchers(processes: int) -> Executor:
-    """Return an executor of `match` in as many ``processes``, 0 for a thread of this one.
-
-    Threads would take turns, since much of the matcher is NumPy on arrays of one image.
-    """
-    if processes == 0:
-        return ThreadPoolExecutor(1, "matcher")
-    # A fork would inherit CUDA, which does not survive it.
-    return ProcessPoolExecutor(processes, get_context("spawn"), cv2.setNumThreads, (1,))
+UNAIDED = 0.15
+"""Share of the samples that are given no prior, so that a network learns to do without."""
 
 
 def match(

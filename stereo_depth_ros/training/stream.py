@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.networks import StereoNetwork
 from stereo_depth_ros.scenes.synthetic.camera import photograph
 from stereo_depth_ros.scenes.synthetic.dice import Dice
 from stereo_depth_ros.scenes.synthetic.layout import draw
@@ -25,57 +25,40 @@ from stereo_depth_ros.scenes.synthetic.textures import (
     TextureBank,
     draw_bank,
 )
-from stereo_depth_ros.training.matchers import match, start_matchers
-
-UNKNOWN = 1e4  # px, where there is no truth: beyond every range, and finite to take part in sums
-
-
-@dataclass
-class Sample:
-    """A batch of pairs as cameras see them, with the truth of the left view.
-
-    ``left``, ``right`` (B, 3, H, W) float32 RGB 0 to 255; ``prior``, ``prior_confidence``
-    (B, 1, H, W) float32, what SGBM makes of the pair, confidence 0 where it guesses; ``disparity``
-    (B, 1, H, W) float32 px or UNKNOWN, ``visible`` (B, 1, H, W) bool.
-    """
-
-    left: Tensor
-    right: Tensor
-    prior: Tensor
-    prior_confidence: Tensor
-    disparity: Tensor
-    visible: Tensor
-
-    def to(self, device: torch.device) -> Sample:
-        """Return the same batch on ``device``."""
-        return Sample(**{name: tensor.to(device) for name, tensor in vars(self).items()})
-
-    def inputs_of(self, network: StereoNetwork) -> tuple[Tensor, ...]:
-        """Return what ``network`` takes: the views, and the prior if it does."""
-        prior = (self.prior, self.prior_confidence) if network.takes_prior else ()
-        return self.left, self.right, *prior
+from stereo_depth_ros.training.batch import UNKNOWN, Batch
+from stereo_depth_ros.training.matchers import UNAIDED, match
+from stereo_depth_ros.training.workers import start_workers
 
 
 @dataclass
 class _Drawn:
     """A batch of which the matcher has the ``chosen`` pairs in hand."""
 
-    sample: Sample
+    batch: Batch
     chosen: Tensor
     priors: list[Future[tuple[np.ndarray, np.ndarray]]]
 
-    def wait(self) -> Sample:
+    def wait(self) -> Batch:
         """Wait for the matcher and return the batch."""
-        for tensor in vars(self.sample).values():
+        for tensor in vars(self.batch).values():
             if tensor.is_cuda:  # its memory may be used again only after the caller's work
                 tensor.record_stream(torch.cuda.current_stream())
         if self.priors:
             maps_of_pairs = zip(*(prior.result() for prior in self.priors), strict=True)
             for target, maps in zip(
-                (self.sample.prior, self.sample.prior_confidence), maps_of_pairs, strict=True
+                (self.batch.prior, self.batch.prior_confidence), maps_of_pairs, strict=True
             ):
                 target[self.chosen, 0] = torch.from_numpy(np.stack(maps)).to(target.device)
-        return self.sample
+        return self.batch
+
+
+class _Origin(NamedTuple):
+    """What a rendered scene is made anew from: of ``drawn`` at once the one at ``place``."""
+
+    dice: Tensor
+    bank: int
+    drawn: int
+    place: int
 
 
 class SceneStream:
@@ -95,7 +78,7 @@ class SceneStream:
         seed: int = 0,
         photos: Sequence[Path] = (),
         padded: float = 0.2,
-        unaided: float = 0.15,
+        unaided: float = UNAIDED,
         prior_span: int,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -111,16 +94,17 @@ class SceneStream:
         self._prior_span = prior_span
         self._seed, self._photos, self._device = seed, photos, torch.device(device)
         # A GPU would wait for the matcher; on a CPU nothing else is idle.
-        self._matchers = start_matchers(0 if self._device.type == "cpu" else os.cpu_count() or 1)
+        self._matchers = start_workers(0 if self._device.type == "cpu" else os.cpu_count() or 1)
         # Of its own, so that to hand images to the matcher does not wait for the training step.
         self._cuda_stream = torch.cuda.Stream(self._device) if self._device.type == "cuda" else None
         self._dice = Dice(seed)
         self._pool: deque[RenderedBatch] = deque(maxlen=max(batch, 8 * reuse))
+        self._origins: deque[_Origin] = deque(maxlen=self._pool.maxlen)
         self._banks = self._rendered = self._owed = 0
         self._painter = ThreadPoolExecutor(1, "painter")
         self._next_bank: Future[TextureBank] | None = None
 
-    def next(self) -> Sample:
+    def next(self) -> Batch:
         """Return the next batch."""
         return self.draw().wait()
 
@@ -146,36 +130,36 @@ class SceneStream:
         left, right, disparity, visible = (torch.cat(parts) for parts in zip(*crops, strict=True))
         left, right = photograph(left, right, self._dice)
         nothing = torch.zeros_like(disparity)
-        sample = Sample(left, right, nothing, nothing.clone(), disparity, visible)
+        batch = Batch(left, right, nothing, nothing.clone(), disparity, visible.float())
         for index in range(self._batch):
-            self._letterbox(sample, index)
+            self._letterbox(batch, index)
         aided = (~self._dice.chance(self._unaided, self._batch)).nonzero().flatten()
         chosen = aided.to(self._device)
         lefts, rights = (
             image[chosen].permute(0, 2, 3, 1).byte().cpu().numpy()
-            for image in (sample.left, sample.right)
+            for image in (batch.left, batch.right)
         )
         priors = [
             self._matchers.submit(match, left, right, self._prior_span)
             for left, right in zip(lefts, rights, strict=True)
         ]
-        return _Drawn(sample, chosen, priors)
+        return _Drawn(batch, chosen, priors)
 
-    def _letterbox(self, sample: Sample, index: int) -> None:
+    def _letterbox(self, batch: Batch, index: int) -> None:
         """By chance repeat a last row or column to the edge."""
         kind, share = self._dice.uniform(0.0, 1.0, 2).tolist()
         if kind >= self._padded:
             return
         side = 2 if kind < self._padded / 2 else 3
-        inside = int(sample.left.shape[side] * (0.35 + 0.6 * share))
+        inside = int(batch.left.shape[side] * (0.35 + 0.6 * share))
 
         def beyond(x: Tensor) -> Tensor:
             return x[index].narrow(side - 1, inside, x.shape[side] - inside)
 
-        for image in (sample.left, sample.right):
+        for image in (batch.left, batch.right):
             beyond(image).copy_(image[index].narrow(side - 1, inside - 1, 1))
-        beyond(sample.disparity).fill_(UNKNOWN)
-        beyond(sample.visible).fill_(False)
+        beyond(batch.disparity).fill_(UNKNOWN)
+        beyond(batch.visible).fill_(0)
 
     def _render(self, count: int) -> None:
         if self._rendered >= self._banks * SCENES_PER_BANK:
@@ -186,15 +170,46 @@ class SceneStream:
         # In time for a GPU, and not for a stream of a few scenes.
         if self._next_bank is None and self._rendered >= (self._banks - 0.5) * SCENES_PER_BANK:
             self._next_bank = self._painter.submit(self._draw_bank, self._banks)
-        scenes = draw(self._dice, count, *self._scene, self._bank.count)
-        pairs = render(scenes, self._bank, *self._scene, self._device)
-        for i in range(count):
-            one = slice(i, i + 1)
-            self._pool.append(
-                RenderedBatch(
-                    pairs.left[one], pairs.right[one], pairs.disparity[one], pairs.visible[one]
-                )
-            )
+        dice = self._dice.generator.get_state()
+        self._pool.extend(self._render_with(self._dice, self._bank, count))
+        self._origins.extend(_Origin(dice, self._banks - 1, count, i) for i in range(count))
+
+    def _render_with(self, dice: Dice, bank: TextureBank, count: int) -> list[RenderedBatch]:
+        """Return ``count`` scenes one by one."""
+        scenes = draw(dice, count, *self._scene, bank.count)
+        pairs = render(scenes, bank, *self._scene, self._device)
+        parts = (x.split(1) for x in (pairs.left, pairs.right, pairs.disparity, pairs.visible))
+        return [RenderedBatch(*one) for one in zip(*parts, strict=True)]
+
+    def get_state(self) -> dict[str, Any]:
+        """Return what `set_state` goes on from."""
+        return {
+            "dice": self._dice.generator.get_state(),
+            "counts": (self._banks, self._rendered, self._owed),
+            # Without reuse nothing old is shown again.
+            "origins": [tuple(origin) for origin in self._origins if self._reuse > 1],
+        }
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Go on where another stream, of the same arguments, was, its scenes rendered anew."""
+        self._banks, self._rendered, self._owed = state["counts"]
+        banks: dict[int, TextureBank] = {}
+        rendered: dict[bytes, list[RenderedBatch]] = {}
+        for saved in state["origins"]:
+            origin = _Origin(*saved)
+            if origin.bank not in banks:
+                banks[origin.bank] = self._draw_bank(origin.bank)
+            key = origin.dice.numpy().tobytes()
+            if key not in rendered:
+                dice = Dice(0)
+                dice.generator.set_state(origin.dice)
+                rendered[key] = self._render_with(dice, banks[origin.bank], origin.drawn)
+            self._pool.append(rendered[key][origin.place])
+            self._origins.append(origin)
+        if self._banks:
+            last = self._banks - 1
+            self._bank = banks[last] if last in banks else self._draw_bank(last)
+        self._dice.generator.set_state(state["dice"])
 
     def _draw_bank(self, number: int) -> TextureBank:
         seed = self._seed + 7919 * SCENES_PER_BANK * number
@@ -207,16 +222,3 @@ class SceneStream:
         )
         window = (..., slice(top, top + self._crop[0]), slice(left, left + self._crop[1]))
         return pair.left[window], pair.right[window], pair.disparity[window], pair.visible[window]
-
-
-_AHEAD = 2  # one batch is drawn while the matcher has another
-
-
-def draw_ahead(stream: SceneStream) -> Generator[Sample, None, None]:
-    """Yield the batches of ``stream``, the next ones drawn while the caller works."""
-    with ThreadPoolExecutor(1, "stream") as worker:
-        ahead = deque(worker.submit(stream.draw) for _ in range(_AHEAD))
-        while True:
-            sample = ahead.popleft().result().wait()
-            ahead.append(worker.submit(stream.draw))
-            yield sample

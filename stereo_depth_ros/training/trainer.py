@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,21 +17,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from stereo_depth_ros.atomic_file import WriteError, write_bytes
-from stereo_depth_ros.checkpoints import load_weights
+from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.networks import StereoNetwork, create_network
-from stereo_depth_ros.scenes.synthetic.textures import photographs
+from stereo_depth_ros.networks import StereoNetwork
+from stereo_depth_ros.training.averaging import update_average
+from stereo_depth_ros.training.batch import Batch
+from stereo_depth_ros.training.building import build_network
+from stereo_depth_ros.training.freezing import freeze, set_training_mode
+from stereo_depth_ros.training.half import keep_float32_parts
+from stereo_depth_ros.training.memory import name_memory_errors
 from stereo_depth_ros.training.objectives import Objective, objective_of
 from stereo_depth_ros.training.recipe import Recipe
+from stereo_depth_ros.training.run_checkpoint import read_checkpoint, write_checkpoint
 from stereo_depth_ros.training.schedule import anneal
-from stereo_depth_ros.training.stream import Sample, SceneStream, draw_ahead
-from stereo_depth_ros.training.validation import Validation
+from stereo_depth_ros.training.source import draw_ahead
+from stereo_depth_ros.training.sources import open_source
+from stereo_depth_ros.training.validation import Validation, open_validation
 
-_AVERAGE_OVER = 500  # steps that the averaged weights look back on
 _LOG_EVERY = 10  # steps
-
-_STATE = {"step", "processes", "network", "average", "optimiser", "recipe"}  # of a checkpoint
 
 
 class _Training(nn.Module):
@@ -50,41 +52,51 @@ class Trainer:
     """Trains a network by ``recipe`` in ``folder``, which holds checkpoint, log and pictures.
 
     Under `torchrun` every process trains on its own stream and gradients are averaged. A folder
-    with a checkpoint is gone on with.
+    with a checkpoint is gone on with, as if it had not been left.
 
     Raises
     ------
     InputError
-        For weights to begin from that are of another network, for a checkpoint that is damaged or
-        of another run, and for minutes on several processes.
+        For weights to begin from that are of another network, a crop that does not fit it, parts to
+        freeze that it lacks, for a checkpoint that is damaged or of another run, and for minutes on
+        several processes.
     """
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
-        self.objective = objective_of(recipe.network)
         self.rank = int(os.environ.get("RANK", "0"))
         cuda = torch.cuda.is_available()
         local = int(os.environ.get("LOCAL_RANK", "0"))
         self.device = torch.device("cuda", local) if cuda else torch.device("cpu")
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
-        self._parallel = self.processes > 1
+        self._share, self._parallel = (self.rank, self.processes), self.processes > 1
         if self._parallel and recipe.minutes is not None:
             raise InputError("minutes are counted by one process; give steps to several")
-        # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
-        self._half = cuda or torch.backends.cpu.get_cpu_capability() == "AVX512"
         if cuda:
             torch.cuda.set_device(self.device)
         if self._parallel:
             distributed.init_process_group("nccl" if cuda else "gloo")
         torch.manual_seed(recipe.seed)
-        self.network = _build(recipe).to(self.device)
-        self.average = copy.deepcopy(self.network).eval()
+        self.network = build_network(recipe).to(self.device)
+        self.objective = objective_of(self.network)
+        # Without AVX-512, bfloat16 takes a CPU many times as long as float32.
+        self._half = cuda or (
+            self.objective.half_on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        )
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        if recipe.iterations is not None:
+            self.network.iterations = recipe.iterations
+        freeze(self.network, recipe.freeze)
+        keep_float32_parts(self.network, self.device)
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.learning_rate, weight_decay=1e-4
+            (p for p in self.network.parameters() if p.requires_grad),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
         )
         self.step = 0
         self._seconds = 0.0  # trained before the clock began
         self._began: float | None = None
+        self._source_state: dict[str, Any] | None = None  # after what was learned from
         self._resume()
 
     @property
@@ -104,44 +116,40 @@ class Trainer:
         Raises
         ------
         InputError
-            For a folder without photographs, or a crop that does not fit into the scenes.
+            For data that cannot be read, a crop that does not fit into the scenes, or a step that
+            the GPU's memory does not hold.
         WriteError
             When checkpoint or log cannot be written.
         """
         self._began = monotonic()
         recipe = self.recipe
-        photos = photographs(Path(recipe.photos)) if recipe.photos else []
-        stream = SceneStream(
-            scene=recipe.scene,
-            crop=recipe.crop,
-            batch=recipe.batch,
-            reuse=recipe.reuse,
-            # After a resume other scenes than before, and on every process others.
-            seed=recipe.seed + 1 + 1000 * self.rank + 1_000_003 * self.step,
-            photos=photos,
-            prior_span=self.objective.prior_span,
-            device=self.device,
-        )
-        model: nn.Module = _Training(self.network, self.objective).train()
+        source = open_source(recipe, self.objective.prior_span, self._share, self.device)
+        if self._source_state is not None:
+            source.set_state(self._source_state)
+        model: nn.Module = _Training(self.network, self.objective)
+        set_training_mode(self.network, recipe.freeze_norm)
         if self._parallel:
             model = DistributedDataParallel(model)
-        first = self.rank == 0
-        log = SummaryWriter(str(self.folder)) if first else None
-        validation = self.make_validation() if first else None
+        is_first = self.rank == 0
+        log = SummaryWriter(str(self.folder)) if is_first else None
+        validation = self.make_validation() if is_first else None
         figures: dict[str, float] = {}
         bar = tqdm(
             total=None if recipe.minutes else recipe.steps,
             initial=self.step,
-            disable=not first,
+            disable=not is_first,
             unit="step",
             dynamic_ncols=True,
         )
-        batches = draw_ahead(stream)
+        batches = draw_ahead(source)
         is_over = self._is_over()
         while not is_over:
-            losses = self._train_step(model, next(batches))
+            with name_memory_errors():
+                losses = self._train_step(model, batches)
             is_over = self._is_over()
             bar.update()
+            is_saved = self.step % recipe.validate_every == 0 or is_over
+            states = self._gather_states() if is_saved else []
             if log is None or validation is None:
                 continue
             # Reading a number makes the GPU wait.
@@ -151,9 +159,9 @@ class Trainer:
                 bar.set_postfix(loss=f"{total:.3f}", **{k: f"{v:.3f}" for k, v in figures.items()})
                 with self._log_errors():
                     log.add_scalars("loss", terms, self.step)
-            if self.step % recipe.validate_every == 0 or is_over:
+            if is_saved:
                 figures = validation.figures(self.average)
-                self._save()
+                self._save(states)
                 with self._log_errors():
                     for name, value in figures.items():
                         log.add_scalar(f"validation/{name}", value, self.step)
@@ -178,40 +186,32 @@ class Trainer:
                 "goes on from its last checkpoint when it is started again"
             ) from error
 
-    def _train_step(self, model: nn.Module, sample: Sample) -> dict[str, torch.Tensor]:
+    def _train_step(
+        self, model: nn.Module, batches: Iterator[tuple[Batch, dict[str, Any]]]
+    ) -> dict[str, torch.Tensor]:
+        """Learn from as many ``batches`` as the recipe says; return their mean loss terms."""
         rate = self.recipe.learning_rate * anneal(*self._progress())
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
-            prediction = model(*sample.inputs_of(self.network))
-        terms = self.objective.loss(prediction, sample)
         self.optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(terms.values())).sum().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        sums: dict[str, torch.Tensor] = {}
+        for _ in range(self.recipe.accumulate):
+            batch, self._source_state = next(batches)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self._half):
+                prediction = model(*batch.inputs_of(self.network))
+            terms = self.objective.loss(prediction, batch)
+            (torch.stack(list(terms.values())).sum() / self.recipe.accumulate).backward()
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0) + term.detach()
+        nn.utils.clip_grad_norm_(model.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.step += 1
-        self._update_average()
-        return {name: term.detach() for name, term in terms.items()}
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        # A short memory at first, or the untrained weights would linger.
-        keep = 1 - 1 / min(_AVERAGE_OVER, 1 + self.step / 10)
-        average, current = (
-            list(network.state_dict().values()) for network in (self.average, self.network)
-        )
-        # At once: on a GPU hundreds of small operations would take as long as the step.
-        floating = [i for i, value in enumerate(average) if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [average[i] for i in floating], [current[i] for i in floating], 1 - keep
-        )
-        for value, new in zip(average, current, strict=True):
-            if not value.is_floating_point():
-                value.copy_(new)
+        update_average(self.average, self.network, self.step)
+        return {name: term / self.recipe.accumulate for name, term in sums.items()}
 
     def make_validation(self) -> Validation:
         """Return what measures the networks of this run."""
-        return Validation(self.recipe.scene, self.device, self.objective.prior_span)
+        return open_validation(self.recipe, self.objective.prior_span, self.device)
 
     def _progress(self) -> tuple[float, float]:
         """Return how much is done, and of how much, in steps or in seconds."""
@@ -226,27 +226,39 @@ class Trainer:
         done, total = self._progress()
         return done >= total
 
-    def _save(self) -> None:
-        state = {
-            "step": self.step,
-            "seconds": self._count_seconds(),
-            "processes": self.processes,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-            "recipe": asdict(self.recipe),
-        }
-        buffer = io.BytesIO()  # PyTorch hides the cause where it writes to a file itself
-        torch.save(state, buffer)
-        write_bytes(self.checkpoint, buffer.getvalue())
+    def _gather_states(self) -> list[dict[str, Any]]:
+        """Return what every process goes on from: its source and its random numbers."""
+        random = [torch.get_rng_state()]
+        if self.device.type == "cuda":
+            random.append(torch.cuda.get_rng_state(self.device))
+        states: list[dict[str, Any]] = [{"source": self._source_state, "random": random}]
+        if self._parallel:
+            states *= self.processes
+            distributed.all_gather_object(states, states[0])
+        return states
+
+    def _save(self, states: list[dict[str, Any]]) -> None:
+        write_checkpoint(
+            self.checkpoint,
+            {
+                "step": self.step,
+                "seconds": self._count_seconds(),
+                "processes": self.processes,
+                "states": states,
+                "network": self.network.state_dict(),
+                "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict(),
+                "recipe": asdict(self.recipe),
+            },
+        )
 
     def _resume(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not self.checkpoint.is_file():
             return
-        state = self._read_checkpoint()
+        state = read_checkpoint(self.checkpoint)
         self.step = state["step"]
-        self._seconds = state.get("seconds", 0.0)  # earlier versions counted none
+        self._seconds = state["seconds"]
         self._check_is_the_same_run(state)
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
@@ -254,19 +266,12 @@ class Trainer:
         if self._is_over():
             # Nothing is left to train: the run is what it was.
             self.processes = state["processes"]
-
-    def _read_checkpoint(self) -> dict[str, Any]:
-        try:
-            state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-            if not state.keys() >= _STATE:
-                raise ValueError("it lacks a part")
-        except Exception as error:  # torch raises whatever its parts do
-            reason = str(error).strip().partition("\n")[0][:200]
-            raise InputError(
-                f"{self.checkpoint} is no whole checkpoint of a training ({reason}); remove it to "
-                "begin anew, or give another folder"
-            ) from error
-        return state
+            return
+        own = state["states"][self.rank]
+        self._source_state = own["source"]
+        torch.set_rng_state(own["random"][0])
+        if len(own["random"]) > 1:
+            torch.cuda.set_rng_state(own["random"][1], self.device)
 
     def _check_is_the_same_run(self, state: dict[str, Any]) -> None:
         asked = asdict(self.recipe)
@@ -283,13 +288,3 @@ class Trainer:
                 f"{self.checkpoint} is of a run with another {', '.join(changed)}; repeat its "
                 "options, or give another folder"
             )
-
-
-def _build(recipe: Recipe) -> StereoNetwork:
-    """Return the network to train, of the weights to begin from, if there are some."""
-    if not recipe.begin:
-        return create_network(recipe.network)
-    network, info = load_weights(Path(recipe.begin))
-    if info.network != recipe.network:
-        raise InputError(f"{recipe.begin} holds weights of {info.network}, not of {recipe.network}")
-    return network

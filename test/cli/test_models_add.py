@@ -98,7 +98,7 @@ def test_one_command_takes_a_machine_from_nothing_to_depth(hub, models_home, tmp
         "terms: https://huggingface.co/tomtomtommi/LiteAnyStereoV2",
         "fetches LAS2_S.pth from https://huggingface.co/tomtomtommi/LiteAnyStereoV2",
         "imports LAS2_S.pth",
-        "exports lite_any_stereo las2_s for 32x64, fp32 and mixed",
+        "exports lite_any_stereo las2_s for 64x32 images, in fp32 and mixed",
         f"installed in {models_home}/las2_s",
         "next: stereo-depth run left.png right.png --model las2_s -o out",
     ]

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from stereo_depth_ros.cli import main as cli
 from stereo_depth_ros.engines.tensorrt.graph import read_graph
 from stereo_depth_ros.engines.tensorrt.self_test import load_reference
 from stereo_depth_ros.folder_lock import lock_folder
+from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.training import release, stream, trainer, validation
+from stereo_depth_ros.training.recipes import recipe_of
 
 ROOT = Path(cli.__file__).parents[2]
 TINY = (
@@ -54,6 +57,7 @@ class StandInTrainer:
 
     def __init__(self, recipe, folder):
         StandInTrainer.made = recipe, folder
+        self.network = create_network(recipe.network)
 
     def run(self):
         pass
@@ -75,6 +79,19 @@ def test_options_become_the_recipe(stand_in, tmp_path, capsys):
     assert (recipe.steps, recipe.batch, recipe.reuse, recipe.seed) == (2, 2, 4, 4)
     assert (recipe.scene, recipe.crop) == ((32, 64), (32, 64))
     assert "written to run/lite.yaml" in capsys.readouterr().out
+
+
+def test_recipe_is_that_of_the_network_but_for_the_options(stand_in, tmp_path):
+    options = ["--data", "scenes:3", "--data", "plain=pairs", "--no-freeze-norm", "--freeze", "a*"]
+
+    assert cli.main(["train", "smoe_stereo", "-o", str(tmp_path), *options]) == 0
+
+    assert stand_in.made[0] == replace(
+        recipe_of("smoe_stereo"),
+        data=("scenes:3", "plain=pairs"),
+        freeze_norm=False,
+        freeze=("a*",),
+    )
 
 
 @pytest.mark.usefixtures("stand_in")
@@ -170,6 +187,9 @@ def test_finished_run_of_several_processes_is_released_anew_by_one(trained_by_tw
         (["--learning-rate", "-1"], "learning_rate is -1.0, 0 or more is needed"),
         (["--learning-rate", "nan"], "learning_rate is nan, 0 or more is needed"),
         (["--photos", "absent"], "no .jpg or .png below absent"),
+        (["--data", "plain=absent"], "absent is not a folder"),
+        (["--data", "kitti15=absent"], "data is 'kitti15=absent'; give scenes or LAYOUT=DIR"),
+        (["--validate", "plain=absent"], "absent is not a folder"),
     ],
 )
 def test_wish_that_cannot_be_met_is_one_line(tmp_path, capsys, arguments, message):
@@ -183,10 +203,10 @@ def test_wish_that_cannot_be_met_is_one_line(tmp_path, capsys, arguments, messag
 
 
 def test_network_that_cannot_be_trained_is_named(capsys, tmp_path):
-    assert cli.main(["train", "s2m2", "-o", str(tmp_path / "out"), *TINY]) == 1
+    assert cli.main(["train", "sgbm", "-o", str(tmp_path / "out"), *TINY]) == 1
 
     error = capsys.readouterr().err
-    assert error == "stereo-depth train: s2m2 cannot be trained; there is lite\n"
+    assert error.startswith("stereo-depth train: sgbm cannot be trained; there is lite, fast_")
     assert not (tmp_path / "out").exists()
 
 

@@ -18,7 +18,7 @@ from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.checkpoints import CheckpointError, read_info
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.export.adding import add_model
+from stereo_depth_ros.export.adding import DEFAULT_SIZE, add_model
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.published import PUBLISHED
 
@@ -72,7 +72,7 @@ def test_name_becomes_a_model_that_answers_as_the_network_and_is_remade_in_anoth
     assert steps == [
         "fetches LAS2_S.pth from https://huggingface.co/tomtomtommi/LiteAnyStereoV2",
         "imports LAS2_S.pth",
-        "exports lite_any_stereo las2_s for 32x64, fp32 and mixed",
+        "exports lite_any_stereo las2_s for 64x32 images, in fp32 and mixed",
     ]
     assert hub.asked_for == ["/tomtomtommi/LiteAnyStereoV2/resolve/main/LAS2_S.pth from 0"]
     assert files_below(models_home) == MODEL
@@ -100,6 +100,19 @@ def test_name_becomes_a_model_that_answers_as_the_network_and_is_remade_in_anoth
     assert (spec.height, spec.width) == (64, 32)
     assert find_artifact("las2_s").card.sha256 != card.sha256
     assert files_below(models_home) == MODEL
+
+
+@pytest.mark.slow
+def test_model_is_for_any_size_where_nobody_names_one(hub):
+    artifact = add_model("las2_s")
+
+    assert artifact.card.command == "stereo-depth models add las2_s"
+    assert "for images of any size, of LAS2_S.pth" in artifact.card.summary
+    engine = open_engine("las2_s")
+    assert engine.spec.sizes.size == DEFAULT_SIZE
+    for size in ((96, 160), (128, 96)):
+        disparity, confidence = engine.infer(*np.zeros((2, *size, 3), np.uint8))
+        assert disparity.shape == confidence.shape == size
 
 
 def test_file_of_the_user_is_taken_instead_and_stays(hub, models_home, las2_s, tmp_path):

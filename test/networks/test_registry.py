@@ -23,6 +23,7 @@ RECORDED = sorted(
 # Of those with steps, at one iteration.
 PREDICTIONS = {
     "fast_foundation_stereo": 2,
+    "lite_any_stereo": 2,
     "s2m2": 3,
     "foundation_stereo": 2,
     "smoe_stereo": 1,
@@ -119,7 +120,7 @@ def test_the_last_prediction_is_the_output(name, variant, config):
 
     predictions = list(network.predictions(*views))
 
-    assert len(predictions) == PREDICTIONS.get(name, 1) + (variant == "las2_h")
+    assert len(predictions) == PREDICTIONS.get(name, 1)
     assert {map_.shape for output in predictions for map_ in output} == {(1, 1, 40, 72)}
     for map_, expected in zip(predictions[-1], network(*views), strict=True):
         assert torch.equal(map_, expected)

@@ -75,8 +75,8 @@ def stages(network, left, right):
         for level, scale in enumerate(scales):
             result[f"mrt{number}_z{level}"] = scale
 
-    pairs, *first = seen["disp_init"][0]  # (B, 1, right, H, left); recorded are (B, H, left, right)
-    match = assign(pairs.squeeze(1), network.allow_negative)
+    # (B, 1, right, H, left) and (B, right, H, left); recorded are (B, H, left, right).
+    pairs, *first, match = seen["disp_init"][0]
     result["cost_volume"] = pairs.squeeze(1).permute(0, 2, 3, 1)
     result["match_prob"] = match.permute(0, 2, 3, 1)
     result["match_index"] = match.argmax(1, keepdim=True).float()

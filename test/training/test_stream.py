@@ -6,7 +6,9 @@ from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
 from stereo_depth_ros.scenes.synthetic import RenderedBatch
 from stereo_depth_ros.training import stream as stream_module
-from stereo_depth_ros.training.stream import UNKNOWN, SceneStream, draw_ahead
+from stereo_depth_ros.training.batch import UNKNOWN
+from stereo_depth_ros.training.source import draw_ahead
+from stereo_depth_ros.training.stream import SceneStream
 
 SPAN = 100  # px
 
@@ -52,7 +54,7 @@ def test_sample_is_a_batch_of_crops():
     for name in ("disparity", "prior", "prior_confidence", "visible"):
         map_ = getattr(sample, name)
         assert map_.shape == (2, 1, 32, 48)
-        assert map_.dtype == (torch.bool if name == "visible" else torch.float32)
+        assert map_.dtype == torch.float32
     assert not torch.equal(sample.disparity[0], sample.disparity[1])
 
 
@@ -98,7 +100,7 @@ def test_truth_is_cut_out_where_the_images_are_and_anywhere_in_the_scene(monkeyp
         row, column, _ = sample.left.split(1, dim=1)
         assert torch.equal(sample.right, sample.left + 0.5)
         assert torch.equal(sample.disparity, 1000 * row + column)
-        assert torch.equal(sample.visible, sample.disparity % 2 == 0)
+        assert torch.equal(sample.visible == 1, sample.disparity % 2 == 0)
         corners |= set(sample.disparity[:, 0, 0, 0].tolist())
     assert corners == {1000 * y + x for y in range(3) for x in range(4)}
 
@@ -173,7 +175,7 @@ def test_batches_drawn_ahead_are_those_of_the_stream():
     ahead, plain = draw_ahead(stream(reuse=4)), stream(reuse=4)
 
     for _ in range(4):
-        assert torch.equal(next(ahead).left, plain.next().left)
+        assert torch.equal(next(ahead)[0].left, plain.next().left)
     ahead.close()
 
 
@@ -183,6 +185,24 @@ def test_next_two_batches_are_drawn_while_one_is_worked_on(counted):
     ahead.close()
 
     assert counted["scenes"] == 6
+
+
+@pytest.mark.parametrize("reuse", [1, 3])
+def test_stream_goes_on_from_a_state_to_the_last_bit(reuse, monkeypatch):
+    monkeypatch.setattr(stream_module, "SCENES_PER_BANK", 4)
+    first = stream(reuse=reuse)
+    ahead = draw_ahead(first)
+    for _ in range(4):
+        _, state = next(ahead)
+    expected = [next(ahead)[0] for _ in range(4)]
+    ahead.close()
+
+    again = stream(reuse=reuse)
+    again.set_state(state)
+
+    for batch in expected:
+        for name, value in vars(again.next()).items():
+            assert torch.equal(value, getattr(batch, name)), name
 
 
 def test_failure_to_draw_ahead_reaches_the_caller(monkeypatch):

@@ -11,6 +11,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from pairs import write_pairs
 
 from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.checkpoints import WeightsInfo, load_weights, read_info, save_weights
@@ -24,8 +25,9 @@ from stereo_depth_ros.export.agreement import outputs_of
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.pictures import write_image
 from stereo_depth_ros.training import stream, trainer, validation
-from stereo_depth_ros.training.objectives import OBJECTIVES
+from stereo_depth_ros.training.objectives import objective_of
 from stereo_depth_ros.training.recipe import Recipe
+from stereo_depth_ros.training.recipes import RECIPES, recipe_of
 from stereo_depth_ros.training.release import RealPairs, command, release
 from stereo_depth_ros.training.schedule import anneal
 from stereo_depth_ros.training.trainer import Trainer
@@ -62,18 +64,22 @@ def trained(recipe, folder, until=None, at_step=lambda: None):
     With ``until`` the run is interrupted after so many steps.
     """
     losses = []
-    objective = OBJECTIVES["lite"]
 
-    def watched(*arguments):
-        if len(losses) == until:
-            raise Interrupted
-        at_step()
-        terms = objective.loss(*arguments)
-        losses.append(sum(float(term.detach()) for term in terms.values()))
-        return terms
+    def watch(network):
+        objective = objective_of(network)
+
+        def loss(*arguments):
+            if len(losses) == until:
+                raise Interrupted
+            at_step()
+            terms = objective.loss(*arguments)
+            losses.append(sum(float(term.detach()) for term in terms.values()))
+            return terms
+
+        return replace(objective, loss=loss)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(OBJECTIVES, "lite", replace(objective, loss=watched))
+        patch.setattr(trainer, "objective_of", watch)
         run = Trainer(recipe, folder)
         figures = {}
         try:
@@ -190,14 +196,26 @@ def test_seed_decides_the_run(tmp_path):
     assert first[0] != other[0]
 
 
-def test_resumed_run_does_not_see_the_scenes_of_its_start_again(tmp_path):
-    recipe = replace(RECIPE, steps=3, validate_every=1, learning_rate=0.0)
+@pytest.mark.parametrize("data", [("scenes",), ("scenes", "plain=DIR:2"), ("plain=DIR",)])
+def test_interrupted_and_resumed_run_equals_one_that_was_not_to_the_last_bit(tmp_path, data):
+    folder = write_pairs(tmp_path / "pairs")
+    data = tuple(text.replace("DIR", str(folder)) for text in data)
+    recipe = replace(RECIPE, steps=5, validate_every=2, data=data, accumulate=2, reuse=2)
+    whole, losses, figures = trained(recipe, tmp_path / "whole")
 
-    # With a learning rate of 0 the loss can tell nothing but the scenes.
-    start = trained(recipe, tmp_path, until=1)[1]
-    resumed = trained(recipe, tmp_path, until=1)[1]
+    first = trained(recipe, tmp_path / "parts", until=7)[1]  # in the middle of the fourth step
+    resumed, then, again = trained(recipe, tmp_path / "parts")
 
-    assert abs(start[0] - resumed[0]) > 1e-4
+    assert (first[:4], then) == (losses[:4], losses[4:])
+    assert again == figures
+    states = [checkpoint(run.folder) for run in (whole, resumed)]
+    for part in ("network", "average"):
+        for key, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][key]), key
+    moments = [state["optimiser"]["state"] for state in states]
+    for index, own in moments[0].items():
+        for name, value in own.items():
+            assert torch.equal(value, moments[1][index][name]), (index, name)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +260,7 @@ def test_checkpoint_on_a_full_disk_is_named_and_the_old_one_stays(tmp_path):
     try:
         run.checkpoint.write_bytes(b"old")
         with pytest.raises(OSError, match=r"checkpoint\.pt was not written: No space left"):
-            run._save()
+            run._save(run._gather_states())
         assert run.checkpoint.read_bytes() == b"old"
     finally:
         subprocess.run(["umount", str(run.folder)], check=True)
@@ -295,10 +313,15 @@ def test_folder_without_photographs_stops_the_run_at_once(tmp_path):
         ({"batch": 0}, "batch is 0, at least 1"),
         ({"reuse": -1}, "reuse is -1, at least 1"),
         ({"validate_every": 0}, "validate_every is 0, at least 1"),
-        ({"crop": (64, 80)}, "crop is 64x80; give multiples of 32"),
+        ({"accumulate": 0}, "accumulate is 0, at least 1"),
+        ({"iterations": 0}, "iterations is 0, at least 1"),
+        ({"weight_decay": -0.1}, "weight_decay is -0.1, 0 or more"),
+        ({"clip": 0.0}, "clip is 0.0, a number above 0"),
+        ({"data": ()}, "there is nothing to train on; give data"),
+        ({"data": ("scenes", "kitty=DIR")}, "data is 'kitty=DIR'; give scenes or LAYOUT=DIR"),
+        ({"validate": "scenes"}, "validate names no folder; leave it out to validate on rendered"),
         ({"minutes": 0.0}, "minutes is 0.0, a number above 0"),
         ({"minutes": float("nan")}, "minutes is nan, a number above 0"),
-        ({"network": "s2m2"}, "s2m2 cannot be trained; there is lite"),
     ],
 )
 def test_recipe_that_nothing_can_be_trained_with_is_refused(changes, message):
@@ -410,12 +433,7 @@ def parsed(text, launcher):
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     arguments = parser.parse_args(words[len(launcher) + 1 :])
-    given = {
-        name: getattr(arguments, name)
-        for name in Recipe.__dataclass_fields__
-        if getattr(arguments, name) is not None
-    }
-    return Recipe(**given), arguments.size
+    return train.make_recipe(arguments), arguments.size
 
 
 def test_card_holds_the_command_that_makes_the_run_anew(finished):
@@ -452,8 +470,11 @@ def test_card_holds_what_the_graph_scores_beside_sgbm(finished):
         Recipe("lite", photos="my holiday's photos", learning_rate=2.5e-5, steps=7),
         Recipe("lite", minutes=7.5, seed=1),
         Recipe("lite", batch=3, scene=(400, 656), crop=(32, 96), reuse=9, seed=4, validate_every=1),
+        Recipe("lite", data=("scenes:3", "plain=my pairs:0.5"), validate="kitti=some"),
+        replace(RECIPES["smoe_stereo"], freeze=("cnet.*", "!*.1.*"), freeze_norm=False, clip=2.0),
+        replace(RECIPES["lite_any_stereo"], variant="las2_s", accumulate=5, weight_decay=0.25),
     ],
-    ids=["defaults", "photographs", "minutes", "others"],
+    ids=["defaults", "photographs", "minutes", "others", "data", "frozen", "variant"],
 )
 def test_command_says_the_whole_recipe(recipe):
     torchrun = ["torchrun", "--nproc-per-node", "8", "-m", "stereo_depth_ros.cli.main"]
@@ -502,3 +523,109 @@ def test_weights_of_another_network_are_refused_to_begin_from(tmp_path):
 
     with pytest.raises(ValueError, match="holds weights of lite_any_stereo, not of lite"):
         Trainer(replace(RECIPE, begin=str(tmp_path / "las.safetensors")), tmp_path / "run")
+
+
+def las2_s(path, **terms):
+    """Weights of the smallest LAS2 as if they were imported."""
+    torch.manual_seed(0)
+    network = create_network("lite_any_stereo", "las2_s")
+    save_weights(path, network.state_dict(), WeightsInfo("lite_any_stereo", "las2_s", **terms))
+    return path
+
+
+TUNE = replace(
+    recipe_of("lite_any_stereo"), steps=1, crop=(32, 64), scene=(32, 64), batch=1, accumulate=1
+)
+
+
+def test_imported_weights_are_tuned_on_pairs_and_keep_their_terms(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs")
+    begin = las2_s(tmp_path / "las2_s.safetensors", licence="MIT", commercial=False)
+    recipe = replace(
+        TUNE, begin=str(begin), data=(f"plain={pairs}",), validate=f"plain={pairs}", steps=2
+    )
+
+    run, losses, figures = trained(recipe, tmp_path / "run")
+    card = find_artifact(str(release(run, (32, 64)))).card
+
+    assert len(losses) == 2
+    assert set(figures) == {"epe", "bad2"}
+    tuned, info = load_weights(tmp_path / "run" / "lite_any_stereo.safetensors")
+    assert (info.variant, info.licence, info.commercial) == ("las2_s", "MIT", False)
+    assert (card.network, card.variant) == ("lite_any_stereo", "las2_s")
+    assert (card.licence, card.commercial) == ("MIT", False)
+    assert (
+        "lite_any_stereo las2_s, for 64x32 images, trained on plain=pairs for 2 steps, begun"
+        in (card.summary)
+    )
+    assert card.measured["on"] == "3 pairs of pairs, means over the pixels with truth"
+    assert card.measured["epe"] == pytest.approx(figures["epe"], abs=1e-3)
+    assert "--data plain=pairs" in card.command
+    assert "--begin las2_s.safetensors --validate plain=pairs" in card.command
+    before = load_weights(begin)[0].state_dict()
+    moved = [
+        key for key, value in tuned.state_dict().items() if not torch.equal(value, before[key])
+    ]
+    # Statistics of batch norms are frozen, their scales are not.
+    assert not any("running" in key for key in moved)
+    assert len(moved) == sum(1 for _ in tuned.parameters())
+
+
+def test_weights_from_nothing_are_under_the_terms_of_who_trained_them(tmp_path):
+    run, _, _ = trained(replace(TUNE, variant="las2_s"), tmp_path)
+
+    card = find_artifact(str(release(run, (32, 64)))).card
+
+    assert card.licence.startswith("your own: trained from random weights")
+    assert card.commercial
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"crop": (64, 80)}, "crop is 64x80; give multiples of 32"),
+        (
+            {"freeze": ("nothing.*",)},
+            r"nothing to freeze is called 'nothing\.\*'; parts are refine_1",
+        ),
+        ({"freeze": ("*",)}, "everything is frozen"),
+        ({"iterations": 3}, "lite_any_stereo las2_m has no iterations to set"),
+        ({"variant": "las3"}, "lite_any_stereo has no variant 'las3'"),
+    ],
+)
+def test_recipe_that_does_not_fit_the_network_is_refused(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        Trainer(replace(TUNE, **changes), tmp_path)
+
+
+def test_weights_of_another_variant_are_refused_to_begin_from(tmp_path):
+    begin = las2_s(tmp_path / "las2_s.safetensors")
+
+    with pytest.raises(ValueError, match="holds las2_s, not las2_m"):
+        Trainer(replace(TUNE, begin=str(begin), variant="las2_m"), tmp_path / "run")
+
+
+def test_folder_without_pairs_stops_the_run_at_once(tmp_path):
+    run = Trainer(replace(TUNE, variant="las2_s", data=(f"plain={tmp_path}",)), tmp_path / "run")
+
+    with pytest.raises(ValueError, match="holds no pair with truth; layout plain is NAME/left"):
+        run.run()
+
+
+def test_iterations_are_those_of_the_recipe_in_training_alone(tmp_path):
+    recipe = replace(TUNE, variant="las2_h", iterations=2)
+
+    run = Trainer(recipe, tmp_path)
+
+    assert (run.network.iterations, run.average.iterations) == (2, 4)
+
+
+def test_step_that_the_memory_does_not_hold_says_what_to_change(tmp_path, monkeypatch):
+    def fail(*arguments):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    run = Trainer(replace(RECIPE, steps=1), tmp_path)
+    monkeypatch.setattr(Trainer, "_train_step", fail)
+
+    with pytest.raises(ValueError, match="halve --batch and double --accumulate"):
+        run.run()

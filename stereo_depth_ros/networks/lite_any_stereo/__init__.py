@@ -7,7 +7,7 @@ them, and convex upsampling. LAS2-H puts recurrent refinement before the upsampl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from stereo_depth_ros.networks.base import StereoNetwork, StereoOutput, enlarge_quarter
 from stereo_depth_ros.networks.config import require_min
 from stereo_depth_ros.networks.igev import GROUPS, IgevNetwork, Start
+from stereo_depth_ros.networks.iterative import IterativeNetwork
 from stereo_depth_ros.networks.layers.distribution import expected_disparity, mass_around
 from stereo_depth_ros.networks.layers.normalisation import InstanceNorm, normalise
 from stereo_depth_ros.networks.layers.selective_gru import ChannelGate, SpatialSelection
@@ -141,7 +142,7 @@ class LiteAnyStereo(StereoNetwork):
         return probability, expected_disparity(probability)
 
 
-class _Unrefined(LiteAnyStereo):
+class _Unrefined(LiteAnyStereo, IterativeNetwork):
     """The variants whose disparity is upsampled as regressed; ``width`` is that of p2."""
 
     any_size = True
@@ -160,16 +161,17 @@ class _Unrefined(LiteAnyStereo):
         """Map (B, 1, 48, H/4, W/4) and the left features to logits (B, 48, H/4, W/4)."""
         raise NotImplementedError
 
-    def match(self, left: Tensor, right: Tensor) -> StereoOutput:
-        """Match a pair whose height and width are multiples of 32; see ``forward``."""
+    def steps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], StereoOutput]]:
+        """Yield the disparity as it was regressed, interpolated, and the upsampled one."""
         left, right = self.normalise(left), self.normalise(right)  # (B, 3, H, W)
         p2, p3, p4, right_p2 = self.features(left, right)
         volume = self.correlate(p2, right_p2)  # (B, 1, 48, H/4, W/4)
         probability, disparity = self.regress(self.filter(volume, p2, p3, p4))
-        half = self.refine_2(self.refine_1(p2), self.stem_2(left))  # (B, 16, H/2, W/2)
         confidence = mass_around(probability, disparity)  # (B, 1, H/4, W/4)
+        yield partial(enlarge_quarter, disparity, confidence)
+        half = self.refine_2(self.refine_1(p2), self.stem_2(left))  # (B, 16, H/2, W/2)
         logits = F.pixel_unshuffle(self.refine_3(half), 4)
-        return enlarge_quarter(disparity, confidence, logits)
+        yield partial(enlarge_quarter, disparity, confidence, logits)
 
 
 class LiteAnyStereo1(_Unrefined):

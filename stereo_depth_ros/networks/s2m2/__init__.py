@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from stereo_depth_ros.networks.base import StereoOutput, enlarge_quarter
+from stereo_depth_ros.networks.base import StereoOutput
 from stereo_depth_ros.networks.config import require_min
 from stereo_depth_ros.networks.iterative import IterativeNetwork
 from stereo_depth_ros.networks.layers.lookup import halve_table
@@ -78,6 +78,7 @@ class S2M2(IterativeNetwork):
     name = "s2m2"
     licence = "CC-BY-NC-4.0"
     multiple = 32
+    iterations: int
     max_disparity = 0  # the whole row
     padding = BlurredPadding
     float32_parts = ("disp_init",)  # scores of some hundreds, whose differences count
@@ -101,18 +102,32 @@ class S2M2(IterativeNetwork):
 
     def steps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], StereoOutput]]:
         """Yield the outputs of the first match, the global refinement and each local one."""
+        for maps in self.maps(left, right):
+            yield partial(self.output, maps)
+
+    def output(self, maps: Callable[[], Tensor]) -> StereoOutput:
+        """Return what one of ``maps`` says."""
+        disparity, confidence, visibility = maps().split(1, dim=1)
+        return StereoOutput(disparity, (confidence * visibility).clamp(max=1))
+
+    def maps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], Tensor]]:
+        """Yield, after each step, a function that returns its maps at full size.
+
+        They are disparity in px, confidence and visibility, stacked (B, 3, H, W), float32.
+        """
         images = torch.cat([left, right]) * (2 / 255) - 1  # (2B, 3, H, W), -1 to 1
         quarter, half = self.cnn_backbone(images)  # (2B, C, H4, W4), (2B, C, H2, W2)
         pyramid = self.feat_pyramid(quarter)
         features = self.transformer(pyramid)  # (2B, C, H4, W4)
 
         # Disparities count in columns of a quarter of the image until they are upsampled.
-        pairs, disparity, confidence, visibility = self.disp_init(features)
+        pairs, disparity, confidence, visibility, _ = self.disp_init(features)
         # From here on, features are those of the left view.
         image, half, early, features = (
             both.chunk(2)[0] for both in (images, half, pyramid[0], features)
         )
-        yield partial(enlarge_quarter, disparity, (confidence * visibility).clamp(max=1))
+        first = torch.cat([4 * disparity, confidence, visibility], 1)
+        yield partial(F.interpolate, first, scale_factor=4, mode="bilinear")
         # As published: the first match is trained by a loss of its own.
         disparity, confidence = disparity.detach(), confidence.detach()
         disparity = self.global_refiner(features, disparity, confidence)
@@ -123,16 +138,11 @@ class S2M2(IterativeNetwork):
         hidden = context.tanh()
         halved = halve_table(pairs)  # (B, 1, W8 right, H4, W4 left)
         state = hidden, disparity, confidence, visibility
-        yield partial(self.output, image, half, state)
+        yield partial(self.upsample, image, half, *state)
         for _ in range(self.iterations):
-            hidden, *maps = state
-            state = self.refiner(hidden, context, (pairs, halved), *maps)
-            yield partial(self.output, image, half, state)
-
-    def output(self, image: Tensor, half: Tensor, state: tuple[Tensor, ...]) -> StereoOutput:
-        """Return the output of a step at full size; ``state`` as in ``upsample``."""
-        disparity, confidence, visibility = self.upsample(image, half, *state).split(1, dim=1)
-        return StereoOutput(disparity, (confidence * visibility).clamp(max=1))
+            hidden, *known = state
+            state = self.refiner(hidden, context, (pairs, halved), *known)
+            yield partial(self.upsample, image, half, *state)
 
     def upsample(
         self,

@@ -24,10 +24,11 @@ class TransportMatching(nn.Module):
         self.allow_negative = allow_negative
         self.layer_norm = nn.LayerNorm(channels)
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Map (2B, C, H4, W4) to the scores of all pairs, disparity, confidence and visibility.
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Map (2B, C, H4, W4) to all scores, disparity, confidence, visibility and the transport.
 
-        The scores are (B, 1, W4 right, H4, W4 left), the maps (B, 1, H4, W4).
+        The scores are (B, 1, W4 right, H4, W4 left), the maps (B, 1, H4, W4), the transport is
+        that of `assign`.
         """
         normed = self.layer_norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         pairs = all_pairs_correlation(*normed.chunk(2))
@@ -40,7 +41,7 @@ class TransportMatching(nn.Module):
         confidence = near.sum(1, keepdim=True)
         # As published, a match of hardly any mass is drawn to column 1.
         column = ((near * right).sum(1, keepdim=True) + 1e-4) / (confidence + 1e-4)
-        return pairs, left - column, confidence, match.sum(1, keepdim=True)
+        return pairs, left - column, confidence, match.sum(1, keepdim=True), match
 
 
 def assign(scores: Tensor, allow_negative: bool) -> Tensor:

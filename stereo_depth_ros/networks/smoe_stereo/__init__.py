@@ -95,6 +95,7 @@ class SMoEStereo(IterativeNetwork):
 
     name = "smoe_stereo"
     multiple = 32
+    iterations: int
     unused = UNUSED
     second_names: ClassVar = {
         r"\.moe_layer\.clean_gate$": ".lora_w_gate",

@@ -42,9 +42,30 @@ class Gate(nn.Module):
         self.mlp_head = nn.Linear(width, 2)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return 1 or 0 for each image of ``tokens`` (B, N, C), (B, 1, 1) in their type."""
+        """Return 1 or 0 for each image of ``tokens`` (B, N, C), (B, 1, 1) in their type.
+
+        In training noise helps to choose, and the gradient is that of a soft choice.
+        """
         # The second of the two logits has no say in the published network.
-        return (self.mlp_head(tokens[:, :1])[..., :1] > 0).to(tokens.dtype)
+        logit = self.mlp_head(tokens[:, :1])[..., :1]
+        if not self.training:
+            return (logit > 0).to(tokens.dtype)
+        gumbel = -torch.empty_like(logit).exponential_().log()
+        soft = torch.sigmoid((logit + gumbel) / 5)
+        return (soft > 0.5).to(soft) + soft - soft.detach()
+
+
+class RoutingNoise(nn.Module):
+    """What makes experts take turns in training: noise on the scores that they are chosen by.
+
+    Its size is fixed, where the authors learn one; their files' is not needed to match.
+    """
+
+    SIZE = 0.694  # softplus(0) + 0.001, theirs where nothing is learned yet
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Return ``scores`` (B, N, E), with noise in training."""
+        return scores + self.SIZE * torch.randn_like(scores) if self.training else scores
 
 
 class LowRankMixture(nn.Module):
@@ -57,6 +78,7 @@ class LowRankMixture(nn.Module):
         self.lora_A = nn.ModuleList(nn.Linear(width, rank, bias=False) for rank in RANKS)
         self.lora_B = nn.ModuleList(nn.Linear(rank, 3 * width, bias=False) for rank in RANKS)
         self.lora_layer_select = Gate(width) if selective else None
+        self.noise = RoutingNoise()
         owner = torch.tensor([index for index, rank in enumerate(RANKS) for _ in range(rank)])
         self.register_buffer("owner", owner, persistent=False)  # (60,), the expert of each rank
 
@@ -76,7 +98,7 @@ class LowRankMixture(nn.Module):
 
     def route(self, tokens: Tensor) -> Tensor:
         """Return the expert of each token, (B, N, 1)."""
-        return (tokens @ self.lora_w_gate).argmax(-1, keepdim=True)
+        return self.noise(tokens @ self.lora_w_gate).argmax(-1, keepdim=True)
 
 
 class AdapterMixture(nn.Module):
@@ -93,6 +115,7 @@ class AdapterMixture(nn.Module):
         )
         self.lora_B = nn.ModuleList(nn.Linear(ADAPTER_WIDTH, width) for _ in KERNELS)
         self.lora_layer_select = Gate(width) if selective else None
+        self.noise = RoutingNoise()
 
     def forward(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         """(B, 1 + h w, C) to the same, ``grid`` being (h, w)."""
@@ -111,7 +134,8 @@ class AdapterMixture(nn.Module):
 
     def route(self, tokens: Tensor) -> Tensor:
         """Return the expert of each image, (B, 1, 1)."""
-        return (tokens.mean(1, keepdim=True) @ self.lora_w_gate).argmax(-1, keepdim=True)
+        scores = tokens.mean(1, keepdim=True) @ self.lora_w_gate
+        return self.noise(scores).argmax(-1, keepdim=True)
 
     def _expert(self, index: int, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
         narrow = self.lora_A[index](tokens).transpose(1, 2)  # (B, 32, 1 + h w)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,11 +24,11 @@ from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES, ViTSize
 from stereo_depth_ros.networks.layers.distribution import expected_disparity, mass_around
 from stereo_depth_ros.networks.layers.normalisation import normalise
 from stereo_depth_ros.networks.layers.resampling import convex_upsample
-from stereo_depth_ros.networks.waft_stereo import uncertainty
 from stereo_depth_ros.networks.waft_stereo.decoder import Decoder
 from stereo_depth_ros.networks.waft_stereo.encoder import GRAIN, Encoder
 from stereo_depth_ros.networks.waft_stereo.padding import MeanPadding
 from stereo_depth_ros.networks.waft_stereo.pyramid import ConvMLP
+from stereo_depth_ros.networks.waft_stereo.uncertainty import CHANNELS, rate_error
 from stereo_depth_ros.networks.waft_stereo.warp import Warp
 from stereo_depth_ros.published import list_sources
 
@@ -81,6 +82,7 @@ class WaftStereo(IterativeNetwork):
 
     name = "waft_stereo"
     multiple = GRAIN
+    iterations: int
     padding = MeanPadding
     unused = UNUSED
     float32_parts = ("delta_proj",)  # it reads the disparity, in half rounded to 1/4 px
@@ -108,13 +110,24 @@ class WaftStereo(IterativeNetwork):
 
     def steps(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], StereoOutput]]:
         """Yield the outputs of the first match and of each correction."""
+        stages = self.stages(left, right)
+        yield partial(self.first_output, next(stages))
+        for stage in stages:
+            yield partial(self.output, stage)
+
+    def stages(self, left: Tensor, right: Tensor) -> Iterator[Callable[[], Any]]:
+        """Yield functions that return what the first match and each correction know of all pixels.
+
+        The first one's are logits of the candidates, (B, 41, H, W), the others' those of
+        ``upsample``.
+        """
         left, right, hidden = self.encoder(normalise(torch.cat([left, right])))  # (B, C, h, w)
         first = self.prop_decoder(self.prop_proj(torch.cat([left, right], 1)))
         logits = self.prop_bins_head(first).float()  # (B, 41, h, w)
-        yield partial(self.first_output, logits, first)
+        yield partial(self.upsample_first, logits, first)
         disparity = self.bin_width / 2 * expected_disparity(logits.softmax(1))  # in px of h x w
         for step in refine(self.update, Warp(right), hidden, [left], disparity, self.iterations):
-            yield partial(self.output, step)
+            yield partial(self.upsample, step)
 
     @property
     def bin_width(self) -> float:
@@ -129,22 +142,26 @@ class WaftStereo(IterativeNetwork):
         hidden = self.delta_decoder(hidden)
         return hidden, self.delta_disp_head(hidden).float()
 
-    def first_output(self, logits: Tensor, first: Tensor) -> StereoOutput:
-        """Return the output of the first match at full size, ``logits`` (B, 41, h, w)."""
-        weights = 0.25 * self.prop_mask_head(first)  # (B, 36, h, w)
-        probability = convex_upsample(logits, weights).softmax(1)  # (B, 41, H, W)
+    def first_output(self, stage: Callable[[], Tensor]) -> StereoOutput:
+        """Return the output of the first match at full size."""
+        probability = stage().softmax(1)  # (B, 41, H, W)
         candidate = expected_disparity(probability)
         return StereoOutput(self.bin_width * candidate, mass_around(probability, candidate))
 
-    def output(self, step: Step) -> StereoOutput:
+    def output(self, stage: Callable[[], tuple[Tensor, Tensor]]) -> StereoOutput:
         """Return the output of a correction at full size."""
-        disparity, channels = self.upsample(step)
-        return StereoOutput(disparity, uncertainty.rate_error(channels))
+        disparity, channels = stage()
+        return StereoOutput(disparity, rate_error(channels))
+
+    def upsample_first(self, logits: Tensor, first: Tensor) -> Tensor:
+        """Return ``logits`` of the candidates, (B, 41, h, w), at full size."""
+        weights = 0.25 * self.prop_mask_head(first)  # (B, 36, h, w)
+        return convex_upsample(logits, weights)
 
     def upsample(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return disparity in px and the channels of `uncertainty`, float32, at full size."""
         weights = 0.25 * self.delta_mask_head(step.hidden)  # (B, 36, h, w)
-        channels = self.delta_dist_head(step.hidden)[:, : uncertainty.CHANNELS]
+        channels = self.delta_dist_head(step.hidden)[:, :CHANNELS]
         maps = torch.cat([2 * step.disparity, channels], 1)
         maps = convex_upsample(maps, weights)  # (B, 4, H, W)
         return maps[:, :1], maps[:, 1:]

@@ -7,7 +7,8 @@ from numpy.testing import assert_array_equal
 
 from stereo_depth_ros.engines.prior import find_prior
 from stereo_depth_ros.engines.sgbm import SgbmEngine
-from stereo_depth_ros.training.matchers import match, start_matchers
+from stereo_depth_ros.training.matchers import match
+from stereo_depth_ros.training.workers import start_workers
 
 MAX_DISPARITY = 12.0
 
@@ -22,7 +23,7 @@ def pair(seed, disparity):
 def test_pairs_are_matched_as_the_prior_of_the_engine_is_found(processes):
     pairs = [pair(seed, disparity) for seed, disparity in enumerate((3, 7, 20))]
 
-    with start_matchers(processes) as matchers:
+    with start_workers(processes) as matchers:
         found = [matchers.submit(match, *views, MAX_DISPARITY) for views in pairs]
         priors = [prior.result() for prior in found]
 
@@ -35,7 +36,8 @@ def test_pairs_are_matched_as_the_prior_of_the_engine_is_found(processes):
     )
 
 
-def test_matchers_need_no_pytorch():
-    check = "import sys, stereo_depth_ros.training.matchers; sys.exit('torch' in sys.modules)"
+@pytest.mark.parametrize("module", ["matchers", "loading", "workers"])
+def test_workers_need_no_pytorch(module):
+    check = f"import sys, stereo_depth_ros.training.{module}; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

@@ -7,7 +7,7 @@ import torch
 
 from stereo_depth_ros.networks.lite import SPAN, Matches
 from stereo_depth_ros.networks.lite.matching import CANDIDATES
-from stereo_depth_ros.training import losses
+from stereo_depth_ros.training.losses import lite as losses
 
 HEIGHT, WIDTH = 16, 32
 COARSE = (1, CANDIDATES, HEIGHT // 4, WIDTH // 4)

@@ -1,0 +1,161 @@
+"""Every network learns what its recipe trains, and nothing that it freezes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from pairs import write_pairs
+
+from stereo_depth_ros.networks import create_network
+from stereo_depth_ros.scenes.synthetic import pairs as synthetic
+from stereo_depth_ros.training.freezing import freeze, set_training_mode
+from stereo_depth_ros.training.loading import LoadedPair
+from stereo_depth_ros.training.objectives import objective_of
+from stereo_depth_ros.training.pair import Pair
+from stereo_depth_ros.training.pair_stream import collate
+from stereo_depth_ros.training.recipes import recipe_of
+from stereo_depth_ros.training.trainer import Trainer
+
+SIZE = (32, 96)
+SMALL = [("lite", "base", {}), ("lite_any_stereo", "las2_s", {})]
+OTHERS = [
+    ("lite_any_stereo", "las1", {}),
+    ("lite_any_stereo", "las2_h", {"iterations": 1}),
+    ("s2m2", "s", {"iterations": 1}),
+    ("smoe_stereo", "damv2_vits", {"iterations": 2}),
+    ("fast_foundation_stereo", "pruned", {"iterations": 1, "max_disparity": 64}),
+    ("waft_stereo", "dav2_vits", {"iterations": 1}),
+]
+LARGEST = [("foundation_stereo", "vits", {"iterations": 1, "max_disparity": 64})]
+NETWORKS = [
+    *SMALL,
+    *(pytest.param(*each, marks=pytest.mark.slow) for each in OTHERS),
+]
+
+
+@pytest.fixture(scope="module")
+def batch():
+    """Two rendered pairs, always the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "TEXTURES_PER_BANK", 2)
+        rendered = list(synthetic.draw_pairs(2, SIZE, seed=1))
+    nothing = np.zeros((2, *SIZE), np.float32)
+    return collate(
+        [
+            LoadedPair(Pair(p.left, p.right, p.disparity, p.visible.astype(np.float32)), *nothing)
+            for p in rendered
+        ]
+    )
+
+
+def create(name, variant, config):
+    torch.manual_seed(0)
+    return create_network(name, variant, **config)
+
+
+def measure(network, batch):
+    objective = objective_of(network)
+    terms = objective.loss(objective.predict(network, *batch.inputs_of(network)), batch)
+    return sum(terms.values())
+
+
+@pytest.mark.parametrize(("name", "variant", "config"), NETWORKS)
+def test_network_learns_two_pairs_by_heart(name, variant, config, batch):
+    network = create(name, variant, config).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+
+    losses = []
+    for _ in range(13):
+        optimiser.zero_grad()
+        loss = measure(network, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimiser.step()
+        losses.append(float(loss.detach()))
+
+    assert losses[-1] < 0.6 * losses[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "variant", "config"),
+    [*NETWORKS, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGEST)],
+)
+def test_gradient_reaches_what_the_recipe_trains_and_nothing_else(name, variant, config, batch):
+    network, recipe = create(name, variant, config), recipe_of(name)
+    freeze(network, recipe.freeze)
+    set_training_mode(network, recipe.freeze_norm)
+    statistics = {key: value.clone() for key, value in network.named_buffers()}
+
+    measure(network, batch).backward()
+
+    parameters = dict(network.named_parameters())
+    trained = {key for key, value in parameters.items() if value.requires_grad}
+    assert {key for key, value in parameters.items() if value.grad is not None} == trained
+    assert all(parameters[key].grad.isfinite().all() for key in trained)
+    # Some see nothing in one step: an expert that was not chosen, a ReLU that is off.
+    assert sum(bool(parameters[key].grad.any()) for key in trained) > 0.6 * len(trained)
+    assert all(trained.isdisjoint([key]) == is_frozen(name, key) for key in parameters)
+    moved = [k for k, v in network.named_buffers() if not torch.equal(v, statistics[k])]
+    assert bool(moved) == (not recipe.freeze_norm)
+
+
+def is_frozen(name, key):
+    """Whether the authors freeze it, in our words."""
+    if name == "foundation_stereo":
+        return key.startswith("feature.dino.depth_anything.pretrained.")
+    if name == "smoe_stereo":
+        return key.startswith("backbone.model.vfm_model.pretrained.") and ".lora_" not in key
+    if name == "waft_stereo":
+        return key.startswith("encoder.encoder.base_model.") and ".lora_" not in key
+    return False
+
+
+def test_frozen_part_keeps_its_statistics_and_the_last_pattern_decides():
+    network = create("lite_any_stereo", "las2_s", {})
+
+    freeze(network, ["fnet.*", "stem_2.*", "!fnet.fpn*"])
+    set_training_mode(network, freeze_norm=False)
+
+    parameters = dict(network.named_parameters())
+    trained = {key for key, value in parameters.items() if value.requires_grad}
+    assert trained == {
+        key
+        for key in parameters
+        if key.startswith("fnet.fpn") or not key.startswith(("fnet.", "stem_2."))
+    }
+    norms = {
+        key: module.training
+        for key, module in network.named_modules()
+        if isinstance(module, torch.nn.BatchNorm2d)
+    }
+    assert {key for key, trains in norms.items() if trains} == {
+        key for key in norms if f"{key}.weight" in trained
+    }
+    assert 0 < sum(norms.values()) < len(norms)
+
+
+def test_two_batches_of_one_pair_teach_what_one_batch_of_two_does(tmp_path):
+    pairs = write_pairs(tmp_path / "pairs")
+    recipe = replace(
+        recipe_of("lite_any_stereo"),
+        variant="las2_s",
+        data=(f"plain={pairs}",),
+        validate=f"plain={pairs}",
+        steps=2,
+        crop=(32, 64),
+    )
+
+    def train(batch, accumulate):
+        run = Trainer(
+            replace(recipe, batch=batch, accumulate=accumulate), tmp_path / f"{accumulate}"
+        )
+        start = torch.nn.utils.parameters_to_vector(run.network.parameters()).detach().clone()
+        run.run()
+        return torch.nn.utils.parameters_to_vector(run.network.parameters()).detach() - start
+
+    at_once, one_by_one = train(2, 1), train(1, 2)
+
+    # AdamW makes much of gradients that are next to nothing, of which the last bits differ.
+    assert at_once.norm() > 0.1
+    assert (at_once - one_by_one).norm() < 0.01 * at_once.norm()
