@@ -19,6 +19,7 @@ import yaml
 from stereo_depth_ros import baseline, calibrated_pair, calibration, pair_check, pair_monitor
 from stereo_depth_ros.calibration_files import FORMATS
 from stereo_depth_ros.cli.main import VERBS
+from stereo_depth_ros.published import PUBLISHED
 from stereo_depth_ros.ros.diagnosing import frame_id, health, name_watch, watchdog
 from stereo_depth_ros.ros.outputs import TOPICS, TYPES
 from stereo_depth_ros.ros.parameter_table import PARAMETERS, Value
@@ -109,6 +110,23 @@ def make_python() -> str:
     return (ROOT / "README.md").read_text().split("<!-- five lines -->\n")[1]
 
 
+def make_published() -> str:
+    """Return the table of the published weights that can be added."""
+    return _make_table(
+        ("Name", "Network", "Fetched", "MB", "Terms of the weights"),
+        (
+            (
+                f"`{name}`",
+                f"`{' '.join(filter(None, (source.network, source.variant)))}`",
+                f"[{'by the command' if source.hub else 'by hand'}]({source.url})",
+                f"{source.size / 1e6:.0f}" if source.size else "",
+                f"{source.licence}{'' if source.commercial else '; not for commercial use'}",
+            )
+            for name, source in PUBLISHED.items()
+        ),
+    )
+
+
 def make_formats() -> str:
     """Return the list of calibration formats."""
     return re.sub(r"^ +- ", "- ", FORMATS, flags=re.MULTILINE) + "\n"
@@ -157,6 +175,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "topics": make_topics,
     "verbs": make_verbs,
     "python": make_python,
+    "published": make_published,
     "formats": make_formats,
     "presets": make_presets,
     "silences": make_silences,

@@ -30,7 +30,7 @@ CHOICES = {
 }
 ARGUMENTS = {
     "camera": ("generic", f"Which camera's topics to listen to: {', '.join(CAMERAS)}"),
-    "model": ("", "auto, a name in models/ or the path of an exported .onnx file"),
+    "model": ("", "auto, an installed model or the path of an exported .onnx file"),
     "backend": ("", "What runs the model: auto, tensorrt, onnxruntime, opencv"),
     "namespace": ("", "Namespace of the node and of its relative topics"),
     "params_file": ("", "Your parameters; what they leave out is as in config/stereo.yaml"),

@@ -104,7 +104,7 @@ def pack(artifact: Artifact, path: Path) -> None:
     """
     if artifact.name in list_shipped():
         raise InputError(f"'{artifact.name}' comes with the package; there is nothing to carry")
-    if artifact.card_path is None or artifact.file is None:
+    if artifact.card_path is None or artifact.file is None or artifact.card.engine != "onnx":
         raise InputError(
             f"model '{artifact.name}' cannot be packed: it needs a card that names a graph; "
             "'stereo-depth export' writes both"
@@ -142,8 +142,10 @@ def unpack(path: Path) -> Artifact:
             try:
                 card_path = folder / f"{name}.yaml"
                 card = read_card(card_path)
-                if card.file not in archive.namelist():
-                    raise ModelError(f"its card names {excerpt(card.file) or 'no file'}")
+                # TensorRT trusts what is in an engine.
+                if card.engine != "onnx" or card.file not in archive.namelist():
+                    named = excerpt(f"{card.engine} {card.file}")
+                    raise ModelError(f"its card names {named}, no graph that it holds")
                 Artifact(name, card, card_path, folder / card.file).verify_file()
             except ModelError as error:
                 raise _describe_damage(path, error) from error
@@ -213,12 +215,16 @@ def _reserve(lock: Path, name: str) -> Iterator[None]:
 @contextmanager
 def _name_folder(folder: Path) -> Iterator[None]:
     """Say of what the system refuses inside how to have models elsewhere."""
+    cure = "keep models elsewhere with STEREO_DEPTH_MODELS=FOLDER"
     try:
         yield
-    except WriteError:
-        raise
+    except WriteError as error:
+        raise WriteError(f"{error}; or {cure}") from error
     except OSError as error:
+        file = Path(str(error.filename or folder))
+        if not (file.is_relative_to(folder) or folder.is_relative_to(file)):
+            raise  # a file of the user
         raise WriteError(
             f"{folder} cannot be written: {os.strerror(error.errno or 0)}; free space or mend the "
-            "permissions, or keep models elsewhere with STEREO_DEPTH_MODELS=FOLDER"
+            f"permissions, or {cure}"
         ) from error

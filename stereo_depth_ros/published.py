@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from stereo_depth_ros.errors import InputError
 
@@ -41,6 +43,9 @@ class Source:
     accuracy
         Published: Middlebury, half size, pixels that both views see, off by more than 2 px, in
         percent, without training on Middlebury.
+    config
+        What its file does not say of the network, as
+        `stereo_depth_ros.checkpoints.import_weights` takes it.
     """
 
     network: str
@@ -53,6 +58,7 @@ class Source:
     sha256: str = ""
     hub: str = ""
     accuracy: float | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
     def is_of(self, sha256: str) -> bool:
         """Return whether a file of that hash is known to be this one."""
@@ -88,7 +94,7 @@ def _s2m2(variant: str, file: str, length: int, sha256: str) -> Source:
     )
 
 
-def _fast_foundation_stereo(folder: str, sha256: str = "") -> Source:
+def _fast_foundation_stereo(folder: str, is_normalised: bool, sha256: str = "") -> Source:
     return Source(
         "fast_foundation_stereo",
         "",
@@ -97,7 +103,12 @@ def _fast_foundation_stereo(folder: str, sha256: str = "") -> Source:
         NVIDIA_LICENCE,
         False,
         sha256=sha256,
+        config=_describe_features(is_normalised),
     )
+
+
+def _describe_features(is_normalised: bool) -> dict[str, Any]:
+    return {"structure.normalise": is_normalised}
 
 
 def _smoe_stereo(variant: str, parts: str) -> Source:
@@ -171,11 +182,14 @@ PUBLISHED: dict[str, Source] = {
         71_000_000,
         "7aee85948373da62b0503c2542507129a3e7cab9d97d10e6790d89512a7db214",
         _FFS_HUB,
+        config=_describe_features(is_normalised=True),
     ),
-    "ffs_23-36-37": _fast_foundation_stereo("23-36-37"),
-    "ffs_20-26-39": _fast_foundation_stereo("20-26-39"),
+    "ffs_23-36-37": _fast_foundation_stereo("23-36-37", is_normalised=True),
+    "ffs_20-26-39": _fast_foundation_stereo("20-26-39", is_normalised=False),
     "ffs_20-30-48": _fast_foundation_stereo(
-        "20-30-48", "98b5a9acf39fbfa795025de8cea95ce123daa40f6b6234d719167751024cf692"
+        "20-30-48",
+        is_normalised=False,
+        sha256="98b5a9acf39fbfa795025de8cea95ce123daa40f6b6234d719167751024cf692",
     ),
     "foundation_stereo_vits": Source(
         "foundation_stereo",

@@ -111,13 +111,12 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        numbers = [self.confidence_threshold, self.lr_tolerance, self.edge_filter]
-        numbers += [self.speckle_step, self.temporal_gain, self.clearing_range]
-        if not all(map(isfinite, numbers)) or self.points_stride < 1 or self.temporal_gain <= 0:
-            raise InputError(
-                f"a setting is not finite, points_stride is below 1 or temporal_gain not above 0: "
-                f"{self}"
-            )
+        for name, meaning in MEANINGS.items():
+            if meaning.limits is None:
+                continue
+            value, (low, high) = getattr(self, name), meaning.limits
+            if not low <= value <= high:  # so is a number that is none
+                raise InputError(f"{name} is {value:g}; it must be {low:g} to {high:g}")
         if not 0 < self.min_depth < self.max_depth:
             raise InputError(
                 f"min_depth ({self.min_depth:g}) must be above 0 and below max_depth "

@@ -43,8 +43,8 @@ def open_model(
     Parameters
     ----------
     model
-        A name in models/, a card, or the path of an .onnx or .engine file; "auto" is lite, or
-        sgbm where that does not run.
+        The name of an installed model, a card, or the path of an .onnx or .engine file; "auto" is
+        lite, or sgbm where that does not run, or an added model that was measured to be better.
     backend
         What runs it; "auto" takes the first that can.
     max_disparity

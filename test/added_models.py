@@ -20,10 +20,15 @@ def add_graph(name, width=64, height=48, **card):
         graph = save_graph(
             folder / f"{name}.onnx", width, height, metadata={**METADATA, "network": "encoded"}
         )
-        facts = {"licence": "MIT", "network": "encoded", "summary": f"{name} of a test"}
+        facts = {
+            "engine": "onnx",
+            "licence": "MIT",
+            "network": "encoded",
+            "summary": f"{name} of a test",
+        }
         write_card(
             folder / f"{name}.yaml",
-            ModelCard("onnx", file=graph.name, sha256=sha256_of(graph), **{**facts, **card}),
+            ModelCard(file=graph.name, sha256=sha256_of(graph), **{**facts, **card}),
         )
     return models_folder() / name
 

@@ -15,6 +15,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
     url: str
     content: bytes
+    sha256: str  # of it
     asked_for: list[str]
     stalls: bool
     breaks_off: int  # so many transfers
@@ -48,7 +49,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         if length is not None:
             self.send_header("Content-Length", str(length))
-        self.send_header("ETag", f'"{hashlib.sha256(self.content).hexdigest()}"')
+        self.send_header("ETag", f'"{self.sha256}"')
         self.send_header("X-Repo-Commit", "0" * 40)
         self.send_header("Accept-Ranges", "bytes")
         self.end_headers()
@@ -61,7 +62,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def serve_hub(content=CONTENT):
     """Run a Hub; yields its class, on which its faults are set and its requests are listed."""
     steady = {"stalls": False, "breaks_off": 0, "resumes": True, "tells_size": True}
-    handler = type("OneHub", (Hub,), {"asked_for": [], "content": content, **steady})
+    sha256 = hashlib.sha256(content).hexdigest()
+    of_content = {"asked_for": [], "content": content, "sha256": sha256}
+    handler = type("OneHub", (Hub,), {**of_content, **steady})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)

@@ -4,6 +4,7 @@ import pytest
 
 from stereo_depth_ros.artifact import (
     find_artifact,
+    list_added,
     list_models,
     list_shipped,
     locate_graph,
@@ -17,13 +18,6 @@ def write_card(folder, text, name="net.yaml"):
     path = folder / name
     path.write_text(text)
     return str(path)
-
-
-@pytest.fixture
-def added(tmp_path, monkeypatch):
-    """The folder of users' models, empty."""
-    monkeypatch.setenv("STEREO_DEPTH_MODELS", str(tmp_path / "models"))
-    return tmp_path / "models"
 
 
 def test_shipped_model_is_found_by_name():
@@ -55,24 +49,26 @@ def test_shipped_network_lists_its_files():
     assert names == ["lite.yaml", "lite.onnx", "lite.mixed.onnx", "lite.reference.npz"]
 
 
-def test_added_model_is_found_by_name_beside_the_shipped_ones(added):
-    (added / "net").mkdir(parents=True)
-    write_card(added / "net", "{engine: onnx, file: net.onnx}")
+def test_added_model_is_found_by_name_beside_the_shipped_ones(models_home):
+    (models_home / "net").mkdir(parents=True)
+    write_card(models_home / "net", "{engine: onnx, file: net.onnx}")
 
     artifact = find_artifact("net")
 
-    assert artifact.card_path == added / "net" / "net.yaml"
-    assert artifact.file == added / "net" / "net.onnx"
+    assert artifact.card_path == models_home / "net" / "net.yaml"
+    assert artifact.file == models_home / "net" / "net.onnx"
     assert set(list_models()) == {"net", *list_shipped()}
+    assert list_added() == ["net"]
 
 
-def test_folders_that_are_being_written_and_other_cards_are_no_models(added):
+def test_folders_that_are_being_written_and_other_cards_are_no_models(models_home):
     for folder, name in ((".net", "net.yaml"), ("net", "other.yaml"), ("lite", "lite.yaml")):
-        (added / folder).mkdir(parents=True)
-        write_card(added / folder, "{engine: onnx, file: net.onnx}", name)
+        (models_home / folder).mkdir(parents=True)
+        write_card(models_home / folder, "{engine: onnx, file: net.onnx}", name)
 
     assert list_models() == list_shipped()
-    assert find_artifact("lite").file.parent != added / "lite"
+    assert list_added() == []
+    assert find_artifact("lite").file.parent != models_home / "lite"
 
 
 def test_folder_of_added_models_follows_the_xdg_specification(tmp_path, monkeypatch):
@@ -89,6 +85,16 @@ def test_folder_of_added_models_follows_the_xdg_specification(tmp_path, monkeypa
 
     monkeypatch.setenv("STEREO_DEPTH_MODELS", "~/nets")
     assert models_folder() == tmp_path / "nets"
+
+
+def test_user_without_a_home_has_the_shipped_models(monkeypatch):
+    for name in ("STEREO_DEPTH_MODELS", "XDG_DATA_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    # As in a container that runs under a number that its system does not know.
+    monkeypatch.setattr("pwd.getpwuid", lambda number: {}[number])
+
+    assert str(models_folder()) == "/.local/share/stereo_depth_ros/models"
+    assert list_models() == list_shipped()
 
 
 @pytest.mark.parametrize("name", ["net.onnx", "net.mixed.onnx"])

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stereo_depth_ros import pictures
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.cli import main as cli
 
 ROOT = Path(__file__).parents[1]
@@ -20,9 +21,6 @@ README = ROOT / "README.md"
 PAGES = sorted((ROOT / "doc").rglob("*.md"))
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *PAGES])
 TEXTS = {document: document.read_text() for document in DOCUMENTS}
-
-# Described ahead of the verb that does it.
-COMING = {"add", "path", "pack", "remove"}
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
@@ -112,6 +110,16 @@ def test_every_target_of_make_that_is_named_exists(document):
     assert set(named) <= set(targets)
 
 
+def test_readme_gives_what_was_measured_as_the_cards_do():
+    cells = re.findall(r"^\| `(\w+)`[^|]*\| ([\d.]+) \|", TEXTS[README], re.MULTILINE)
+
+    cards = {name: find_artifact(name).card.measured["real"][name] for name, _ in cells}
+    assert set(cards) == {"lite", "sgbm"}
+    assert {name: float(figure) for name, figure in cells} == {
+        name: pytest.approx(card["bad2"], abs=0.05) for name, card in cards.items()
+    }
+
+
 # -- commands --------------------------------------------------------------------------------------
 
 
@@ -129,15 +137,10 @@ def commands_of(document):
                 yield tuple(words[words.index(start) + 1 :])
 
 
-def is_coming(arguments):
-    return arguments[0] == "models" and len(arguments) > 1 and arguments[1] in COMING
-
-
 COMMANDS = sorted({command for document in DOCUMENTS for command in commands_of(document)})
-PRESENT = [command for command in COMMANDS if not is_coming(command)]
 
 
-@pytest.mark.parametrize("arguments", PRESENT, ids=" ".join)
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
 def test_command_is_understood(arguments):
     if arguments == ("--version",):
         with pytest.raises(SystemExit) as stop:
@@ -160,7 +163,7 @@ def test_every_option_within_a_sentence_exists(document, capsys):
 
     for command in map(str.split, named):
         words = [word for word in command if word not in ("-v", "--traceback")]
-        if words[0] == "VERB" or words[0].startswith("-") or is_coming(words):
+        if words[0] == "VERB" or words[0].startswith("-"):
             continue
         assert words[0] in cli.VERBS, command
         text = help_of(capsys, words[0])
@@ -177,14 +180,6 @@ def test_every_verb_is_shown():
     text = "".join(TEXTS[page] for page in PAGES)
 
     assert [verb for verb in cli.VERBS if f"stereo-depth {verb}" not in text] == []
-
-
-def test_what_is_coming_has_not_come(capsys):
-    """Once it has, its commands are to be understood like all others."""
-    actions = set(re.findall(r"^    (\w+)", help_of(capsys, "models"), re.MULTILINE))
-
-    assert "info" in actions
-    assert not COMING & actions
 
 
 def test_first_depth_writes_the_files_that_its_page_lists(tmp_path, monkeypatch, yard):

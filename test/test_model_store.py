@@ -181,6 +181,9 @@ def test_read_only_folder_names_the_cure_and_its_models_run(mount, monkeypatch):
 
     assert list_added() == ["net"]
     assert answer("net") == 7.25
+    monkeypatch.setenv("STEREO_DEPTH_MODELS", str(folder / "share" / "models"))  # not yet made
+    with pytest.raises(WriteError, match=r"Read-only file system; .* STEREO_DEPTH_MODELS=FOLDER"):
+        add_graph("net")
 
 
 def test_full_disk_names_the_cure_and_leaves_the_old_model_which_can_be_removed(
@@ -269,15 +272,28 @@ def test_what_a_killed_removal_left_is_no_model_and_is_swept(models_home):
     assert names(models_home) == [".net.lock"]
 
 
-def test_removed_model_goes_on_in_who_has_it_open(models_home):
+def test_removed_model_goes_on_in_the_process_that_has_it_open(models_home):
     add_graph("net")
-    engine = open_engine("net")
+    code = """
+import numpy as np
+from stereo_depth_ros.engines import open_engine
+engine = open_engine("net")
+print("opened", flush=True)
+input()
+print(engine.infer(*[np.full((48, 64, 3), 14, np.uint8)] * 2)[0].mean())
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "opened\n"
 
     remove("net")
 
-    disparity, _ = engine.infer(*[encode(np.full((48, 64), 3.5))] * 2)
-    assert np.all(disparity == 3.5)
-    engine.close()
+    out, _ = process.communicate("\n", timeout=60)
+    assert out == "3.5\n"
 
 
 # -- pack and unpack -------------------------------------------------------------------------------
@@ -350,6 +366,13 @@ def test_shipped_model_is_on_every_machine_and_is_not_packed(name, tmp_path):
     assert not (tmp_path / "out.zip").exists()
 
 
+def test_engine_that_tensorrt_built_is_not_packed(models_home, tmp_path):
+    add_graph("net", engine="tensorrt")
+
+    with pytest.raises(InputError, match="needs a card that names a graph"):
+        pack(find_artifact("net"), tmp_path / "out.zip")
+
+
 def test_altered_graph_is_not_packed(models_home, tmp_path):
     with (add_graph("net") / "net.onnx").open("ab") as graph:
         graph.write(b"more")
@@ -389,10 +412,15 @@ def edit_card(files, **changes):
         (lambda files: files.update({"other.yaml": b"engine: sgbm"}), "one card and its graphs"),
         (lambda files: files.pop("net.yaml"), "one card and its graphs"),
         (lambda files: files.clear(), "one card and its graphs"),
-        (lambda files: files.pop("net.onnx"), "its card names net.onnx"),
-        (lambda files: edit_card(files, file="/etc/passwd", sha256=""), "card names /etc/passwd"),
-        (lambda files: edit_card(files, file="../net/net.onnx"), "card names ../net/net.onnx"),
-        (lambda files: edit_card(files, file=""), "its card names no file"),
+        (lambda files: files.pop("net.onnx"), "its card names onnx net.onnx, no graph"),
+        (
+            lambda files: edit_card(files, file="/etc/passwd", sha256=""),
+            "card names onnx /etc/passwd, no",
+        ),
+        (lambda files: edit_card(files, file="../net/net.onnx"), "card names onnx ../net/net.onnx"),
+        (lambda files: edit_card(files, file=""), "its card names onnx, no graph th"),
+        (lambda files: edit_card(files, engine="tensorrt"), "names tensorrt net.onnx, no graph"),
+        (lambda files: edit_card(files, engine="sgbm"), "names sgbm net.onnx, no graph"),
         (lambda files: files.update({"net.onnx": b"another"}), "altered or truncated"),
         (lambda files: files.update({"net.yaml": b"engine: ["}), "cannot be read"),
         (lambda files: files.update({"net.yaml": b"\xff\xfe"}), "cannot be read"),

@@ -53,6 +53,17 @@ def test_sources_of_a_network_are_all_of_it_and_no_other():
     assert list_sources("lite") == []
 
 
+def test_what_files_do_not_say_is_known_by_their_names():
+    configs = {name: source.config for name, source in PUBLISHED.items() if source.config}
+
+    assert configs == {
+        "ffs_commercial": {"structure.normalise": True},
+        "ffs_23-36-37": {"structure.normalise": True},
+        "ffs_20-26-39": {"structure.normalise": False},
+        "ffs_20-30-48": {"structure.normalise": False},
+    }
+
+
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(InputError, match=r"no published weights 's3m3'; there are .*s2m2_xl"):
         find_source("s3m3")

@@ -9,7 +9,7 @@ from typing import Any
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.checkpoints.reading import WeightsFile
 from stereo_depth_ros.networks.fast_foundation_stereo.reading import from_shapes
-from stereo_depth_ros.published import PUBLISHED
+from stereo_depth_ros.published import list_sources
 
 NAME = "fast_foundation_stereo"
 _MAX_DISPARITY = 1024  # px; the authors train at 192 to 416
@@ -47,8 +47,9 @@ def complete(
             "this is not the authors' whole module, so strides, activations and heads are taken "
             "to be those of the released network"
         )
-    if PUBLISHED["ffs_20-30-48"].is_of(file.sha256):  # known to keep its features' lengths
-        structure["normalise"] = False
+    published = next((s for s in list_sources(NAME) if s.is_of(file.sha256)), None)
+    if published is not None:
+        structure["normalise"] = published.config["structure.normalise"]
     elif attributes.get("", {}).get("normalize") is None and "structure.normalise" not in told:
         notes.append(
             "it does not say whether its features are normalised; taken as true, which 23-36-37 "

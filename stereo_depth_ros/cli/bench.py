@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         action="append",
-        help=f"a name in models/ or an .onnx file; repeatable (default: {AUTO})",
+        help=f"an installed model or an .onnx file; repeatable (default: {AUTO})",
     )
     parser.add_argument(
         "--backend", action="append", choices=BACKEND_NAMES, help="repeatable (default: auto)"

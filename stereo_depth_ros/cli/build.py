@@ -25,7 +25,7 @@ SUFFIX = ".engine"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of ``build``."""
-    parser.add_argument("graph", metavar="GRAPH.onnx", help="or the name of a model in models/")
+    parser.add_argument("graph", metavar="GRAPH.onnx", help="or the name of an installed model")
     parser.add_argument(
         "--precision",
         default="auto",

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model",
         action="append",
         default=[],
-        help="a name in models/ or an .onnx file; repeatable (default: SGBM alone)",
+        help="an installed model or an .onnx file; repeatable (default: SGBM alone)",
     )
     parser.add_argument(
         "--backend",

@@ -24,7 +24,7 @@ VERBS = {
     "run": ("run", "match one pair of image files"),
     "evaluate": ("evaluate", "score models on a dataset with truth"),
     "bench": ("bench", "measure the time of models, or of the whole node"),
-    "models": ("models", "list models, fetch published weights, say what a model costs"),
+    "models": ("models", "list models, add published ones, carry them to other machines"),
     "import": ("import_weights", "turn a checkpoint of a network's authors into checked weights"),
     "export": ("export", "write a network as an ONNX graph"),
     "build": ("build", "build and test the TensorRT engine of a graph"),

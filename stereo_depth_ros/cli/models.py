@@ -23,7 +23,7 @@ from stereo_depth_ros.artifact import (
 from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import check_output_file, parse_size
-from stereo_depth_ros.engines.best_model import read_fastest
+from stereo_depth_ros.engines.best_model import find_best, read_fastest
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--file", type=Path, metavar="FILE", help="the authors' checkpoint, where you have it"
     )
     add.add_argument(
-        "--size", type=parse_size, metavar="HxW", help=f"of the images (default: {_SIZE})"
+        "--size",
+        type=parse_size,
+        metavar="HxW",
+        help=f"of the images (default: any where the network allows it, else {_SIZE})",
     )
     add.add_argument(
         "--iterations",
@@ -116,8 +119,10 @@ def _list(arguments: argparse.Namespace) -> None:
     _print_table([heading, *(_describe_installed(artifact, pairs) for artifact in artifacts)])
     for fault in faults:
         print(f"  {fault}")
-    print(f"{AUTO}, the default, is {NETWORK}, or {MATCHER} where that does not run; or an added")
-    print("model that is more accurate on the same pairs and fast enough here.")
+    best, reason = find_best(NETWORK)
+    print(f"{AUTO}, the default, is {best}, or {MATCHER} where no network runs")
+    if reason:
+        print(f"  {reason}")
     print()
     print("Published, for stereo-depth models add NAME (accuracy by their authors: Middlebury,")
     print("half size, bad-2 of what both views see):")
@@ -170,11 +175,12 @@ def _add(arguments: argparse.Namespace) -> None:
         artifact = adding.add_model(
             arguments.model,
             arguments.file,
-            arguments.size or parse_size(_SIZE),
+            arguments.size,
             arguments.iterations,
             report=lambda step: print(step, flush=True),
         )
-    print(f"installed in {_folder_of(artifact)}; try it: stereo-depth demo --model {artifact.name}")
+    print(f"installed in {_folder_of(artifact)}")
+    print(f"next: stereo-depth run left.png right.png --model {artifact.name} -o out")
 
 
 def _accept_terms(name: str, source: Source, is_accepted: bool) -> None:

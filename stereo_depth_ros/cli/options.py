@@ -22,7 +22,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--model",
         default=AUTO,
-        help="a name in models/ or the path of an .onnx or .engine file (default: %(default)s, "
+        help="an installed model or the path of an .onnx or .engine file (default: %(default)s, "
         f"which is {NETWORK}, or {MATCHER} where that does not run)",
     )
     parser.add_argument(

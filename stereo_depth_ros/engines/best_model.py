@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
@@ -96,8 +97,9 @@ def read_fastest(artifact: Artifact) -> Speed | None:
 
 
 def _tabulate_errors(artifact: Artifact) -> dict[str, float]:
-    """Return the end-point error in px by the hash of the pairs."""
-    return {accuracy.pairs: accuracy.epe for accuracy in read_accuracies(artifact)}
+    """Return the end-point error in px by the hash of the pairs, where it is a number."""
+    accuracies = read_accuracies(artifact)
+    return {known.pairs: known.epe for known in accuracies if math.isfinite(known.epe)}
 
 
 def _read_cards(models: Iterable[str]) -> list[Artifact]:

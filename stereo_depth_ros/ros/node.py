@@ -80,8 +80,8 @@ class StereoDepthNode(LifecycleNode):
             name = self.get_fully_qualified_name()
             self._configure_error = (
                 f"{shorten(f'cannot configure: {error}')}; the node stays unconfigured: fix "
-                f"the cause, a parameter by 'ros2 param set {name} NAME VALUE', then 'ros2 lifecycle set "
-                f"{name} configure' and activate, or start it again"
+                f"the cause, a parameter by 'ros2 param set {name} NAME VALUE', then "
+                f"'ros2 lifecycle set {name} configure' and activate, or start it again"
             )
             self.get_logger().error(self._configure_error)
             self._release()

@@ -77,8 +77,9 @@ PARAMETERS = (
     Parameter(
         "model",
         AUTO,
-        "A name in models/, or the path of an .onnx or .engine file; auto: "
-        f"{NETWORK}, or {MATCHER} where that does not run",
+        "The name of an installed model, or the path of a card, an .onnx or .engine file; auto: "
+        f"{NETWORK}, or {MATCHER} where that does not run, or an added model that was measured to "
+        "be better and fast enough",
     ),
     Parameter(
         "latency_budget_ms",
@@ -91,7 +92,8 @@ PARAMETERS = (
         "models",
         "",
         "What latency_budget_ms chooses among, such as 'net_l, net_s, sgbm', the most accurate "
-        "first unless all their cards tell the error on the same real pairs",
+        "first unless the errors of all are known on the same real pairs; empty, with model auto: "
+        f"all installed models that were compared with {NETWORK}",
     ),
     Parameter(
         "backend",

@@ -8,11 +8,14 @@ import subprocess
 import sys
 
 import pytest
+from added_models import add_graph
 from fakes import save_graph
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.cli.main import main
 from stereo_depth_ros.engines import EngineError
 from stereo_depth_ros.engines.tensorrt.device import find_device
+from stereo_depth_ros.measurements import read_speed
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess:
@@ -47,6 +50,30 @@ def test_model_that_is_timed_where_none_is_named_has_its_own_name(tmp_path):
 
     assert models("--backend", "auto", "--backend", "opencv") == ["lite, auto", "sgbm, opencv"]
     assert models("--size", "48x64", "--backend", "opencv") == ["sgbm"]
+
+
+def test_times_of_installed_models_are_kept_and_those_of_files_are_not(models_home, tmp_path):
+    add_graph("net")
+    file, graph = tmp_path / "figures.json", save_graph(tmp_path / "file.onnx", 64, 48)
+    arguments = ["--size", "48x64", "--rounds", "2", "--json", str(file)]
+    models = ["--model", "net", "--model", str(graph), "--backend", "auto", "--backend"]
+
+    assert main(["bench", *models, "onnxruntime", *arguments]) == 0
+
+    timings = json.loads(file.read_text())["timings"]
+    speed = read_speed(find_artifact("net"))
+    medians = [t["inference"][1] for t in timings if t["model"].startswith("net, ")]
+    assert len(medians) == 2
+    assert (speed.ms, speed.width, speed.height) == (min(medians), 64, 48)
+    kept = json.loads((models_home / "measurements.json").read_text())["speed"]
+    assert set(kept) == {"net"}
+
+
+def test_time_of_auto_is_that_of_the_model_that_it_is(models_home):
+    assert main(["bench", "--rounds", "1", "--backend", "opencv", "--size", "48x64"]) == 0
+
+    assert read_speed(find_artifact("sgbm")).ms > 0.0
+    assert read_speed(find_artifact("lite")) is None
 
 
 def test_figures_that_cannot_be_written_are_refused_before_the_work(tmp_path, capsys):

@@ -4,10 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from added_models import add_graph
 from fakes import encode, save_graph
 
+from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.cli.main import main
+from stereo_depth_ros.engines import open_engine
+from stereo_depth_ros.evaluation.report import COLUMNS
 from stereo_depth_ros.evaluation.terms import MEANINGS
+from stereo_depth_ros.measurements import read_accuracies
 from stereo_depth_ros.pictures import write_image
 
 
@@ -110,3 +115,67 @@ def test_help_explains_every_figure(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for name, meaning in MEANINGS.items():
         assert f"{name}: {meaning}" in text
+
+
+# -- what is kept of it ----------------------------------------------------------------------------
+
+
+def test_what_is_measured_of_installed_models_is_kept_and_of_files_is_not(
+    dataset, models_home, tmp_path
+):
+    add_graph("net", 160, 120)
+    file = str(save_graph(tmp_path / "m.onnx", 160, 120))
+    table = tmp_path / "e.json"
+    arguments = ["evaluate", "--model", "net", "--model", file, "--data", str(dataset)]
+
+    assert main([*arguments, "--layout", "plain", "--json", str(table)]) == 0
+
+    medians = json.loads(table.read_text())["medians"]
+    pairs = set()
+    for name in ("net", "sgbm", "sgbm_hh"):
+        accuracy = read_accuracies(find_artifact(name))[0]
+        assert accuracy.on == "2 pairs, medians, every pixel answered"
+        median = dict(zip(COLUMNS, medians[name]["filled"], strict=True))
+        assert accuracy.epe == pytest.approx(median["EPE"], abs=1e-3)
+        assert accuracy.bad2 == pytest.approx(median["bad-2"], abs=1e-2)
+        pairs.add(accuracy.pairs)
+    assert len(pairs) == 1
+    kept = json.loads((models_home / "measurements.json").read_text())["accuracy"]
+    assert set(kept) == {"net", "sgbm", "sgbm_hh"}
+
+
+def test_two_commands_make_auto_the_better_model(dataset, models_home, capsys):
+    """On the pair that tells the graph its answer, which lite cannot know."""
+    for path in (dataset / "yard").iterdir():
+        path.unlink()
+    (dataset / "yard").rmdir()
+    add_graph("net", 160, 120)
+    assert open_engine("auto").spec.name == "lite"
+    models = ["--model", "lite", "--model", "net"]
+
+    assert main(["evaluate", *models, "--data", str(dataset), "--layout", "plain"]) == 0
+    assert open_engine("auto").spec.name == "lite", "its time is not known"
+    assert main(["bench", "--model", "net", "--size", "120x160", "--rounds", "3"]) == 0
+
+    spec = open_engine("auto").spec
+    assert spec.name == "net"
+    assert "net is the most accurate that was measured to keep 100 ms here" in str(spec)
+    capsys.readouterr()
+    assert main(["models"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if line]
+    rows = {cells[0]: cells for cells in reversed(lines)}  # a sentence comes after the table
+    assert rows["net"][1] == "1.00"
+    assert float(rows["lite"][1]) > 1.0
+
+
+def test_folder_of_models_that_cannot_be_written_spoils_no_evaluation(
+    dataset, tmp_path, monkeypatch, capsys, caplog
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("STEREO_DEPTH_MODELS", str(tmp_path / "file" / "models"))
+
+    assert main(["evaluate", "--data", str(dataset), "--layout", "plain"]) == 0
+
+    assert "| sgbm | raw |" in capsys.readouterr().out
+    assert all(text.startswith("what was measured is not kept: ") for text in caplog.messages)
+    assert caplog.messages

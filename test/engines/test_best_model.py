@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import yaml
 from added_models import CARD_PAIRS, add_graph, measure
@@ -143,12 +145,14 @@ def test_of_several_sets_of_pairs_the_worst_counts(models_home):
     assert compare_with("lite", ["net"]) == pytest.approx({"net": 1.5})
 
 
-def test_error_of_zero_is_no_measure(models_home):
+@pytest.mark.parametrize(("net", "lite"), [(0.5, 0.0), (0.5, math.nan), (math.nan, 0.5)])
+def test_error_that_is_no_measure_compares_nothing(models_home, net, lite):
     add_graph("net")
-    measure("net", 0.5, OTHER_PAIRS)
-    measure("lite", 0.0, OTHER_PAIRS)
+    measure("net", net, OTHER_PAIRS, ms=1.0)
+    measure("lite", lite, OTHER_PAIRS)
 
     assert compare_with("lite", ["net"]) == {}
+    assert find_best("lite")[0] == "lite"
 
 
 @pytest.mark.parametrize("network", ["lite", "s3m3"])

@@ -328,7 +328,7 @@ def test_fault_at_another_size_than_its_own_is_found():
     made = [helper.make_node("Add", ["left_mean", "baked"], ["x"])]
     baked = constant("baked", np.zeros((1, H, W), np.float32))
 
-    assert "no valid ONNX" in str(refusal(symbolic(made, [baked])))
+    assert "not valid ONNX" in str(refusal(symbolic(made, [baked])))
 
 
 def test_infinity_is_found():
@@ -356,7 +356,7 @@ def test_invalid_graph_is_found():
     model = graph()
     model.graph.node[2].input[0] = "absent"
 
-    assert "no valid ONNX" in str(refusal(model))
+    assert "not valid ONNX" in str(refusal(model))
 
 
 def test_every_finding_is_reported_with_node_and_cure():

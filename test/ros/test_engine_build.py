@@ -70,7 +70,7 @@ def test_frames_flow_during_the_build_and_the_engine_is_swapped_after_it(
         assert rig.reports("engine")["build step"] == "waiting"
         assert rig.diagnostics["engine"].level == b"\x01"
         assert "being built: waiting: 42 %" in rig.says("engine")
-        assert "until then encoded on onnxruntime" in rig.says("engine")
+        assert "until then net on onnxruntime" in rig.says("engine")
         before = int(rig.reports("outputs")["published"])
         let_through(graph)
 
@@ -87,7 +87,7 @@ def test_frames_flow_during_the_build_and_the_engine_is_swapped_after_it(
         assert rig.reports("inference")["failed"] == "0"
     log = (tmp_path / "log").read_text()
     assert "TensorRT engine: no engine yet: building in fp32" in log
-    assert log.count("engine: encoded on") == 2
+    assert log.count("engine: net on") == 2
     assert "Traceback" not in log
 
 
@@ -137,7 +137,9 @@ def test_a_signal_in_the_middle_of_a_build_ends_node_and_build(node, rigs, graph
 def test_models_without_a_budget_are_refused_by_name(node, rigs):
     with node("/contradiction", models="sgbm, sgbm_hh"):
         rig = rigs("/contradiction")
-        assert rig.until(lambda: "models is for latency_budget_ms" in rig.says("engine"))
+        assert rig.until(
+            lambda: "models takes effect only with latency_budget_ms" in rig.says("engine")
+        )
         assert rig.state() == "unconfigured"
 
 

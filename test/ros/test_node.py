@@ -350,5 +350,5 @@ def test_diagnostics_carry_rates_stages_engine_and_calibration(rig):
     assert rig.until(complete)
     assert {"decode", "fit", "inference", "filters", "depth", "publish"} <= stages(rig)
     assert float(rig.reports("calibration")["baseline (m)"]) == 0.5
-    assert "encoded on onnxruntime" in rig.says("engine")
+    assert "m on onnxruntime" in rig.says("engine")
     assert FRAME in rig.diagnostics["engine"].hardware_id

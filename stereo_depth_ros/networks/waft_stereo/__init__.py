@@ -24,11 +24,11 @@ from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES, ViTSize
 from stereo_depth_ros.networks.layers.distribution import expected_disparity, mass_around
 from stereo_depth_ros.networks.layers.normalisation import normalise
 from stereo_depth_ros.networks.layers.resampling import convex_upsample
-from stereo_depth_ros.networks.waft_stereo import uncertainty
 from stereo_depth_ros.networks.waft_stereo.decoder import Decoder
 from stereo_depth_ros.networks.waft_stereo.encoder import GRAIN, Encoder
 from stereo_depth_ros.networks.waft_stereo.padding import MeanPadding
 from stereo_depth_ros.networks.waft_stereo.pyramid import ConvMLP
+from stereo_depth_ros.networks.waft_stereo.uncertainty import CHANNELS, rate_error
 from stereo_depth_ros.networks.waft_stereo.warp import Warp
 from stereo_depth_ros.published import list_sources
 
@@ -151,7 +151,7 @@ class WaftStereo(IterativeNetwork):
     def output(self, stage: Callable[[], tuple[Tensor, Tensor]]) -> StereoOutput:
         """Return the output of a correction at full size."""
         disparity, channels = stage()
-        return StereoOutput(disparity, uncertainty.rate_error(channels))
+        return StereoOutput(disparity, rate_error(channels))
 
     def upsample_first(self, logits: Tensor, first: Tensor) -> Tensor:
         """Return ``logits`` of the candidates, (B, 41, h, w), at full size."""
@@ -161,7 +161,7 @@ class WaftStereo(IterativeNetwork):
     def upsample(self, step: Step) -> tuple[Tensor, Tensor]:
         """Return disparity in px and the channels of `uncertainty`, float32, at full size."""
         weights = 0.25 * self.delta_mask_head(step.hidden)  # (B, 36, h, w)
-        channels = self.delta_dist_head(step.hidden)[:, : uncertainty.CHANNELS]
+        channels = self.delta_dist_head(step.hidden)[:, :CHANNELS]
         maps = torch.cat([2 * step.disparity, channels], 1)
         maps = convex_upsample(maps, weights)  # (B, 4, H, W)
         return maps[:, :1], maps[:, 1:]

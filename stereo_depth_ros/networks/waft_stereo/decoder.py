@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stereo_depth_ros.networks.layers.dinov2 import VIT_SIZES, Block
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 from stereo_depth_ros.networks.waft_stereo.pyramid import (
     Cascade,
     ConvMLP,
@@ -51,7 +51,7 @@ class Decoder(nn.Module):
 
     def attend(self, patches: Tensor) -> list[Tensor]:
         """Map (B, 384, h/8, w/8) to four of the same, from deeper and deeper blocks."""
-        size = size_of(patches)
+        size = fix_size(patches)
         tokens, maps = patches.flatten(2).transpose(1, 2), []  # (B, h w / 64, 384)
         for index, block in enumerate(self.blks):
             tokens = block(tokens)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.dinov2 import PATCH, ViTSize
-from stereo_depth_ros.networks.layers.size import size_of
+from stereo_depth_ros.networks.layers.size import fix_size
 from stereo_depth_ros.networks.waft_stereo.adapter import AdaptedViT
 from stereo_depth_ros.networks.waft_stereo.pyramid import Cascade, Levels, pyramid_widths
 
@@ -36,7 +36,7 @@ class Encoder(nn.Module):
         Returns the features of the left and of the right views and the hidden state,
         (B, C, H/2, W/2) each.
         """
-        size = [side // GRAIN * PATCH for side in size_of(views)]
+        size = [side // GRAIN * PATCH for side in fix_size(views)]
         views = F.interpolate(views, size, mode="bilinear", align_corners=True)
         maps = self.encoder.get_submodule("base_model.model")(views)
         left, right = self.fmap_upsample(self.fmap_proj(maps)).chunk(2)

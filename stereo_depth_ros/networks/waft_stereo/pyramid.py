@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stereo_depth_ros.networks.layers.normalisation import InstanceNorm
-from stereo_depth_ros.networks.layers.resampling import enlarge
 
 Widths = tuple[int, int, int, int]
 
@@ -110,5 +109,6 @@ class Fusion(nn.Module):
         """Map a level (B, width, h, w) and the fused coarser one (B, width, h/2, w/2) to h x w."""
         if coarser is not None:
             # As published, what the dense prediction head does to the level it does to the other.
-            level = level + self.resConfUnit1(enlarge(coarser, level))
+            coarser = F.interpolate(coarser, scale_factor=2, mode="bilinear", align_corners=True)
+            level = level + self.resConfUnit1(coarser)
         return self.out_conv(self.resConfUnit2(level))

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from stereo_depth_ros.networks.layers.size import fix_size
+
 
 class Warp:
     """The right features, warped to the left view by a disparity.
@@ -18,7 +20,7 @@ class Warp:
     def __init__(self, features: Tensor) -> None:
         """``features`` are (B, C, h, w); they are kept in float32, as positions are."""
         features = features.float()
-        _, _, height, width = features.shape
+        height, width = fix_size(features)
         row = torch.arange(height, device=features.device, dtype=torch.float32).view(-1, 1)
         shift = row / (height - 1) - 0.5  # of the row that is read, -1/2 to 1/2
         padded = F.pad(features, (0, 0, 1, 1))
@@ -42,6 +44,6 @@ class Warp:
 
     def _read(self, column: Tensor) -> Tensor:
         # Clamped as integers: a NaN, which fp16 may make, must not become an index.
-        index = column.long().clamp(0, self.rows.shape[-1] - 1)
+        index = column.long().clamp(0, self.column.shape[0] - 1)
         values = self.rows.gather(3, index.expand(-1, self.rows.shape[1], -1, -1))
         return values * (column == index)
