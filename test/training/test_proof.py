@@ -10,6 +10,7 @@ from pairs import write_pairs
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.scenes.synthetic import pairs as synthetic
 from stereo_depth_ros.training.freezing import freeze, set_training_mode
+from stereo_depth_ros.training.half import keep_float32_parts
 from stereo_depth_ros.training.loading import LoadedPair
 from stereo_depth_ros.training.objectives import objective_of
 from stereo_depth_ros.training.pair import Pair
@@ -109,6 +110,46 @@ def is_frozen(name, key):
     if name == "waft_stereo":
         return key.startswith("encoder.encoder.base_model.") and ".lora_" not in key
     return False
+
+
+@pytest.mark.filterwarnings("ignore:TF32")  # of a library that is switched off
+@pytest.mark.parametrize(
+    ("name", "variant", "config"),
+    [*NETWORKS, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGEST)],
+)
+def test_bfloat16_teaches_what_float32_does(name, variant, config, batch):
+    network = create(name, variant, config).train()
+
+    def measure_seeded():
+        torch.manual_seed(2)
+        return float(measure(network, batch).detach())
+
+    expected = measure_seeded()
+    keep_float32_parts(network, torch.device("cpu"))
+    # OneDNN's 3-D convolutions in bfloat16 abort the process.
+    with (
+        torch.backends.mkldnn.flags(enabled=False),
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        half = measure_seeded()
+
+    assert half != expected
+    assert half == pytest.approx(expected, rel=0.03)
+
+
+def test_part_that_needs_float32_has_it_within_autocast():
+    network = create("s2m2", "s", {"iterations": 1})
+    keep_float32_parts(network, torch.device("cpu"))
+    features = torch.randn(2, 128, 4, 8)
+
+    with torch.no_grad():
+        expected = network.disp_init(features.bfloat16().float())
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = network.disp_init(features.bfloat16())
+
+    for value, same in zip(outputs, expected, strict=True):
+        assert value.dtype == torch.float32
+        assert torch.equal(value, same)
 
 
 def test_frozen_part_keeps_its_statistics_and_the_last_pattern_decides():
