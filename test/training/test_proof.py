@@ -1,12 +1,17 @@
 """Every network learns what its recipe trains, and nothing that it freezes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pairs import write_pairs
 
+import stereo_depth_ros
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.scenes.synthetic import pairs as synthetic
 from stereo_depth_ros.training.freezing import freeze, set_training_mode
@@ -18,6 +23,7 @@ from stereo_depth_ros.training.pair_stream import collate
 from stereo_depth_ros.training.recipes import recipe_of
 from stereo_depth_ros.training.trainer import Trainer
 
+ROOT = Path(stereo_depth_ros.__file__).parents[1]
 SIZE = (32, 96)
 SMALL = [("lite", "base", {}), ("lite_any_stereo", "las2_s", {})]
 OTHERS = [
@@ -176,27 +182,67 @@ def test_frozen_part_keeps_its_statistics_and_the_last_pattern_decides():
     assert 0 < sum(norms.values()) < len(norms)
 
 
+TUNE = replace(recipe_of("lite_any_stereo"), variant="las2_s", steps=2, crop=(32, 64))
+TRAIN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from stereo_depth_ros.training.recipes import recipe_of
+from stereo_depth_ros.training.trainer import Trainer
+recipe = replace(recipe_of("lite_any_stereo"), variant="las2_s", steps=2, crop=(32, 64))
+data = "plain=" + sys.argv[1]
+recipe = replace(recipe, data=(data,), validate=data, batch=1, accumulate=1)
+Trainer(recipe, Path(sys.argv[2])).run()
+"""
+
+
+def tune(pairs, folder, batch, accumulate):
+    """Return by how much two steps move the weights."""
+    data = f"plain={pairs}"
+    recipe = replace(TUNE, data=(data,), validate=data, batch=batch, accumulate=accumulate)
+    run = Trainer(recipe, folder)
+    start = torch.nn.utils.parameters_to_vector(run.network.parameters()).detach().clone()
+    run.run()
+    return torch.nn.utils.parameters_to_vector(run.network.parameters()).detach() - start
+
+
+# AdamW makes much of gradients that are next to nothing, of which the last bits differ.
+SAME = 0.01
+
+
 def test_two_batches_of_one_pair_teach_what_one_batch_of_two_does(tmp_path):
     pairs = write_pairs(tmp_path / "pairs")
-    recipe = replace(
-        recipe_of("lite_any_stereo"),
-        variant="las2_s",
-        data=(f"plain={pairs}",),
-        validate=f"plain={pairs}",
-        steps=2,
-        crop=(32, 64),
-    )
 
-    def train(batch, accumulate):
-        run = Trainer(
-            replace(recipe, batch=batch, accumulate=accumulate), tmp_path / f"{accumulate}"
-        )
-        start = torch.nn.utils.parameters_to_vector(run.network.parameters()).detach().clone()
-        run.run()
-        return torch.nn.utils.parameters_to_vector(run.network.parameters()).detach() - start
+    at_once = tune(pairs, tmp_path / "at_once", batch=2, accumulate=1)
+    one_by_one = tune(pairs, tmp_path / "one_by_one", batch=1, accumulate=2)
 
-    at_once, one_by_one = train(2, 1), train(1, 2)
-
-    # AdamW makes much of gradients that are next to nothing, of which the last bits differ.
     assert at_once.norm() > 0.1
-    assert (at_once - one_by_one).norm() < 0.01 * at_once.norm()
+    assert (at_once - one_by_one).norm() < SAME * at_once.norm()
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_from_twice_the_batch(tmp_path):
+    pairs, script = write_pairs(tmp_path / "pairs"), tmp_path / "train.py"
+    script.write_text(TRAIN)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", str(script), str(pairs), str(tmp_path / "two")],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+    moved = tune(pairs, tmp_path / "one", batch=2, accumulate=1)
+
+    one, two = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two")
+    )
+    assert len(two["states"]) == 2
+    apart = sum(
+        (two["network"][key] - one["network"][key]).square().sum() for key in one["network"]
+    )
+    assert apart.sqrt() < SAME * moved.norm()
