@@ -1,15 +1,21 @@
 """Every network learns what its recipe trains, and nothing that it freezes."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pairs import write_pairs
 
+import stereo_depth_ros
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.scenes.synthetic import pairs as synthetic
 from stereo_depth_ros.training.freezing import freeze, set_training_mode
+from stereo_depth_ros.training.half import keep_float32_parts
 from stereo_depth_ros.training.loading import LoadedPair
 from stereo_depth_ros.training.objectives import objective_of
 from stereo_depth_ros.training.pair import Pair
@@ -17,6 +23,7 @@ from stereo_depth_ros.training.pair_stream import collate
 from stereo_depth_ros.training.recipes import recipe_of
 from stereo_depth_ros.training.trainer import Trainer
 
+ROOT = Path(stereo_depth_ros.__file__).parents[1]
 SIZE = (32, 96)
 SMALL = [("lite", "base", {}), ("lite_any_stereo", "las2_s", {})]
 OTHERS = [
@@ -111,6 +118,46 @@ def is_frozen(name, key):
     return False
 
 
+@pytest.mark.filterwarnings("ignore:TF32")  # of a library that is switched off
+@pytest.mark.parametrize(
+    ("name", "variant", "config"),
+    [*NETWORKS, *(pytest.param(*each, marks=pytest.mark.slow) for each in LARGEST)],
+)
+def test_bfloat16_teaches_what_float32_does(name, variant, config, batch):
+    network = create(name, variant, config).train()
+
+    def measure_seeded():
+        torch.manual_seed(2)
+        return float(measure(network, batch).detach())
+
+    expected = measure_seeded()
+    keep_float32_parts(network, torch.device("cpu"))
+    # OneDNN's 3-D convolutions in bfloat16 abort the process.
+    with (
+        torch.backends.mkldnn.flags(enabled=False),
+        torch.autocast("cpu", torch.bfloat16),
+    ):
+        half = measure_seeded()
+
+    assert half != expected
+    assert half == pytest.approx(expected, rel=0.03)
+
+
+def test_part_that_needs_float32_has_it_within_autocast():
+    network = create("s2m2", "s", {"iterations": 1})
+    keep_float32_parts(network, torch.device("cpu"))
+    features = torch.randn(2, 128, 4, 8)
+
+    with torch.no_grad():
+        expected = network.disp_init(features.bfloat16().float())
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = network.disp_init(features.bfloat16())
+
+    for value, same in zip(outputs, expected, strict=True):
+        assert value.dtype == torch.float32
+        assert torch.equal(value, same)
+
+
 def test_frozen_part_keeps_its_statistics_and_the_last_pattern_decides():
     network = create("lite_any_stereo", "las2_s", {})
 
@@ -135,27 +182,67 @@ def test_frozen_part_keeps_its_statistics_and_the_last_pattern_decides():
     assert 0 < sum(norms.values()) < len(norms)
 
 
+TUNE = replace(recipe_of("lite_any_stereo"), variant="las2_s", steps=2, crop=(32, 64))
+TRAIN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from stereo_depth_ros.training.recipes import recipe_of
+from stereo_depth_ros.training.trainer import Trainer
+recipe = replace(recipe_of("lite_any_stereo"), variant="las2_s", steps=2, crop=(32, 64))
+data = "plain=" + sys.argv[1]
+recipe = replace(recipe, data=(data,), validate=data, batch=1, accumulate=1)
+Trainer(recipe, Path(sys.argv[2])).run()
+"""
+
+
+def tune(pairs, folder, batch, accumulate):
+    """Return by how much two steps move the weights."""
+    data = f"plain={pairs}"
+    recipe = replace(TUNE, data=(data,), validate=data, batch=batch, accumulate=accumulate)
+    run = Trainer(recipe, folder)
+    start = torch.nn.utils.parameters_to_vector(run.network.parameters()).detach().clone()
+    run.run()
+    return torch.nn.utils.parameters_to_vector(run.network.parameters()).detach() - start
+
+
+# AdamW makes much of gradients that are next to nothing, of which the last bits differ.
+SAME = 0.01
+
+
 def test_two_batches_of_one_pair_teach_what_one_batch_of_two_does(tmp_path):
     pairs = write_pairs(tmp_path / "pairs")
-    recipe = replace(
-        recipe_of("lite_any_stereo"),
-        variant="las2_s",
-        data=(f"plain={pairs}",),
-        validate=f"plain={pairs}",
-        steps=2,
-        crop=(32, 64),
-    )
 
-    def train(batch, accumulate):
-        run = Trainer(
-            replace(recipe, batch=batch, accumulate=accumulate), tmp_path / f"{accumulate}"
-        )
-        start = torch.nn.utils.parameters_to_vector(run.network.parameters()).detach().clone()
-        run.run()
-        return torch.nn.utils.parameters_to_vector(run.network.parameters()).detach() - start
+    at_once = tune(pairs, tmp_path / "at_once", batch=2, accumulate=1)
+    one_by_one = tune(pairs, tmp_path / "one_by_one", batch=1, accumulate=2)
 
-    at_once, one_by_one = train(2, 1), train(1, 2)
-
-    # AdamW makes much of gradients that are next to nothing, of which the last bits differ.
     assert at_once.norm() > 0.1
-    assert (at_once - one_by_one).norm() < 0.01 * at_once.norm()
+    assert (at_once - one_by_one).norm() < SAME * at_once.norm()
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_does_from_twice_the_batch(tmp_path):
+    pairs, script = write_pairs(tmp_path / "pairs"), tmp_path / "train.py"
+    script.write_text(TRAIN)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", str(script), str(pairs), str(tmp_path / "two")],
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+    moved = tune(pairs, tmp_path / "one", batch=2, accumulate=1)
+
+    one, two = (
+        torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two")
+    )
+    assert len(two["states"]) == 2
+    apart = sum(
+        (two["network"][key] - one["network"][key]).square().sum() for key in one["network"]
+    )
+    assert apart.sqrt() < SAME * moved.norm()

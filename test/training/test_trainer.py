@@ -186,6 +186,17 @@ def test_interrupted_run_goes_on_where_it_was_last_saved(tmp_path):
     assert (losses, figures) == ([], {})
 
 
+def test_resumed_run_draws_the_random_numbers_that_would_have_come(tmp_path):
+    recipe, drawn = replace(RECIPE, steps=6, validate_every=2), []
+
+    trained(recipe, tmp_path / "whole", at_step=lambda: drawn.append(float(torch.rand(()))))
+    trained(recipe, tmp_path / "parts", until=5, at_step=lambda: torch.rand(()))
+    again = []
+    trained(recipe, tmp_path / "parts", at_step=lambda: again.append(float(torch.rand(()))))
+
+    assert again == drawn[4:]
+
+
 def test_seed_decides_the_run(tmp_path):
     first, again, other = (
         trained(replace(RECIPE, seed=seed), tmp_path / name, until=2)[1]
