@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from math import ceil
 from typing import NamedTuple
 
 import cv2
@@ -21,6 +20,7 @@ from stereo_depth_ros.same_view import Views
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stage_times import time_stage
 from stereo_depth_ros.stereo_match import StereoMatch
+from stereo_depth_ros.vergence import count_columns, extend_view
 
 
 class StereoResult(NamedTuple):
@@ -156,9 +156,9 @@ class StereoPipeline:
         verge, fit = self._plan(camera, settings)
         at_input = settings.output_resolution == "input"
         with time_stage(seconds, "fit"):
-            small_left = fit.shrink(_extend(left, verge, 0))
+            small_left = fit.shrink(extend_view(left, verge, 0))
             left_input = fit.pad(small_left)
-            right_input = fit.pad(fit.shrink(_extend(right, 0, verge)))
+            right_input = fit.pad(fit.shrink(extend_view(right, 0, verge)))
         with time_stage(seconds, "inference"):
             disparity, confidence = self.engine.infer(left_input, right_input)
             back = self._right_view(left_input, right_input) if settings.lr_check else None
@@ -225,7 +225,7 @@ class StereoPipeline:
         sizes = self.engine.spec.sizes
         if sizes is None:
             return None
-        width = camera.width + columns_of_vergence(camera)
+        width = camera.width + count_columns(camera)
         fit = Fit.plan_any_size(width, camera.height, sizes, self.settings.max_side)
         return fit.engine_height, fit.engine_width
 
@@ -253,7 +253,7 @@ class StereoPipeline:
 
     def _plan(self, camera: StereoCamera, settings: Settings) -> tuple[int, Fit]:
         """Return by how many columns the views are moved apart, and how they fit the engine."""
-        verge = columns_of_vergence(camera)
+        verge = count_columns(camera)
         spec, width = self.engine.spec, camera.width + verge
         if spec.height is None and spec.sizes is not None:
             fit = Fit.plan_any_size(width, camera.height, spec.sizes, settings.max_side)
@@ -283,24 +283,6 @@ class StereoPipeline:
         return disparity, valid
 
 
-def columns_of_vergence(camera: StereoCamera) -> int:
-    """Count the columns by which views are moved apart before matching.
-
-    Engines search from zero upwards; with verged cameras the far field lies below zero.
-
-    Parameters
-    ----------
-    camera
-        Geometry of the pair.
-
-    Returns
-    -------
-    int
-        0 for cameras that do not converge.
-    """
-    return max(0, ceil(-camera.offset))
-
-
 def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) -> np.ndarray:
     if settings.edge_filter > 0:
         left = np.where(valid, disparity, np.float32(np.nan))
@@ -311,10 +293,3 @@ def _filter_valid(disparity: np.ndarray, valid: np.ndarray, settings: Settings) 
     if settings.roi:
         valid = valid & filters.inside_polygon(settings.roi, *disparity.shape)
     return valid
-
-
-def _extend(image: np.ndarray, left: int, right: int) -> np.ndarray:
-    if left == right == 0:
-        return image
-    # Black matches nothing; repeated columns would match each other.
-    return cv2.copyMakeBorder(image, 0, 0, left, right, cv2.BORDER_CONSTANT)

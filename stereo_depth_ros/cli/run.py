@@ -31,10 +31,10 @@ from stereo_depth_ros.cli.options import (
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.pair_geometry import PairGeometry, find_geometry
 from stereo_depth_ros.pair_images import load_pair
-from stereo_depth_ros.pipeline import columns_of_vergence
 from stereo_depth_ros.result_folder import ResultFolder
 from stereo_depth_ros.stereo_depth import MAKER, MATCH_FILES, METRIC_FILES, StereoDepth
 from stereo_depth_ros.stereo_model import StereoModel, WrongPairError, open_model
+from stereo_depth_ros.vergence import count_columns
 
 _LARGE = 2_000_000
 """Pixels from which a user waits long enough to ask what is going on."""
@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     is_large = width * height >= _LARGE
     largest = arguments.max_disparity
     # The option counts what is saved, the engine what it sees once the views are moved apart.
-    largest += columns_of_vergence(geometry.camera) if largest else 0
+    largest += count_columns(geometry.camera) if largest else 0
     with BuildBar() as bar:
         model = open_model(
             arguments.model,
