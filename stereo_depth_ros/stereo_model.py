@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from stereo_depth_ros.engines import Context, EngineError, EngineSpec, open_engine
-from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
+from stereo_depth_ros.engines.tensorrt.progress import ProgressCallback, ignore_progress
 from stereo_depth_ros.fit import limit_size
 from stereo_depth_ros.frame_check import FrameError
 from stereo_depth_ros.pair_check import SWAPPED
@@ -32,7 +32,7 @@ def open_model(
     max_disparity: int = 0,
     size: tuple[int, int] | None = None,
     settings: Settings | None = None,
-    report: Report = ignore_progress,
+    report: ProgressCallback = ignore_progress,
 ) -> StereoModel:
     """Open a model, ready to match pairs.
 

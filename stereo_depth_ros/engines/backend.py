@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from stereo_depth_ros.artifact import Artifact
-from stereo_depth_ros.engines.base import Engine, Run, run_here
+from stereo_depth_ros.engines.base import Engine, RunInThread, run_here
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
+from stereo_depth_ros.engines.tensorrt.progress import ProgressCallback, ignore_progress
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Context:
         answers; `stereo_depth_ros.engines.open.open_engine` fills them in.
     """
 
-    run: Run = run_here
-    report: Report = ignore_progress
+    run: RunInThread = run_here
+    report: ProgressCallback = ignore_progress
     cancelled: threading.Event = field(default_factory=threading.Event)
     gpu_only: bool = False
     providers: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import numpy as np
 from stereo_depth_ros.errors import UserError
 from stereo_depth_ros.graph_contract import AnySize
 
-Run = Callable[[Callable[[], Any]], Any]
+RunInThread = Callable[[Callable[[], Any]], Any]
 """Calls a function in the thread that owns the engines, and returns what it returns."""
 
 
@@ -117,5 +117,5 @@ class Engine(Protocol):
 
 
 def run_here(work: Callable[[], Any]) -> Any:
-    """Call ``work``: the `Run` of whoever owns the engines itself."""
+    """Call ``work``: the `RunInThread` of whoever owns the engines itself."""
     return work()

@@ -10,7 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from stereo_depth_ros.engines.base import Engine, EngineError, EngineLostError, Run, run_here
+from stereo_depth_ros.engines.base import (
+    Engine,
+    EngineError,
+    EngineLostError,
+    RunInThread,
+    run_here,
+)
 from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
@@ -23,7 +29,9 @@ _ENOUGH_S = 2.0
 _ANY_SIZE = (480, 640)
 
 
-def latency_ms(engine: Engine, run: Run = run_here, any_size: tuple[int, int] = _ANY_SIZE) -> float:
+def measure_latency_ms(
+    engine: Engine, run: RunInThread = run_here, any_size: tuple[int, int] = _ANY_SIZE
+) -> float:
     """Return the time in ms within which 95 of 100 inferences of a rendered pair end.
 
     An engine that takes any size is given pairs of ``any_size``, height and width in px.
@@ -48,11 +56,11 @@ def open_within(
     budget_ms: float,
     models: Sequence[str],
     open_one: Callable[[str], Engine],
-    run: Run = run_here,
+    run: RunInThread = run_here,
     alone: Callable[[Engine], AbstractContextManager[None]] = no_guard,
     any_size: tuple[int, int] | None = None,
 ) -> Engine:
-    """Open the first of ``models`` whose `latency_ms` is within the budget.
+    """Open the first of ``models`` whose `measure_latency_ms` is within the budget.
 
     Where none is, the fastest is taken. What was measured is logged and in the provenance. A model
     that cannot be opened is logged and passed over. One engine is open at a time, as two may not
@@ -114,13 +122,13 @@ def open_within(
 
 def _measure(
     engine: Engine,
-    run: Run,
+    run: RunInThread,
     alone: Callable[[Engine], AbstractContextManager[None]],
     any_size: tuple[int, int],
 ) -> float:
     try:
         with alone(engine):
-            return latency_ms(engine, run, any_size)
+            return measure_latency_ms(engine, run, any_size)
     except BaseException:
         run(engine.close)
         raise

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from stereo_depth_ros.engines.backend import Context
-from stereo_depth_ros.engines.base import Engine, EngineLostError, Run
+from stereo_depth_ros.engines.base import Engine, EngineLostError, RunInThread
 from stereo_depth_ros.engines.swap import SwappableEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildProgress
 
@@ -31,7 +31,7 @@ class EngineLoader:
     one; each None otherwise.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: RunInThread) -> None:
         self.progress: BuildProgress | None = None
         self.engine = SwappableEngine(lambda: self.progress is not None)
         self.error: str | None = None

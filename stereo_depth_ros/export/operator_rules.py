@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from stereo_depth_ros.engines.tensorrt.graph import CONTROL_FLOW, DATA_DEPENDENT
 from stereo_depth_ros.export.tracing import OPSET
 from stereo_depth_ros.graph_contract import IMAGES, SYMBOLS, Side
 
@@ -19,8 +20,8 @@ _CONTROL = ("control flow cannot be captured in a CUDA graph", "unroll it, or se
 _DYNAMIC = ("the shape of its output depends on the data", "keep the shape and multiply by a mask")
 _ABSENT = ("TensorRT has no such operator", "compose it of standard arithmetic")
 _REFUSED = {
-    **dict.fromkeys(("Loop", "Scan", "If"), _CONTROL),
-    **dict.fromkeys(("NonZero", "Unique", "Compress", "NonMaxSuppression"), _DYNAMIC),
+    **dict.fromkeys(CONTROL_FLOW, _CONTROL),
+    **dict.fromkeys(DATA_DEPENDENT, _DYNAMIC),
     **dict.fromkeys(("Det", "MaxUnpool", "MaxRoiPool", "BitShift", "DFT", "STFT"), _ABSENT),
     **dict.fromkeys(("SequenceConstruct", "SplitToSequence", "SequenceAt"), _ABSENT),
 }

@@ -15,7 +15,7 @@ from stereo_depth_ros.engines import (
     EngineSpec,
     open_engine,
 )
-from stereo_depth_ros.engines.tensorrt.progress import Report, ignore_progress
+from stereo_depth_ros.engines.tensorrt.progress import ProgressCallback, ignore_progress
 from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.recordings.job import FrameWriter, Job
 from stereo_depth_ros.recordings.record import Record
@@ -49,7 +49,7 @@ class Plan:
     settings: Settings
     writer: FrameWriter
     camera: StereoCamera | None = None
-    report: Report = ignore_progress
+    report: ProgressCallback = ignore_progress
 
 
 class Matcher:

@@ -12,7 +12,7 @@ import pytest
 from fakes import FixedEngine
 
 from stereo_depth_ros.engines import EngineError, EngineLostError, open_engine
-from stereo_depth_ros.engines.budget import latency_ms, open_within
+from stereo_depth_ros.engines.budget import measure_latency_ms, open_within
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.model_card import ModelError
 
@@ -30,7 +30,7 @@ def graphs(tmp_path_factory):
     for name, size in (("large", (256, 384)), ("small", (32, 64))):
         path = str(export_onnx(network, *size, folder / f"{name}.onnx"))
         engine = open_engine(path)
-        found[path] = latency_ms(engine)
+        found[path] = measure_latency_ms(engine)
         engine.close()
     return found
 
@@ -149,7 +149,7 @@ def test_every_inference_is_run_where_the_owner_wants_and_alone():
         jobs.append(len(log))
         return work()
 
-    latency_ms(Counted(log, "a"), run)
+    measure_latency_ms(Counted(log, "a"), run)
 
     assert jobs == list(range(len(log)))
     assert len(log) == 21

@@ -22,7 +22,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from stereo_depth_ros.engines.base import EngineError
-from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
+from stereo_depth_ros.engines.tensorrt.progress import (
+    BuildProgress,
+    ProgressCallback,
+    ignore_progress,
+)
 
 START_S = 120.0
 LONGEST_S = 12 * 3600.0
@@ -40,7 +44,7 @@ def run_in_child(
     target: str,
     arguments: Mapping[str, Any],
     *,
-    report: Report = ignore_progress,
+    report: ProgressCallback = ignore_progress,
     cancelled: threading.Event | None = None,
     start_s: float = START_S,
     longest_s: float = LONGEST_S,
@@ -94,7 +98,7 @@ def _environment() -> dict[str, str]:
 
 def _follow(
     process: subprocess.Popen,
-    report: Report,
+    report: ProgressCallback,
     cancelled: threading.Event,
     start_s: float,
     longest_s: float,

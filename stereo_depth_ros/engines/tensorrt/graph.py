@@ -22,12 +22,13 @@ from stereo_depth_ros.graph_contract import SYMBOLS, AnySize, Side
 _ELEMENTS: dict[type, int] = {np.float32: 1, np.uint8: 2}  # TensorProto.DataType
 _EXTERNAL = 1  # TensorProto.DataLocation
 
+CONTROL_FLOW = ("Loop", "Scan", "If")
+DATA_DEPENDENT = ("NonZero", "Unique", "Compress", "NonMaxSuppression")
+"""Operators whose output has a shape that the data decide."""
+
 _REFUSED = {
-    **dict.fromkeys(("Loop", "Scan", "If"), "cannot be captured in a CUDA graph"),
-    **dict.fromkeys(
-        ("NonZero", "Unique", "Compress", "NonMaxSuppression"),
-        "gives an output whose shape depends on the data",
-    ),
+    **dict.fromkeys(CONTROL_FLOW, "cannot be captured in a CUDA graph"),
+    **dict.fromkeys(DATA_DEPENDENT, "gives an output whose shape depends on the data"),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stereo_depth_ros.engines.base import Run, run_here
+from stereo_depth_ros.engines.base import RunInThread, run_here
 from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.cache import EngineCache
 from stereo_depth_ros.engines.tensorrt.device import Device, find_device
@@ -28,7 +28,7 @@ class Host:
     cache: EngineCache
     open_file: Callable[[EngineFile], PriorEngine]
     target: str = _BUILD
-    run: Run = run_here
+    run: RunInThread = run_here
 
 
 def this_host(cuda_backend: str = "auto", runtime_name: str | None = None) -> Host:

@@ -15,7 +15,11 @@ from stereo_depth_ros.engines.tensorrt.engine_file import EngineDamaged, EngineF
 from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart, read_graph
 from stereo_depth_ros.engines.tensorrt.host import Host, this_host
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report, ignore_progress
+from stereo_depth_ros.engines.tensorrt.progress import (
+    BuildProgress,
+    ProgressCallback,
+    ignore_progress,
+)
 from stereo_depth_ros.engines.tensorrt.proof import Obtained, Prover, beside, precision_text
 from stereo_depth_ros.engines.tensorrt.static_files import make_static
 from stereo_depth_ros.engines.tensorrt.versions import Runtime
@@ -26,7 +30,7 @@ def obtain_engine(
     options: BuildOptions,
     *,
     size: tuple[int, int] | None = None,
-    report: Report = ignore_progress,
+    report: ProgressCallback = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> EngineFile:
@@ -80,7 +84,7 @@ def open_obtained(
     options: BuildOptions,
     *,
     size: tuple[int, int] | None = None,
-    report: Report = ignore_progress,
+    report: ProgressCallback = ignore_progress,
     cancelled: threading.Event | None = None,
     host: Host | None = None,
 ) -> tuple[PriorEngine, EngineFile]:

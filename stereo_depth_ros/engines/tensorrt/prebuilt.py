@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from stereo_depth_ros.engines.base import EngineError, Run
+from stereo_depth_ros.engines.base import EngineError, RunInThread
 from stereo_depth_ros.engines.prior import PriorEngine
 from stereo_depth_ros.engines.tensorrt.engine_file import EngineFile, read_engine
 from stereo_depth_ros.engines.tensorrt.host import Host
@@ -14,7 +14,7 @@ from stereo_depth_ros.engines.tensorrt.key import differences, machine_key
 
 
 def open_prebuilt(
-    path: Path, host_with: Callable[[str], Host], run: Run
+    path: Path, host_with: Callable[[str], Host], run: RunInThread
 ) -> tuple[PriorEngine, EngineFile]:
     """Open the engine at ``path``, written by "stereo-depth build -o", within ``run``.
 

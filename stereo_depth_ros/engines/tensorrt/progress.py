@@ -34,7 +34,7 @@ class BuildProgress:
         return f"{self.step}: {done}{self.seconds:.0f} s"
 
 
-Report = Callable[[BuildProgress], None]
+ProgressCallback = Callable[[BuildProgress], None]
 
 
 def ignore_progress(progress: BuildProgress) -> None:

@@ -18,7 +18,7 @@ from stereo_depth_ros.engines.tensorrt.graph import Graph, counterpart
 from stereo_depth_ros.engines.tensorrt.host import Host
 from stereo_depth_ros.engines.tensorrt.key import engine_key
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
-from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, Report
+from stereo_depth_ros.engines.tensorrt.progress import BuildProgress, ProgressCallback
 from stereo_depth_ros.engines.tensorrt.self_test import (
     Reference,
     load_reference,
@@ -59,7 +59,7 @@ class Prover:
 
     host: Host
     options: BuildOptions
-    report: Report
+    report: ProgressCallback
     cancelled: threading.Event
 
     def obtain(self, graph: Graph) -> Obtained:
