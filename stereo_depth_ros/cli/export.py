@@ -11,6 +11,7 @@ than fp32.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
         any_size=any_size,
         precisions=_PRECISIONS[arguments.precision],
         metadata=metadata,
+        report=lambda step: print(f"{step} …", file=sys.stderr, flush=True),
     )
     size = "any size" if any_size else f"{height}x{width}"
     print(f"{network.name} {network.variant}, {size}, {arguments.precision}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ def publish(
     precisions: Sequence[str] = ("fp32",),
     metadata: Mapping[str, str] | None = None,
     card: Mapping[str, Any] | None = None,
+    report: Callable[[str], None] = lambda step: None,
 ) -> Publication:
     """Make ``network`` a model that runs: graphs that agree with it, their reference, their card.
 
@@ -88,6 +89,8 @@ def publish(
     card
         What NAME.yaml says beside what the graphs say; where it is already that of the same
         network, weights and size, it keeps its other keys.
+    report
+        Is given every step in words.
 
     Raises
     ------
@@ -107,9 +110,11 @@ def publish(
     _check_space(network, path, target.parent)
     agreements, files = {}, {}
     with scratch_folder(target.parent) as folder:
+        report(f"tracing {network.name}")
         folded = fold(network, height, width, folder, any_size)
         facts = {**describe(network, height, width, any_size), **(metadata or {})}
         sizes = AnySize.read(facts)
+        report("running PyTorch on the test pair")
         test_pairs = [
             _TestPair(network, *render_test_pair(*size))
             for size in ([(height, width)] if sizes is None else check_sizes(sizes))
@@ -119,6 +124,7 @@ def publish(
             graph = folder / final.name
             model = finish(copy.deepcopy(folded), network, precision, facts)
             write_bytes(graph, model.SerializeToString())
+            report(f"comparing the {precision} graph with PyTorch")
             agreements[precision] = _find_worst([pair.compare(graph) for pair in test_pairs])
             _check_agreement(agreements[precision], path)
             files[precision] = graph

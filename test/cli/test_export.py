@@ -58,8 +58,10 @@ def test_exported_weights_carry_their_terms_agree_with_pytorch_and_run(
 
     status = cli.main(["export", "lite", "--weights", weights, "--size", size, "-o", str(path)])
 
-    text = capsys.readouterr().out
+    text, steps = capsys.readouterr()
     assert status == 0
+    assert steps.splitlines()[0] == "tracing lite …"
+    assert "comparing the fp32 graph with PyTorch …" in steps
     assert "NOT FOR COMMERCIAL USE" in text
     assert f"written: {path}, " in text
     assert float(text.split("pixels within ")[1].split()[0]) < 1e-3
