@@ -95,7 +95,7 @@ def test_file_that_is_not_there_is_one_line(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "verb",
-    [["import", "net.pth", "-o", "net.safetensors"], ["models", "get", "s2m2"]],
+    [["import", "net.pth", "-o", "net.safetensors"], ["models", "add", "s2m2_s", "--accept"]],
     ids=["import", "models"],
 )
 def test_missing_torch_is_one_line_that_says_how_to_install_it(verb):

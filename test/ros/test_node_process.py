@@ -304,7 +304,7 @@ def test_weights_that_forbid_commercial_use_are_named_once(processes, rigs, tmp_
     log = tmp_path / "log"
     processes(NODE, {"model": str(model)}, "/terms", log=log)
 
-    told = "encoded: its licence (CC-BY-NC-4.0) does not allow commercial use"
+    told = "m: its licence (CC-BY-NC-4.0) does not allow commercial use"
     assert rigs("/terms").until(lambda: log.read_text().count(told) == 1)
 
 
