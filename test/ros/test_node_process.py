@@ -21,6 +21,7 @@ from rclpy.time import Time
 from rig import TRUTH, floats, info
 from sensor_msgs.msg import CameraInfo
 
+from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.ros.images import encode as image_message
 from stereo_depth_ros.ros.tools.processes import (
     NODE,
@@ -306,6 +307,24 @@ def test_weights_that_forbid_commercial_use_are_named_once(processes, rigs, tmp_
 
     told = "m: its licence (CC-BY-NC-4.0) does not allow commercial use"
     assert rigs("/terms").until(lambda: log.read_text().count(told) == 1)
+
+
+def test_graph_for_any_size_sees_every_camera_at_its_own(processes, rigs, tmp_path):
+    sizes = AnySize((HEIGHT, WIDTH), (8, 8), 4)
+    metadata = {**METADATA, **sizes.as_metadata()}
+    model = save_graph(tmp_path / "any.onnx", image_shape=(1, "H", "W", 3), metadata=metadata)
+    processes(NODE, {"model": str(model)}, "/any_size")
+
+    rig = rigs("/any_size")
+
+    # A graph of one size would see the second at half its own, where 25 px are 50 of the image.
+    for width, height in ((WIDTH, HEIGHT), (2 * WIDTH, 2 * HEIGHT), (WIDTH, HEIGHT)):
+        image = encode(np.full((height, width), 25.0))
+        rig.show_until_received(image, "depth/image_rect")
+        depth = floats(rig.last("depth/image_rect"))
+        assert depth.shape == (height, width)
+        np.testing.assert_allclose(depth, 2.0, atol=1e-3)
+    assert rig.until(lambda: "any size" in rig.says("engine"))
 
 
 @pytest.mark.parametrize(
