@@ -12,6 +12,9 @@ from stereo_depth_ros.engines.base import Engine, RunInThread, run_here
 from stereo_depth_ros.engines.tensorrt.options import BuildOptions
 from stereo_depth_ros.engines.tensorrt.progress import ProgressCallback, ignore_progress
 
+BUDGET_MS = 100.0
+"""Time of an inference that ``auto`` allows where nobody names one: 10 pairs per second."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -39,6 +42,8 @@ class Context:
     awaits_size
         Whether the model is opened again once the size is known: until then TensorRT builds nothing
         of a graph for any size.
+    budget_ms
+        Longest inference that ``auto`` allows a model to take.
     build, cuda_backend
         For TensorRT, whose engine is built where none is kept, which takes minutes.
     is_backend_given, has_gpu
@@ -55,6 +60,7 @@ class Context:
     max_disparity: int = 0
     size: tuple[int, int] | None = None
     awaits_size: bool = False
+    budget_ms: float = BUDGET_MS
     build: BuildOptions = field(default_factory=BuildOptions)
     cuda_backend: str = "auto"
     is_backend_given: bool = False

@@ -7,13 +7,11 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 from stereo_depth_ros.artifact import Artifact, find_artifact, list_added
+from stereo_depth_ros.engines.backend import BUDGET_MS
 from stereo_depth_ros.engines.base import EngineError
 from stereo_depth_ros.engines.tensorrt.device import find_device
 from stereo_depth_ros.measurements import Speed, read_accuracies, read_speed
 from stereo_depth_ros.model_card import ModelError
-
-BUDGET_MS = 100.0
-"""Time of an inference that ``auto`` allows where nobody names one: 10 pairs per second."""
 
 
 def sort_by_accuracy(models: Sequence[str]) -> list[str]:
@@ -54,8 +52,8 @@ def compare_with(network: str, models: Iterable[str]) -> dict[str, float]:
     return dict(sorted(multiples.items(), key=lambda item: item[1]))
 
 
-def find_best(network: str) -> tuple[str, str]:
-    """Return the most accurate model that was measured here to take at most `BUDGET_MS`, and why.
+def find_best(network: str, budget_ms: float = BUDGET_MS) -> tuple[str, str]:
+    """Return the most accurate model that was measured here to keep ``budget_ms``, and why.
 
     It is ``network``, which comes with the package, unless one that the user added is better.
     """
@@ -71,11 +69,11 @@ def find_best(network: str) -> tuple[str, str]:
                 f"{name}, which is more accurate, was not timed here: 'stereo-depth bench --model "
                 f"{name}' does that"
             )
-        elif speed.ms > BUDGET_MS:
+        elif speed.ms > budget_ms:
             obstacles.append(f"{name}, which is more accurate, takes {speed.ms:.0f} ms here")
         else:
             return name, (
-                f"{name} is the most accurate that was measured to keep {BUDGET_MS:g} ms here "
+                f"{name} is the most accurate that was measured to keep {budget_ms:.0f} ms here "
                 f"({speed.ms:.0f} ms)"
             )
     if others := [name for name in added if name not in multiples]:

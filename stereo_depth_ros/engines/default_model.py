@@ -49,7 +49,7 @@ def open_auto(open_one: Callable[[str, str], Engine], backend: str, context: Con
         return _open_matcher(
             open_one, backend, f"max_disparity is set and the search range of {NETWORK} is fixed"
         )
-    best, reason = find_best(NETWORK)
+    best, reason = find_best(NETWORK, context.budget_ms)
     for name in dict.fromkeys((best, NETWORK)):
         try:
             return DescribedEngine(open_one(name, backend), reason=reason)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from stereo_depth_ros.engines.backend import Context
+from stereo_depth_ros.engines.backend import BUDGET_MS, Context
 from stereo_depth_ros.engines.base import Engine, EngineLostError, RunInThread
 from stereo_depth_ros.engines.swap import SwappableEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled, BuildProgress
@@ -43,6 +43,7 @@ class EngineLoader:
         self._thread: threading.Thread | None = None
         self._opener: Opener | None = None
         self._size: tuple[int, int] | None = None
+        self._budget_ms = BUDGET_MS
 
     def start(self, opener: Opener, fallback: Opener | None = None) -> None:
         """Open ``opener``; returns when it is open or its build has begun.
@@ -61,15 +62,15 @@ class EngineLoader:
         if self._failure is not None:
             raise self._failure
 
-    def fit(self, size: tuple[int, int]) -> None:
+    def fit(self, size: tuple[int, int], budget_ms: float = BUDGET_MS) -> None:
         """Open the model once more for images of ``size`` (height, width) px, in the background.
 
-        The engine of the moment serves until then. Nothing is done while another is being opened,
-        nor for the size that was given last.
+        What "auto" then takes has ``budget_ms`` a pair. The engine of the moment serves until then.
+        Nothing is done while another is being opened, nor for the size that was given last.
         """
         is_opening = self._thread is not None and self._thread.is_alive()
         if self._opener is not None and size != self._size and not is_opening:
-            self._size = size
+            self._size, self._budget_ms = size, budget_ms
             self._begin(self._opener, None)
 
     def _begin(self, opener: Opener, fallback: Opener | None) -> None:
@@ -84,6 +85,7 @@ class EngineLoader:
             cancelled=self._cancelled,
             size=self._size,
             awaits_size=self._size is None,
+            budget_ms=self._budget_ms,
             **settings,
         )
 

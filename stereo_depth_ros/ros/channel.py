@@ -99,6 +99,13 @@ class Channel:
         camera = self.processor.camera
         return None if camera is None else self._pipeline.input_size(camera)
 
+    @property
+    def period_ms(self) -> float:
+        """Time in ms between two pairs that are to be processed, 0 while that is not known."""
+        hz = self.inputs.hz
+        rate = min(hz, self.max_rate) if self.max_rate else hz
+        return 1e3 / rate if hz else 0.0
+
     def apply(self, values: dict[str, Any]) -> None:
         """Let parameter ``values`` act from the next frame on.
 

@@ -121,6 +121,11 @@ class StereoInputs:
         images = [self._read_state(image, streams=True) for image in self._images]
         return images + [self._read_state(info, streams=False) for info in self._infos]
 
+    @property
+    def hz(self) -> float:
+        """Pairs per second that both cameras send, 0 while that is not known."""
+        return min(image.rate.hz for image in self._images)
+
     def _read_state(self, source: _Input, streams: bool) -> TopicState:
         # By the name before remapping, since this look-up remaps as well.
         publishers = self._node.get_publishers_info_by_topic(source.name)

@@ -187,9 +187,9 @@ class StereoDepthNode(LifecycleNode):
             raise channel.processor.engine_lost
         if self._is_active and self._loader.engine.is_ready:
             channel.update_subscriptions()
-            size = channel.engine_size
-            if size is not None:
-                self._loader.fit(size)
+            size, period_ms = channel.engine_size, channel.period_ms
+            if size is not None and period_ms:
+                self._loader.fit(size, period_ms)
 
     def _process(self, frame: Frame) -> None:
         channel = self._channel

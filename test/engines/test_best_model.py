@@ -11,8 +11,8 @@ from fakes import save_graph
 
 from stereo_depth_ros.artifact import find_artifact
 from stereo_depth_ros.engines import best_model
+from stereo_depth_ros.engines.backend import BUDGET_MS
 from stereo_depth_ros.engines.best_model import (
-    BUDGET_MS,
     compare_with,
     find_best,
     read_fastest,
@@ -185,6 +185,12 @@ def test_of_two_the_better_that_is_fast_enough_is_the_best(models_home):
         measure(name, factor * LITE, ms=ms)
 
     assert find_best("lite")[0] == "b"
+    # As of a camera of 30 Hz, or of 2.
+    assert find_best("lite", 33.3) == (
+        "a",
+        "a is the most accurate that was measured to keep 33 ms here (20 ms)",
+    )
+    assert find_best("lite", 500.0)[0] == "c"
 
 
 def test_worse_model_is_not_the_best_however_fast_and_nothing_is_said(models_home):

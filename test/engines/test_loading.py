@@ -9,6 +9,7 @@ import pytest
 from fakes import FixedEngine
 
 from stereo_depth_ros.engines import EngineError, EngineLostError, loader, swap
+from stereo_depth_ros.engines.backend import BUDGET_MS
 from stereo_depth_ros.engines.tensorrt import BuildProgress
 from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.ros.worker import LatestWorker
@@ -57,7 +58,7 @@ def test_model_is_opened_again_for_the_size_of_the_images_once(loading):
     contexts = []
 
     def opener(context):
-        contexts.append((context.size, context.awaits_size))
+        contexts.append((context.size, context.awaits_size, context.budget_ms))
         engine = Known(1.0, "CPU", degraded="the GPU is waited for" if len(contexts) == 1 else "")
         engine.spec = replace(engine.spec, sizes=SIZES)
         return engine
@@ -65,13 +66,17 @@ def test_model_is_opened_again_for_the_size_of_the_images_once(loading):
     loading.start(opener)
     first = loading.engine.spec
     for _ in range(2):
-        loading.fit((30, 40))
+        loading.fit((30, 40), 33.0)
         wait_for(lambda: len(contexts) == 2 and loading.engine.spec != first)
     loading.fit((60, 80))
     wait_for(lambda: len(contexts) == 3)
 
     # What waits for a size is not tried again without one.
-    assert contexts == [(None, True), ((30, 40), False), ((60, 80), False)]
+    assert contexts == [
+        (None, True, BUDGET_MS),
+        ((30, 40), False, 33.0),
+        ((60, 80), False, BUDGET_MS),
+    ]
     assert loading.error is None
 
 

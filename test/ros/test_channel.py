@@ -80,6 +80,8 @@ def test_pairs_become_depth_while_it_has_subscribers(part):
     counts = part.channel.statistics.counts
     assert 0 < counts["published"] <= counts["pairs"]
     assert counts["failed"] == 0
+    assert show_until(part, lambda: part.channel.period_ms > 0)
+    assert part.channel.period_ms == pytest.approx(1e3 / part.channel.inputs.hz, rel=0.2)
 
     part.rig.unsubscribe()
     assert show_until(part, lambda: not part.channel.inputs.is_subscribed)
