@@ -68,8 +68,12 @@ def test_model_is_opened_again_for_the_size_of_the_images_once(loading):
     for _ in range(2):
         loading.fit((30, 40), 33.0)
         wait_for(lambda: len(contexts) == 2 and loading.engine.spec != first)
-    loading.fit((60, 80))
-    wait_for(lambda: len(contexts) == 3)
+
+    def fit_again():
+        loading.fit((60, 80))  # which is not heard while the one before is still being opened
+        return len(contexts) == 3
+
+    wait_for(fit_again)
 
     # What waits for a size is not tried again without one.
     assert contexts == [

@@ -47,8 +47,9 @@ class Publisher:
 @pytest.fixture
 def channel_of() -> Iterator[Any]:
     """Make a real channel, of whose publishers each hands on what it would send."""
-    rclpy.init()
-    node = LifecycleNode("equality", namespace="/equality")
+    context = rclpy.Context()  # of its own, as other tests of this process have the default one
+    rclpy.init(context=context)
+    node = LifecycleNode("equality", namespace="/equality", context=context)
     made = []
 
     def make(changes: dict[str, Any]) -> SimpleNamespace:
@@ -74,7 +75,7 @@ def channel_of() -> Iterator[Any]:
         for source in (*channel.inputs._images, *channel.inputs._infos):
             channel.inputs._drop(source)
     node.destroy_node()
-    rclpy.try_shutdown()
+    context.try_shutdown()
 
 
 def play(source, channel) -> None:
