@@ -9,6 +9,7 @@ from pathlib import Path
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.model_card import ModelCard, ModelError, read_card
+from stereo_depth_ros.published import PUBLISHED
 from stereo_depth_ros.share import PACKAGE, share_directory
 
 MIXED_SUFFIX = ".mixed.onnx"
@@ -150,6 +151,10 @@ def _find_card(name: str) -> Path:
         return _get_shipped_folder() / f"{name}.yaml"
     added = _glob_added()
     if name not in added:
+        if name in PUBLISHED:
+            raise ModelError(
+                f"model '{name}' is not installed; 'stereo-depth models add {name}' does that"
+            )
         raise ModelError(
             f"model '{excerpt(name)}' is not known; installed are {', '.join(list_models())}; "
             "'stereo-depth models' lists what can be added, and the path of an exported .onnx "

@@ -8,8 +8,9 @@ from typing import Any
 
 from stereo_depth_ros.engines import Context, EngineError, EngineSpec, open_engine
 from stereo_depth_ros.engines.tensorrt.progress import ProgressCallback, ignore_progress
-from stereo_depth_ros.fit import limit_size
+from stereo_depth_ros.fit import choose_size
 from stereo_depth_ros.frame_check import FrameError
+from stereo_depth_ros.graph_contract import USUAL_SIZE
 from stereo_depth_ros.pair_check import SWAPPED
 from stereo_depth_ros.pair_geometry import CalibrationLike, find_geometry
 from stereo_depth_ros.pair_images import load_pair
@@ -67,7 +68,7 @@ def open_model(
     """
     settings = settings or Settings()
     if size is not None:
-        size = limit_size(*size, settings.max_side)
+        size = choose_size(*size, USUAL_SIZE, settings.max_side)
     context = Context(report=report, max_disparity=max_disparity, size=size)
     engine = open_engine(os.fspath(model), backend=backend, context=context)
     return StereoModel(StereoPipeline(engine, settings))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stereo_depth_ros.camera import StereoCamera
-from stereo_depth_ros.fit import Fit, limit_size
+from stereo_depth_ros.fit import Fit, choose_size
 from stereo_depth_ros.graph_contract import AnySize
 
 
@@ -62,8 +62,11 @@ def test_limit_below_the_size_of_the_graph_wins():
 
 
 def test_size_is_limited_in_its_proportion():
-    assert limit_size(375, 1242, 768) == (232, 768)
-    assert limit_size(480, 640, 768) == limit_size(480, 640, 0) == (480, 640)
+    usual = 480, 640
+    assert choose_size(375, 1242, usual, 768) == (232, 768)
+    assert choose_size(480, 640, usual, 768) == choose_size(480, 640, usual, 0) == (480, 640)
+    assert choose_size(20, 20, usual, 768) == (640, 640)
+    assert choose_size(375, 1242, usual, 0) == (375, 1242)
 
 
 @pytest.mark.parametrize("engine", [(None, None), (None, 32), (64, None)])

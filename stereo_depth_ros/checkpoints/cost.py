@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from stereo_depth_ros.checkpoints.error import CheckpointError
+from stereo_depth_ros.engines.tensorrt.frozen import freeze
+from stereo_depth_ros.graph_contract import AnySize
 from stereo_depth_ros.networks import create_network
 
 
@@ -82,13 +84,15 @@ def _plain_attention() -> Iterator[None]:
         switches.enable_mem_efficient_sdp(efficient)
 
 
-def graph_cost(path: Path) -> Cost:
-    """Count what an ONNX graph of static shapes costs.
+def graph_cost(path: Path, height: int = 480, width: int = 640) -> Cost:
+    """Count what an ONNX graph costs.
 
     Parameters
     ----------
     path
         The graph.
+    height, width
+        Of the images in px, where the graph is for any size.
 
     Returns
     -------
@@ -103,7 +107,11 @@ def graph_cost(path: Path) -> Cost:
     import onnx
 
     try:
-        model = onnx.shape_inference.infer_shapes(onnx.load(str(path)), data_prop=True)
+        content = path.read_bytes()
+        if AnySize.read({p.key: p.value for p in onnx.load_from_string(content).metadata_props}):
+            content = freeze(content, height, width)
+        model = onnx.load_from_string(content)
+        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:
         raise CheckpointError(f"{path}: cannot be read as an ONNX graph: {error}") from error
     graph = model.graph

@@ -93,7 +93,7 @@ def _transfer_errors(source: Source) -> Iterator[None]:
             raise  # whoever gave the folder knows of another
         raise CheckpointError(
             f"cannot fetch {source.file} from {source.hub}: {excerpt(error)}; try again, or fetch "
-            f"it from {source.url} by hand"
+            f"it from {source.url} by hand and give it by --file"
         ) from error
 
 

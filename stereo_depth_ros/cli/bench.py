@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure and print the tables."""
-    check_output_file(arguments.json)
+    check_output_file(arguments.json, ".json")
     if arguments.rounds < 1:
         raise InputError(f"--rounds is {arguments.rounds}; it must be 1 or more")
     models = arguments.model or [AUTO]

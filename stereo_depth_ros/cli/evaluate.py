@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the models and print the tables."""
-    check_output_file(arguments.json)
-    check_output_file(arguments.html)
+    check_output_file(arguments.json, ".json")
+    check_output_file(arguments.html, ".html", ".htm")
     samples = read_dataset(arguments.data, arguments.layout)
     gallery = Gallery()
     viewer = gallery if arguments.html else None

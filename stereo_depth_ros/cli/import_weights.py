@@ -16,6 +16,7 @@ from typing import Any
 
 from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.network_names import NETWORKS_HELP
+from stereo_depth_ros.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Import the file and print what it is."""
+    if arguments.output.resolve() == arguments.file.resolve():
+        raise InputError(f"{arguments.file} would be overwritten; give another name to -o")
     checkpoints = import_training("checkpoints")
     info = checkpoints.import_weights(
         arguments.file, arguments.output, arguments.network, dict(arguments.set)

@@ -27,7 +27,8 @@ from stereo_depth_ros.engines.best_model import find_best, read_fastest
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
-from stereo_depth_ros.measurements import find_common_pairs, read_accuracies
+from stereo_depth_ros.graph_contract import USUAL_SIZE
+from stereo_depth_ros.measurements import Speed, find_common_pairs, read_accuracies
 from stereo_depth_ros.model_card import ModelError
 from stereo_depth_ros.model_store import PACK_SUFFIX, pack, remove, unpack
 from stereo_depth_ros.published import PUBLISHED, Source, find_source
@@ -117,6 +118,8 @@ def _list(arguments: argparse.Namespace) -> None:
     print("Installed, for --model and model:= (accuracy measured, of all on the same pairs):")
     heading: tuple[str, ...] = ("NAME", "EPE px", "bad-2 %", "ms here", "MB", "TERMS")
     _print_table([heading, *(_describe_installed(artifact, pairs) for artifact in artifacts)])
+    if measured_on := _describe_pairs(artifacts, pairs):
+        print(f"  (accuracy on {measured_on})")
     for fault in faults:
         print(f"  {fault}")
     best, reason = find_best(NETWORK)
@@ -132,6 +135,12 @@ def _list(arguments: argparse.Namespace) -> None:
     print("fetched by hand.")
 
 
+def _describe_pairs(artifacts: Sequence[Artifact], pairs: str) -> str:
+    """Return in words which pairs those are."""
+    known = (a for artifact in artifacts for a in read_accuracies(artifact) if a.pairs == pairs)
+    return next((accuracy.on for accuracy in known), "")
+
+
 def _describe_installed(artifact: Artifact, pairs: str) -> tuple[str, ...]:
     accuracies = [known for known in read_accuracies(artifact) if known.pairs == pairs]
     speed = read_fastest(artifact)
@@ -140,10 +149,16 @@ def _describe_installed(artifact: Artifact, pairs: str) -> tuple[str, ...]:
         artifact.name,
         f"{accuracies[0].epe:.2f}" if accuracies else "",
         f"{accuracies[0].bad2:.1f}" if accuracies else "",
-        f"{speed.ms:.0f}" if speed else "",
+        _describe_speed(speed) if speed else "",
         f"{size / 1e6:.1f}" if size else "",
         _describe_terms(artifact.card.licence, artifact.card.commercial),
     )
+
+
+def _describe_speed(speed: Speed) -> str:
+    """Return the time, with the size of the images where that is not the usual one."""
+    size = speed.height, speed.width
+    return f"{speed.ms:.0f}" + ("" if size == USUAL_SIZE else f" ({speed.width}x{speed.height})")
 
 
 def _describe_published(name: str, source: Source) -> tuple[str, ...]:
@@ -215,7 +230,7 @@ def _remove(arguments: argparse.Namespace) -> None:
 def _pack(arguments: argparse.Namespace) -> None:
     artifact = find_artifact(arguments.model)
     output = arguments.output or Path(f"{artifact.name}{PACK_SUFFIX}")
-    check_output_file(output)
+    check_output_file(output, ".zip")
     pack(artifact, output)
     print(f"written: {output}, {output.stat().st_size / 1e6:.1f} MB")
     print(f"there: stereo-depth models add {output.name}")
@@ -228,7 +243,7 @@ def _info(arguments: argparse.Namespace) -> None:
     elif model in PUBLISHED:
         _print_source(model, PUBLISHED[model])
     elif model.endswith(".onnx"):
-        graph = import_training("checkpoints.cost").graph_cost(Path(model))
+        graph = import_training("checkpoints.cost").graph_cost(Path(model), *arguments.size)
         print(f"{model}: {graph.nodes} nodes; {_describe_cost(graph)}")
     else:
         _print_network(model, arguments.variant, *arguments.size)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from stereo_depth_ros.engines import BACKEND_NAMES
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
+from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.settings import MAX_BASELINE, MAX_DISPARITY, MEANINGS, Meaning, Settings
 
@@ -117,11 +118,14 @@ def parse_folder(text: str) -> Path:
     return Path(text)
 
 
-def check_output_file(path: Path | None) -> None:
+def check_output_file(path: Path | None, *suffixes: str) -> None:
     """Check, before the work, that the file ``path`` can be written after it; None is no file.
 
     Raises
     ------
+    InputError
+        When its name has none of the ``suffixes``, where any are given: it may be a file of
+        another kind.
     OSError
         When its folder is missing or not writable, or it is a folder.
     """
@@ -131,6 +135,9 @@ def check_output_file(path: Path | None) -> None:
         raise IsADirectoryError(f"{path} is a folder; name a file in it")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: make the folder {path.parent} first")
+    is_device = path.exists() and not path.is_file()
+    if suffixes and path.suffix.lower() not in suffixes and not is_device:
+        raise InputError(f"{path} cannot be written; end its name in {' or '.join(suffixes)}")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{path} cannot be written: no permission")
 

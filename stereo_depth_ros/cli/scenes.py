@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--count is {arguments.count}; give 1 or more")
     if arguments.seed < 0:
         raise InputError(f"--seed is {arguments.seed}; give 0 or more")
-    check_output_file(preview)
+    check_output_file(preview, ".png", ".jpg")
     if folder is not None:
         _check_new(folder)
     layer = "scenes.synthetic"

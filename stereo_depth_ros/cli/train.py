@@ -105,6 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
     is_first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
     lock = lock_folder(arguments.output, "training")
     with lock if is_first else nullcontext():
+        publication = import_training("export.publication")
+        publication.check_beside(arguments.output / f"{arguments.network}.onnx")
         trainer = import_training("training.trainer").Trainer(recipe, arguments.output)
         release.check_size(trainer.network, arguments.size)
         trainer.run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from stereo_depth_ros.export.exporter import describe, finish, fold
 from stereo_depth_ros.export.static_forms import check_sizes
 from stereo_depth_ros.file_hash import sha256_of
 from stereo_depth_ros.graph_contract import AnySize
-from stereo_depth_ros.model_card import ModelCard, ModelError, write_card
+from stereo_depth_ros.model_card import ModelCard, ModelError, read_card, write_card
 from stereo_depth_ros.networks.base import StereoNetwork
 
 # Differences from PyTorch in float32.
@@ -106,6 +107,7 @@ def publish(
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise WriteError(f"{path} is a folder; name the file in it, such as {path}/net.onnx")
+    check_beside(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     _check_space(network, path, target.parent)
     agreements, files = {}, {}
@@ -137,6 +139,30 @@ def publish(
         for file in (locate_reference(made.path), *files.values(), folder / card_path.name):
             file.replace(target.with_name(file.name))
     return Publication(find_artifact(str(card_path)), agreements)
+
+
+def check_beside(graph: Path) -> None:
+    """Check, before the work, that card and reference of ``graph`` replace nothing else.
+
+    Raises
+    ------
+    WriteError
+        Where a file of either's name is of another kind.
+    """
+    card, reference = locate_card(graph), locate_reference(graph)
+    try:
+        if card.exists():
+            read_card(card)
+    except ModelError as error:
+        raise WriteError(
+            f"{card} is not a model card, and would be overwritten by that of {graph.name}; give "
+            "the graph another name"
+        ) from error
+    if reference.exists() and not zipfile.is_zipfile(reference):
+        raise WriteError(
+            f"{reference} is not a reference, and would be overwritten by that of {graph.name}; "
+            "give the graph another name"
+        )
 
 
 class _TestPair:

@@ -210,7 +210,7 @@ def test_hub_that_does_not_answer_leaves_the_link_on_one_line(hub, fetch, tmp_pa
         fetch(tmp_path)
 
     assert str(refusal.value).endswith(
-        "or fetch it from https://huggingface.co/minimok/s2m2 by hand"
+        "or fetch it from https://huggingface.co/minimok/s2m2 by hand and give it by --file"
     )
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 400

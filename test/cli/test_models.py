@@ -66,7 +66,8 @@ def test_what_was_measured_here_is_shown_of_models_on_the_same_pairs_alone(capsy
 
     rows = rows_of(models(capsys))
 
-    assert rows["net"] == ["0.50", "5.0", "12", "0.0", "CC-BY-NC-4.0;", "non-commercial"]
+    terms = ["CC-BY-NC-4.0;", "non-commercial"]
+    assert rows["net"] == ["0.50", "5.0", "12", "(64x48)", "0.0", *terms]
     assert rows["other"] == ["0.0", "CC-BY-NC-4.0;", "non-commercial"]
     assert "EPE 0.10 px, bad-2 1.0 % on 5 pairs" in models(capsys, "info", "other")
     for name in ("lite", "sgbm", "sgbm_hh", "net"):

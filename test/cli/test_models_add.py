@@ -187,7 +187,9 @@ def test_no_network_is_one_line_with_the_way_by_hand(hub, models_home):
 
     assert status == 1
     assert line.startswith("cannot fetch LAS2_S.pth from tomtomtommi/LiteAnyStereoV2: ")
-    assert line.endswith("it from https://huggingface.co/tomtomtommi/LiteAnyStereoV2 by hand")
+    assert line.endswith(
+        "it from https://huggingface.co/tomtomtommi/LiteAnyStereoV2 by hand and give it by --file"
+    )
     assert "\n" not in line
     assert list_added() == []
 

@@ -1,8 +1,10 @@
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 import pytest
 
 from stereo_depth_ros.cli.options import check_output_file, make_number_parser, parse_size
+from stereo_depth_ros.errors import InputError
 
 
 def test_size_is_height_and_width():
@@ -43,3 +45,13 @@ def test_file_that_is_there_can_be_written_again(tmp_path):
 
     check_output_file(tmp_path / "figures.json")
     check_output_file(None)
+
+
+@pytest.mark.parametrize("name", ["left.png", "report", "report.html"])
+def test_file_of_another_kind_is_no_output(name, tmp_path):
+    with pytest.raises(InputError, match=rf"{name} cannot be written; end its name in \.json"):
+        check_output_file(tmp_path / name, ".json")
+
+    check_output_file(tmp_path / "report.JSON", ".json")
+    check_output_file(Path("/dev/null"), ".json")
+    check_output_file(None, ".json")

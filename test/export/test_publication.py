@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -154,7 +155,12 @@ def test_card_names_the_graph_in_fp32_whichever_comes_last(network, tmp_path):
 @pytest.fixture
 def old_files(tmp_path):
     """An older graph and its reference, by path."""
-    files = {tmp_path / "net.onnx": b"older graph", tmp_path / "net.reference.npz": b"its own"}
+    with zipfile.ZipFile(tmp_path / "net.reference.npz", "w") as archive:
+        archive.writestr("disparity.npy", "its own")
+    files = {
+        tmp_path / "net.onnx": b"older graph",
+        tmp_path / "net.reference.npz": (tmp_path / "net.reference.npz").read_bytes(),
+    }
     for path, content in files.items():
         path.write_bytes(content)
     return files
@@ -190,6 +196,17 @@ def test_graph_that_disagrees_is_not_kept_and_the_old_files_stay(
         publish(network, *SIZE, tmp_path / "net.onnx")
 
     assert contents(tmp_path) == old_files
+
+
+@pytest.mark.parametrize("name", ["net.yaml", "net.reference.npz"])
+def test_file_of_another_kind_beside_the_graph_is_not_replaced(name, network, tmp_path):
+    (tmp_path / name).write_text("image_width: 640")
+
+    with pytest.raises(WriteError, match=rf"{name} is not a .*, and would be overwritten by that"):
+        publish(network, *SIZE, tmp_path / "net.onnx")
+
+    assert names(tmp_path) == [name]
+    assert (tmp_path / name).read_text() == "image_width: 640"
 
 
 def test_reference_that_cannot_be_written_leaves_the_old_files(

@@ -187,11 +187,15 @@ def _compare_with_truth(depth: np.ndarray, truth: np.ndarray, focal_baseline: fl
         )
     wrong = measured.bad[2.0] - (100 - measured.density)
     if wrong > _MAX_BAD2 or measured.density < _MIN_DENSITY:
-        raise DemoError(f"depth disagrees with the truth: {measured}")
+        raise DemoError(
+            f"depth disagrees with the truth: EPE {measured.epe:.2f} px, more than 2 px off "
+            f"{wrong:.1f} %, density {measured.density:.1f} %; the pictures beside the logs show "
+            "where; another model (--model) or another training helps"
+        )
     return [
         f"error against truth   median {1e3 * np.median(error):.1f} mm, EPE {measured.epe:.2f} px, "
         f"more than 2 px off {wrong:.1f} %",
-        f"density               {measured.density:.1f} % of the pixels that have a depth",
+        f"density               {measured.density:.1f} % of the pixels that have a true depth",
     ]
 
 
