@@ -258,3 +258,12 @@ def test_saved_overview_is_the_plot(yard, sgbm, tmp_path):
     result.save(tmp_path)
 
     assert_array_equal(read_image(tmp_path / "overview.png"), result.plot())
+
+
+@pytest.mark.parametrize(
+    ("left", "error", "cause"),
+    [("absent.png", FileNotFoundError, "does not exist"), (".", IsADirectoryError, "is a folder")],
+)
+def test_image_that_the_system_refuses_is_an_error_of_the_system(left, error, cause, sgbm):
+    with pytest.raises(error, match=cause):
+        sgbm.match(left, left)
