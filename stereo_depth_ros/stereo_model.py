@@ -122,6 +122,8 @@ class StereoModel:
 
         Raises
         ------
+        FileNotFoundError, IsADirectoryError
+            For an image that is missing, or is a folder.
         InputError
             For images or a calibration that cannot be used, as `WrongPairError` for a pair that
             ``check`` refuses.

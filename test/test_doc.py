@@ -120,6 +120,27 @@ def test_readme_gives_what_was_measured_as_the_cards_do():
     }
 
 
+def test_readme_gives_the_size_of_lite_that_the_list_of_models_gives():
+    (size,) = re.findall(r"^\| `lite`.* ([\d.]+), included", TEXTS[README], re.MULTILINE)
+
+    total = sum(file.stat().st_size for file in find_artifact("lite").list_files())
+    assert size == f"{total / 1e6:.1f}"
+    assert f"{size} MB with its graph" in TEXTS[ROOT / "doc" / "models.md"]
+
+
+def test_page_of_figures_gives_what_the_cards_do():
+    table = TEXTS[ROOT / "doc" / "figures.md"].split("| Model | EPE |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", table, re.MULTILINE)
+
+    assert [name for name, _ in rows] == ["lite", "sgbm", "sgbm_hh"]
+    for name, row in rows:
+        epe, _, bad1, bad2, _, ause, thin = row.split(" | ")
+        card = find_artifact(name).card.measured["real"][name]
+        assert (epe, ause) == (f"{card['epe']:.2f}", f"{card['ause']:.2f}"), name
+        assert (bad1, bad2) == (f"{card['bad1']:.1f}", f"{card['bad2']:.1f}"), name
+        assert thin == f"{card['thin']:.0f} %", name
+
+
 # -- commands --------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,7 @@ from stereo_depth_ros.pictures import read_image, write_image
 from stereo_depth_ros.stereo_model import WrongPairError
 
 README = Path(__file__).parents[1] / "README.md"
+PAGE = README.parent / "doc" / "python.md"
 # Between its marks, and within a fence of the same language.
 _, FIVE_LINES, _ = README.read_text().split("<!-- five lines -->\n")
 FIVE_LINES = FIVE_LINES.removeprefix("```python\n").removesuffix("```\n")
@@ -63,6 +64,20 @@ def test_five_lines_of_the_readme_give_the_depth_of_the_scene(folder, yard):
     assert np.median(depth.depth[seen] / yard.pair.depth[seen]) == pytest.approx(1.0, abs=0.01)
     assert depth.points.shape == (240, 320, 3)
     assert_array_equal(np.isfinite(depth.points).all(axis=2), np.isfinite(depth.depth))
+
+
+def test_result_holds_what_the_page_lists_in_the_form_that_it_states(yard, sgbm):
+    rows = re.findall(r"^\| `depth\.([^`]+)` \| ([^|]*) \|", PAGE.read_text(), re.MULTILINE)
+    depth = sgbm.match(yard.pair.left, yard.pair.right, yard.camera)
+
+    public = {name for name in (*dir(depth), *vars(depth)) if not name.startswith("_")}
+    assert {re.match(r"\w+", name)[0] for name, _ in rows} == public - {"match", "is_metric"}
+    shapes = {"(H, W)": (240, 320), "(H, W, 3)": (240, 320, 3)}
+    stated = {name: form.rsplit(" ", 1) for name, form in rows if form.startswith("(H")}
+    assert set(stated) == {"disparity", "confidence", "depth", "points", "image"}
+    for name, (shape, kind) in stated.items():
+        array = getattr(depth, name)
+        assert (array.shape, array.dtype.name) == (shapes[shape], kind), name
 
 
 def test_result_says_in_a_line_what_it_is(yard, sgbm):
@@ -243,3 +258,12 @@ def test_saved_overview_is_the_plot(yard, sgbm, tmp_path):
     result.save(tmp_path)
 
     assert_array_equal(read_image(tmp_path / "overview.png"), result.plot())
+
+
+@pytest.mark.parametrize(
+    ("left", "error", "cause"),
+    [("absent.png", FileNotFoundError, "does not exist"), (".", IsADirectoryError, "is a folder")],
+)
+def test_image_that_the_system_refuses_is_an_error_of_the_system(left, error, cause, sgbm):
+    with pytest.raises(error, match=cause):
+        sgbm.match(left, left)
