@@ -21,7 +21,7 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Medians over pairs with truth, every pixel answered.
+    """Medians over pairs with truth, guesses counted.
 
     ``on`` says in words what they are of, ``pairs`` is the hash of the pairs; ``epe`` is in px,
     ``bad2`` in percent.

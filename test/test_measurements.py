@@ -49,7 +49,7 @@ def test_card_says_what_was_measured_before_the_model_came(models_home):
     (card,) = read_accuracies(find_artifact("sgbm"))
 
     assert (card.pairs, card.epe, card.bad2) == (CARD_PAIRS, 1.149, 8.32)
-    assert card.on == "12 pairs, medians, every pixel answered"
+    assert card.on == "12 pairs, medians, guesses counted"
 
 
 def test_what_was_measured_here_goes_before_what_the_card_says(models_home):

@@ -11,10 +11,10 @@ from stereo_depth_ros.measurements import Accuracy
 
 
 def summarise(scores: Sequence[Score], model: str, samples: Sequence[Sample]) -> Accuracy:
-    """Return the medians of ``model`` over ``samples``, every pixel answered."""
+    """Return the medians of ``model`` over ``samples``, guesses counted."""
     median = dict(zip(COLUMNS, medians(scores, model, "filled"), strict=True))
     return Accuracy(
-        f"{len(samples)} pairs, medians, every pixel answered",
+        f"{len(samples)} pairs, medians, guesses counted",
         digest_of(samples),
         round(median["EPE"], 3),
         round(median["bad-2"], 2),

@@ -134,7 +134,7 @@ def _on_real(network: str, graph: Path, pairs: RealPairs) -> dict[str, Any]:
     for engine in engines.values():
         engine.close()
     figures_of: dict[str, Any] = {
-        "on": f"{len(samples)} pairs, medians, every pixel answered",
+        "on": f"{len(samples)} pairs, medians, guesses counted",
         "sha256": digest_of(samples),
     }
     for name in engines:
