@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -42,8 +43,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             raise ValueError("it lacks a part")
     except Exception as error:  # torch raises whatever its parts do
         reason = str(error).strip().partition("\n")[0][:200]
+        if isinstance(error, UnpicklingError):  # of which PyTorch speaks to programmers
+            reason = "it holds something else than tensors and numbers"
         raise InputError(
-            f"{path} is no whole checkpoint of a training ({reason}); remove it to begin anew, or "
+            f"{path} is not a complete training checkpoint ({reason}); delete it to start over, or "
             "give another folder"
         ) from error
     return state

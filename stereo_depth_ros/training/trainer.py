@@ -51,8 +51,8 @@ class _Training(nn.Module):
 class Trainer:
     """Trains a network by ``recipe`` in ``folder``, which holds checkpoint, log and pictures.
 
-    Under `torchrun` every process trains on its own stream and gradients are averaged. A folder
-    with a checkpoint is gone on with, as if it had not been left.
+    Under `torchrun` every process trains on its own stream and gradients are averaged. If the
+    folder holds a checkpoint, training resumes from it as if it had not been interrupted.
 
     Raises
     ------
@@ -71,7 +71,7 @@ class Trainer:
         self.processes = int(os.environ.get("WORLD_SIZE", "1"))
         self._share, self._parallel = (self.rank, self.processes), self.processes > 1
         if self._parallel and recipe.minutes is not None:
-            raise InputError("minutes are counted by one process; give steps to several")
+            raise InputError("--minutes works with one process only; use --steps")
         if cuda:
             torch.cuda.set_device(self.device)
         if self._parallel:

@@ -257,7 +257,9 @@ def test_checkpoint_that_is_none_is_named_and_left_alone(content, tmp_path):
         path.write_bytes(content)
     before = path.read_bytes()
 
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is no whole checkpoint .* remove it to"):
+    with pytest.raises(
+        ValueError, match=r"checkpoint\.pt is not a complete training checkpoint .* delete it to"
+    ):
         Trainer(RECIPE, tmp_path)
 
     assert path.read_bytes() == before
@@ -395,7 +397,7 @@ def test_interrupted_training_of_a_minute_has_the_time_left_that_its_checkpoint_
 def test_minutes_are_refused_to_several_processes(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
 
-    with pytest.raises(ValueError, match="minutes are counted by one process; give steps to"):
+    with pytest.raises(ValueError, match="--minutes works with one process only"):
         Trainer(MINUTE, tmp_path)
 
 
