@@ -257,9 +257,8 @@ def test_checkpoint_that_is_none_is_named_and_left_alone(content, tmp_path):
         path.write_bytes(content)
     before = path.read_bytes()
 
-    with pytest.raises(
-        ValueError, match=r"checkpoint\.pt is not a complete training checkpoint .* delete it to"
-    ):
+    text = r"checkpoint\.pt is not a complete training checkpoint .* delete it to"
+    with pytest.raises(ValueError, match=text):
         Trainer(RECIPE, tmp_path)
 
     assert path.read_bytes() == before
