@@ -71,9 +71,10 @@ class BagSource:
             problems = list(bag.problems)
         self.losses: dict[str, int] = {}
         self.notes = [*_describe_topics(self.topics, bool(rig.calibration)), *problems]
-        self.identity = {"bag": str(path.resolve()), "files": _list_sizes(path)} | {
+        self.identity = {
+            "source": {"bag": str(path.resolve()), "files": _list_sizes(path)},
             "topics": [*self.topics.images, self.topics.left_info, self.topics.right_info],
-            "rig": rig.identity,
+            **rig.identity,
         }
 
     def __iter__(self) -> Iterator[Frame | Skip]:

@@ -48,7 +48,7 @@ class FileSource:
         self.expected = len(pairs)
         self.notes = [f"{len(pairs)} pairs of files, the first {pairs[0].left}, {pairs[0].right}"]
         files = [[str(pair.left), str(pair.right)] for pair in pairs]
-        self.identity = {"files": files, "rig": rig.identity}
+        self.identity = {"source": files, **rig.identity}
 
     def __iter__(self) -> Iterator[Frame | Skip]:
         """Yield the pairs in order."""

@@ -61,7 +61,7 @@ class Source(Protocol):
     notes
         What was found out about it, a line each.
     identity
-        What tells it from another, as JSON holds it.
+        What tells it from another, as JSON holds it, by what people call it.
     expected
         How many pairs it seems to hold.
     is_stream

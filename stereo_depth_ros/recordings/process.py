@@ -100,7 +100,14 @@ def _process(
 ) -> Summary:
     """Do what `process` does, with an engine and a target that are at hand."""
     identity = _identify(source, target, plan, spec, is_checked)
-    with closing(Journal(target.journal, identity)) as journal:
+    try:
+        opened = Journal(target.journal, identity, target.result)
+    except InputError:
+        # What this run made, not what an interrupted one left for the next.
+        if [entry.name for entry in target.work.iterdir()] == ["run.lock"]:
+            shutil.rmtree(target.work)
+        raise
+    with closing(opened) as journal:
         journal.begin(target.count_whole(journal.records))
         judge = Judge(source.is_stream, is_checked, say)
         try:
@@ -130,7 +137,7 @@ def _identify(
 ) -> dict[str, Any]:
     """Return what the results depend on."""
     return {
-        "source": source.identity,
+        **source.identity,
         "model": [spec.name, spec.backend, spec.precision, spec.max_disparity, spec.device],
         "settings": asdict(plan.settings),
         "outputs": repr(target.writer),

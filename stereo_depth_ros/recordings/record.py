@@ -54,6 +54,8 @@ class Journal:
         The file.
     run
         What the results depend on, as JSON holds it.
+    result
+        What the run makes, for the text of the error.
 
     Attributes
     ----------
@@ -70,7 +72,7 @@ class Journal:
         When the file is of another run; the text says in what they differ.
     """
 
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+    def __init__(self, path: Path, run: dict[str, Any], result: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
         self.records: list[Record] = []
@@ -78,7 +80,7 @@ class Journal:
         self.losses: dict[str, int] = {}
         lines = list(_read_lines(path))
         if lines:
-            self._check_run(lines[0].get("run", {}), json.loads(json.dumps(run)))
+            self._check_run(lines[0].get("run", {}), json.loads(json.dumps(run)), result)
             for line in lines[1:]:
                 if "complete" in line:
                     self.is_complete, self.losses = True, line["losses"]
@@ -118,14 +120,15 @@ class Journal:
             os.fsync(self._file.fileno())
             self._file.close()
 
-    def _check_run(self, earlier: dict[str, Any], run: dict[str, Any]) -> None:
+    def _check_run(self, earlier: dict[str, Any], run: dict[str, Any], result: Path) -> None:
         different = sorted(
             name for name in earlier.keys() | run.keys() if earlier.get(name) != run.get(name)
         )
         if different:
+            is_within = self._path.parent == result
             raise InputError(
-                f"{self._path.parent} holds another run, which differs in {', '.join(different)}; "
-                "give another folder, or remove that one"
+                f"{result} is of another run (differs in {', '.join(different)}); give another "
+                f"name, or remove it{'' if is_within else f' and {self._path}'}"
             )
 
 

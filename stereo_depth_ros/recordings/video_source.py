@@ -62,9 +62,9 @@ class VideoSource:
         views = "two videos" if len(paths) == 2 else f"a {self._split} video"
         self.notes = [f"{views} of {width} x {height} px, {rate:g} frames per second"]
         self.identity = {
-            "videos": {str(path.resolve()): path.stat().st_size for path in paths},
+            "source": {str(path.resolve()): path.stat().st_size for path in paths},
             "split": self._split,
-            "rig": rig.identity,
+            **rig.identity,
         }
 
     def __iter__(self) -> Iterator[Frame | Skip]:

@@ -148,7 +148,8 @@ def test_a_complete_run_is_not_done_again_and_another_is_refused(run, folders, t
 
     other = run(*command, "--max-depth", 5)
     assert other.status == 1
-    assert "holds another run, which differs in settings" in other.err
+    assert f"{out} is of another run (differs in settings); give another name, or" in other.err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(run, folders, tmp_path):
