@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.recordings.write_errors import name_file
 
 
 @dataclass(frozen=True)
@@ -96,15 +97,17 @@ class Journal:
         if not self.is_complete:
             del self.records[count:]
             lines = [{"run": self._run}, *map(asdict, self.records)]
-            write_text(self._path, "".join(map(_as_line, lines)))
-            self._file = self._path.open("a", encoding="utf-8")
+            with name_file(self._path):
+                write_text(self._path, "".join(map(_as_line, lines)))
+                self._file = self._path.open("a", encoding="utf-8")
 
     def add(self, record: Record) -> None:
         """Put down what became of the next pair."""
         assert self._file is not None
         self.records.append(record)
-        self._file.write(_as_line(asdict(record)))
-        self._file.flush()
+        with name_file(self._path):
+            self._file.write(_as_line(asdict(record)))
+            self._file.flush()
 
     def complete(self, losses: dict[str, int]) -> None:
         """Put down that the run came to its end, and what never became a pair."""
@@ -116,9 +119,9 @@ class Journal:
     def close(self) -> None:
         """Bring all of it to the disk."""
         if self._file is not None and not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with name_file(self._path), self._file as file:
+                file.flush()
+                os.fsync(file.fileno())
 
     def _check_run(self, earlier: dict[str, Any], run: dict[str, Any], result: Path) -> None:
         different = sorted(
