@@ -56,6 +56,7 @@ class BagSource:
     """
 
     is_stream = True
+    is_metric = True  # without camera_info or file there is no pair
 
     def __init__(self, path: Path, rig: Rig, topics: dict[str, str | None]) -> None:
         self.path = path

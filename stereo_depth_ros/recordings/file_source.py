@@ -44,9 +44,11 @@ class FileSource:
     ) -> None:
         self._pairs = pairs
         self._rig = rig
+        self.is_metric = bool(rig.calibration)
         self.losses = missing or {}
         self.expected = len(pairs)
-        self.notes = [f"{len(pairs)} pairs of files, the first {pairs[0].left}, {pairs[0].right}"]
+        first = f"the first {pairs[0].left}, {pairs[0].right}"
+        self.notes = [f"pairs of files: {len(pairs)}, {first}", *rig.notes]
         files = [[str(pair.left), str(pair.right)] for pair in pairs]
         self.identity = {"source": files, **rig.identity}
 

@@ -66,6 +66,8 @@ class Source(Protocol):
         How many pairs it seems to hold.
     is_stream
         Whether each pair follows the one before it, from one rig.
+    is_metric
+        Whether lengths are known; without them there is disparity alone.
     losses
         What never became a pair, counted by reason; complete once all pairs were read.
     """
@@ -74,6 +76,7 @@ class Source(Protocol):
     identity: dict[str, Any]
     expected: int
     is_stream: bool
+    is_metric: bool
     losses: dict[str, int]
 
     def __iter__(self) -> Iterator[Frame | Skip]:

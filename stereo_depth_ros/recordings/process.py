@@ -172,7 +172,7 @@ class _Run:
     def execute(self) -> Summary:
         """Do all of it."""
         if self._journal.is_complete:
-            return summarise(self._earlier, self._journal.losses)
+            return summarise(self._earlier, self._journal.losses, self._source.is_metric)
         began = time.perf_counter()
         try:
             for index, frame in enumerate(self._source):
@@ -235,7 +235,8 @@ class _Run:
         with name_file(self._target.result):
             self._target.finish(records)
         wall_s = time.perf_counter() - began
-        summary = summarise(records, losses, self._new, wall_s, self._pool.count)
+        is_metric = self._source.is_metric
+        summary = summarise(records, losses, is_metric, self._new, wall_s, self._pool.count)
         files = sorted((self._target.work / "pictures").glob("*.jpg"))
         pictures = [(records[int(file.stem)], file) for file in files]
         notes = [*self._source.notes, *self._judge.said]

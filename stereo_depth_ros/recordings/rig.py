@@ -40,6 +40,11 @@ class Rig:
             "rectify": self.rectify,
         }
 
+    @property
+    def notes(self) -> list[str]:
+        """What follows from it, a line each, for a recording that has no camera_info."""
+        return [] if self.calibration else ["no calibration: disparity alone; --calib gives depth"]
+
     def find_geometry(self, width: int, height: int, is_raw: bool = False) -> PairGeometry:
         """Return the geometry of images, by the file.
 

@@ -81,13 +81,37 @@ def test_workers_change_nothing(run, folders, tmp_path):
 
 
 def test_without_calibration_there_is_disparity_alone(run, folders, tmp_path):
-    outcome = run(folders.left, folders.right, "-o", tmp_path / "out")
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "out", "--outputs", "depth")
     assert outcome.status == 1
     assert "without a calibration there is no depth: give one by --calib" in outcome.err
 
-    outcome = run(folders.left, folders.right, "-o", tmp_path / "px", "--outputs", "disparity")
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "px")
     assert outcome.status == 0
-    assert len(list((tmp_path / "px/disparity").iterdir())) == 12
+    assert "no calibration: disparity alone; --calib gives depth\n" in outcome.out
+    assert "12 pairs with disparity, 0 skipped" in outcome.out
+    assert "<h1>Disparity of px</h1>" in (tmp_path / "px/report.html").read_text()
+    for kind in ("disparity", "confidence"):
+        assert len(list((tmp_path / "px" / kind).iterdir())) == 12
+    assert not (tmp_path / "px/depth").exists()
+
+
+def test_a_run_with_almost_nothing_valid_is_warned_of(run, folders, tmp_path):
+    command = (folders.left, folders.right, "--calib", folders.calib, "-o")
+
+    assert "warning" not in run(*command, tmp_path / "all").err
+
+    outcome = run(*command, tmp_path / "none", "--confidence", 0.999)
+    assert outcome.status == 0
+    assert "warning: 100.0 % of the pixels have no depth" in outcome.err
+
+
+def test_one_pair_is_one(run, folders, tmp_path):
+    first = (tmp_path / "left/0000.png", tmp_path / "right/0000.png")
+
+    outcome = run(*first, "--calib", folders.calib, "-o", tmp_path / "out")
+
+    assert "\n1 pair with depth, 0 skipped" in outcome.out
+    assert "\n1 pair in " in outcome.out
 
 
 def test_a_damaged_image_is_named_counted_and_skipped(run, folders, tmp_path):

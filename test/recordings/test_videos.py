@@ -90,7 +90,9 @@ def test_a_video_of_depth_has_one_scale(run, folders, truth, tmp_path, workers):
 
 
 def test_a_video_without_calibration_shows_disparity(run, folders, tmp_path):
-    assert run(folders.left, folders.right, "-o", tmp_path / "px.avi").status == 0
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "px.avi")
+    assert outcome.status == 0
+    assert "12 pairs with disparity, 0 skipped" in outcome.out
     video = cv2.VideoCapture(str(tmp_path / "px.avi"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
 
