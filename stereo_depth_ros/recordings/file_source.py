@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import re
 import time
@@ -106,7 +107,10 @@ def pair_folders(left: str, right: str) -> tuple[list[FilePair], dict[str, int]]
 
 
 def read_list(path: Path) -> list[FilePair]:
-    """Read a list of pairs: two file names a line, by a space or comma, relative to the list's.
+    """Read a list of pairs: two file names a line, relative to the list's.
+
+    In a .csv they stand between commas, or semicolons, and may be quoted; else a space or comma
+    divides them.
 
     Raises
     ------
@@ -114,10 +118,17 @@ def read_list(path: Path) -> list[FilePair]:
         For a line of another form, and for a list of nothing.
     """
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # With the mark that spreadsheets put at the beginning.
+    text = path.read_text(encoding="utf-8-sig")
+    divider = next((mark for mark in ",;\t" if mark in text), " ")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        names = [name for name in re.split(r"[,;\s]+", line.strip()) if name]
+        if path.suffix.lower() == ".csv":
+            parts = next(csv.reader([line], delimiter=divider, skipinitialspace=True))
+        else:
+            parts = re.split(r"[,;\s]+", line)
+        names = [part.strip() for part in parts if part.strip()]
         if len(names) < 2:
             raise InputError(f"{path}, line {number}: '{line[:80]}' is not LEFT RIGHT")
         pairs.append((path.parent / names[0], path.parent / names[1]))

@@ -10,6 +10,7 @@ import pytest
 from bags import CAMERA, error_of
 
 from stereo_depth_ros.evaluation.truth_files import read_pfm, read_png
+from stereo_depth_ros.recordings.file_source import read_list
 
 KINDS = (
     *("depth", "depth_mm", "disparity", "disparity_kitti", "disparity_pfm"),
@@ -143,6 +144,24 @@ def test_patterns_and_lists_name_pairs(run, folders, tmp_path):
     for name in names:
         listed, globbed = (tmp_path / of / "depth" / name for of in ("listed", "globbed"))
         assert listed.read_bytes() == globbed.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'my images/a 1.png,"my images/b, 1.png"\n',
+        '"my images/a 1.png", "my images/b, 1.png"\r\n',
+        '\ufeffmy images/a 1.png;"my images/b, 1.png";9\n'.replace(", ", " "),
+    ],
+)
+def test_a_csv_list_is_read_with_its_quotes_and_spaces(tmp_path, text):
+    (tmp_path / "pairs.csv").write_text(text, encoding="utf-8")
+
+    (pair,) = read_list(tmp_path / "pairs.csv")
+
+    right = "b, 1.png" if ";" not in text else "b 1.png"
+    assert pair.left == tmp_path / "my images/a 1.png"
+    assert pair.right == tmp_path / "my images" / right
 
 
 def test_a_dataset_is_read_by_its_layout(run, views, tmp_path):
