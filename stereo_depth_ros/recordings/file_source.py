@@ -86,6 +86,8 @@ def pair_folders(left: str, right: str) -> tuple[list[FilePair], dict[str, int]]
     ------
     InputError
         When either holds no image, or they cannot be paired.
+    FileNotFoundError
+        When either is no pattern and not there.
     """
     lefts, rights = _list_images(left), _list_images(right)
     by_name = {file.stem: file for file in rights}
@@ -120,7 +122,8 @@ def read_list(path: Path) -> list[FilePair]:
     pairs = []
     # With the mark that spreadsheets put at the beginning.
     text = path.read_text(encoding="utf-8-sig")
-    divider = next((mark for mark in ",;\t" if mark in text), " ")
+    unquoted = re.sub('"[^"]*"', "", text)
+    divider = next((mark for mark in ";,\t" if mark in unquoted), " ")
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -161,6 +164,8 @@ def _name(pairs: Sequence[tuple[Path, Path]]) -> list[FilePair]:
 
 def _list_images(text: str) -> list[Path]:
     path = Path(text)
+    if not path.exists() and not glob.has_magic(text):
+        raise FileNotFoundError(f"{text} does not exist")
     files = list(path.iterdir()) if path.is_dir() else [Path(name) for name in glob.glob(text)]
     images = [file for file in files if file.suffix.lower() in IMAGES]
     if not images:

@@ -432,3 +432,10 @@ def test_images_that_the_engine_cannot_match_are_skipped(run, views, tmp_path):
     assert outcome.status == 0, outcome.err
     assert "2 pairs with depth, 2 skipped" in outcome.out
     assert "the images are 160 x 4; at least 5 x 5 px are needed to match" in outcome.out
+
+
+def test_a_bag_is_not_split(run, views, tmp_path):
+    source = write_bag(tmp_path / "in", list_events(views[:1]))
+    outcome = run(source, "-o", tmp_path / "out", "--split", "side-by-side")
+    assert outcome.status == 1
+    assert "--split divides one video, and SOURCE is none; leave it out" in outcome.err
