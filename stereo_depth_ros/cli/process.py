@@ -31,14 +31,17 @@ from stereo_depth_ros.evaluation.datasets import LAYOUTS
 from stereo_depth_ros.recordings.interrupts import hold_interrupts
 from stereo_depth_ros.recordings.matcher import Plan
 from stereo_depth_ros.recordings.open_source import open_source
-from stereo_depth_ros.recordings.open_target import FORMS, OUTPUTS, open_target
+from stereo_depth_ros.recordings.open_target import DEFAULTS, FORMS, OUTPUTS, open_target
 from stereo_depth_ros.recordings.process import process
 from stereo_depth_ros.recordings.record import Record
 from stereo_depth_ros.recordings.rig import RECTIFY, Rig
-from stereo_depth_ros.recordings.summary import describe
+from stereo_depth_ros.recordings.summary import count_pairs, describe
 from stereo_depth_ros.recordings.video_source import SPLITS
 
 _MAX_WORKERS = 256
+
+_FEW = 0.05
+"""Share of valid pixels below which something must be wrong."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,12 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="TARGET")
     parser.add_argument("--to", choices=FORMS, help="what TARGET becomes")
     listed = "; ".join(f"{form}: {', '.join(names)}" for form, names in OUTPUTS.items() if names)
+    defaults = "; ".join(f"{form}: {', '.join(names)}" for form, names in DEFAULTS.items())
     parser.add_argument(
         "--outputs",
         nargs="+",
         default=[],
         metavar="NAME",
-        help=f"what it is to hold (of a {listed})",
+        help=f"what it is to hold (of a {listed}; default of a {defaults})",
     )
     parser.add_argument(
         "--originals", action="store_true", help="copy all other messages of the bag into TARGET"
@@ -150,6 +154,13 @@ def run(arguments: argparse.Namespace) -> int:
     for line in describe(summary):
         print(line)
     print(f"written to {target.result}; {target.report} shows it")
+    if summary.density < _FEW:
+        print(
+            f"warning: {100 * (1 - summary.density):.1f} % of the pixels have no {summary.kind}; "
+            "views that are swapped, not rectified or not of one moment give that, and so do "
+            f"limits and filters: look at {target.report}",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -174,7 +185,7 @@ class _Progress:
             return
         if self._bar is None:
             if self._earlier:
-                print(f"{self._earlier} pairs were done before", flush=True)
+                print(f"done before: {count_pairs(self._earlier)}", flush=True)
             # One that is half made cannot be closed.
             with hold_interrupts():
                 self._bar = tqdm(total=self._total, initial=self._earlier, unit="pair")

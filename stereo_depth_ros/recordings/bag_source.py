@@ -23,8 +23,8 @@ from stereo_depth_ros.stamps import LEFT, RIGHT
 from stereo_depth_ros.synchronizer import Pair, PairSynchronizer
 
 _NO_INFO = (
-    "no camera_info before this pair: {} is silent; name the topic by --left-info and "
-    "--right-info, or give the calibration by --calib"
+    "no camera_info: the bag holds none of {}; name the topic by --left-info and --right-info, or "
+    "give the calibration by --calib"
 )
 
 
@@ -56,6 +56,7 @@ class BagSource:
     """
 
     is_stream = True
+    is_metric = True  # without camera_info or file there is no pair
 
     def __init__(self, path: Path, rig: Rig, topics: dict[str, str | None]) -> None:
         self.path = path
@@ -71,19 +72,20 @@ class BagSource:
             problems = list(bag.problems)
         self.losses: dict[str, int] = {}
         self.notes = [*_describe_topics(self.topics, bool(rig.calibration)), *problems]
-        self.identity = {"bag": str(path.resolve()), "files": _list_sizes(path)} | {
+        self.identity = {
+            "source": {"bag": str(path.resolve()), "files": _list_sizes(path)},
             "topics": [*self.topics.images, self.topics.left_info, self.topics.right_info],
-            "rig": rig.identity,
+            **rig.identity,
         }
 
     def __iter__(self) -> Iterator[Frame | Skip]:
         """Yield the pairs in order."""
         losses: Counter[str] = Counter()
         synchronizer: PairSynchronizer[_Image] = PairSynchronizer()
-        infos = RecentInfos()
         decoder = _Decoder(self._rig, self.topics)
         count = 0
         with Bag(self.path) as bag:
+            infos = self._look_ahead(bag)
             for side, message, fields in self._read(bag, losses):
                 if side is None:
                     for one, topic in enumerate((self.topics.left_info, self.topics.right_info)):
@@ -103,6 +105,18 @@ class BagSource:
         losses["images with a stamp that came before"] = synchronizer.stale
         losses["jumps of the clock"] = synchronizer.jumps
         self.losses = {reason: number for reason, number in losses.items() if number}
+
+    def _look_ahead(self, bag: Bag) -> RecentInfos:
+        """Return the first whole camera_info of each side, for the pairs that come before it."""
+        infos = RecentInfos()
+        for side, topic in enumerate((self.topics.left_info, self.topics.right_info)):
+            for message in bag.messages({topic} if topic else ()):
+                try:
+                    infos.add(side, bag.deserialize(message))
+                except BagError:
+                    continue  # counted where the pairs are read
+                break
+        return infos
 
     def _read(self, bag: Bag, losses: Counter[str]) -> Iterator[tuple[int | None, BagMessage, Any]]:
         """Yield side (None of a camera_info), message and fields of what is whole."""
@@ -168,7 +182,7 @@ class _Decoder:
                 strict=True,
             ):
                 if info is None:
-                    raise CalibrationError(_NO_INFO.format(topic or f"that of the {side} camera"))
+                    raise CalibrationError(_NO_INFO.format(topic or f"the {side} camera"))
             camera, maps = self._of_infos.get(*infos, sizes)
             return PairGeometry(camera, maps)
         if sizes[0] not in self._of_file:

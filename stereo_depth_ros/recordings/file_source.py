@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import glob
 import re
 import time
@@ -44,11 +45,13 @@ class FileSource:
     ) -> None:
         self._pairs = pairs
         self._rig = rig
+        self.is_metric = bool(rig.calibration)
         self.losses = missing or {}
         self.expected = len(pairs)
-        self.notes = [f"{len(pairs)} pairs of files, the first {pairs[0].left}, {pairs[0].right}"]
+        first = f"the first {pairs[0].left}, {pairs[0].right}"
+        self.notes = [f"pairs of files: {len(pairs)}, {first}", *rig.notes]
         files = [[str(pair.left), str(pair.right)] for pair in pairs]
-        self.identity = {"files": files, "rig": rig.identity}
+        self.identity = {"source": files, **rig.identity}
 
     def __iter__(self) -> Iterator[Frame | Skip]:
         """Yield the pairs in order."""
@@ -83,6 +86,8 @@ def pair_folders(left: str, right: str) -> tuple[list[FilePair], dict[str, int]]
     ------
     InputError
         When either holds no image, or they cannot be paired.
+    FileNotFoundError
+        When either is no pattern and not there.
     """
     lefts, rights = _list_images(left), _list_images(right)
     by_name = {file.stem: file for file in rights}
@@ -104,7 +109,10 @@ def pair_folders(left: str, right: str) -> tuple[list[FilePair], dict[str, int]]
 
 
 def read_list(path: Path) -> list[FilePair]:
-    """Read a list of pairs: two file names a line, by a space or comma, relative to the list's.
+    """Read a list of pairs: two file names a line, relative to the list's.
+
+    In a .csv they stand between commas, or semicolons, and may be quoted; else a space or comma
+    divides them.
 
     Raises
     ------
@@ -112,10 +120,18 @@ def read_list(path: Path) -> list[FilePair]:
         For a line of another form, and for a list of nothing.
     """
     pairs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    # With the mark that spreadsheets put at the beginning.
+    text = path.read_text(encoding="utf-8-sig")
+    unquoted = re.sub('"[^"]*"', "", text)
+    divider = next((mark for mark in ";,\t" if mark in unquoted), " ")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        names = [name for name in re.split(r"[,;\s]+", line.strip()) if name]
+        if path.suffix.lower() == ".csv":
+            parts = next(csv.reader([line], delimiter=divider, skipinitialspace=True))
+        else:
+            parts = re.split(r"[,;\s]+", line)
+        names = [part.strip() for part in parts if part.strip()]
         if len(names) < 2:
             raise InputError(f"{path}, line {number}: '{line[:80]}' is not LEFT RIGHT")
         pairs.append((path.parent / names[0], path.parent / names[1]))
@@ -148,6 +164,8 @@ def _name(pairs: Sequence[tuple[Path, Path]]) -> list[FilePair]:
 
 def _list_images(text: str) -> list[Path]:
     path = Path(text)
+    if not path.exists() and not glob.has_magic(text):
+        raise FileNotFoundError(f"{text} does not exist")
     files = list(path.iterdir()) if path.is_dir() else [Path(name) for name in glob.glob(text)]
     images = [file for file in files if file.suffix.lower() in IMAGES]
     if not images:

@@ -14,6 +14,8 @@ from stereo_depth_ros.recordings.record import Record
 from stereo_depth_ros.stereo_match import StereoMatch
 
 DEFAULT = ("depth", "confidence")
+WITHOUT_CALIBRATION = ("disparity", "confidence")
+"""The default where there is no depth."""
 
 
 @dataclass(frozen=True)

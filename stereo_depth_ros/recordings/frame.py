@@ -61,11 +61,13 @@ class Source(Protocol):
     notes
         What was found out about it, a line each.
     identity
-        What tells it from another, as JSON holds it.
+        What tells it from another, as JSON holds it, by what people call it.
     expected
         How many pairs it seems to hold.
     is_stream
         Whether each pair follows the one before it, from one rig.
+    is_metric
+        Whether lengths are known; without them there is disparity alone.
     losses
         What never became a pair, counted by reason; complete once all pairs were read.
     """
@@ -74,6 +76,7 @@ class Source(Protocol):
     identity: dict[str, Any]
     expected: int
     is_stream: bool
+    is_metric: bool
     losses: dict[str, int]
 
     def __iter__(self) -> Iterator[Frame | Skip]:

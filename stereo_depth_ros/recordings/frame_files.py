@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stereo_depth_ros.recordings.record import Record
+from stereo_depth_ros.recordings.write_errors import name_file
 
 
 def put(path: Path, content: bytes, scratch: Path) -> int:
@@ -29,14 +30,15 @@ def put(path: Path, content: bytes, scratch: Path) -> int:
 
     Raises
     ------
-    OSError
+    TargetError
         When it cannot be written.
     """
     aside = scratch / f"{os.getpid()}-{threading.get_ident()}"
-    for folder in (scratch, path.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    aside.write_bytes(content)
-    os.replace(aside, path)
+    with name_file(path):
+        for folder in (scratch, path.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        aside.write_bytes(content)
+        os.replace(aside, path)
     return len(content)
 
 

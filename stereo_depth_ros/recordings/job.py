@@ -43,7 +43,7 @@ class FrameWriter(Protocol):
 
         Raises
         ------
-        UserError, OSError
+        UserError, TargetError
             When that fails.
         """
         ...

@@ -20,6 +20,7 @@ from stereo_depth_ros.pipeline import StereoPipeline
 from stereo_depth_ros.recordings.job import FrameWriter, Job
 from stereo_depth_ros.recordings.record import Record
 from stereo_depth_ros.recordings.strip import write_strip
+from stereo_depth_ros.recordings.write_errors import name_file
 from stereo_depth_ros.settings import Settings
 from stereo_depth_ros.stage_times import time_stage
 from stereo_depth_ros.stereo_match import StereoMatch
@@ -76,7 +77,7 @@ class Matcher:
         ------
         ModelError, EngineError
             When there is no engine, or none any more.
-        OSError
+        TargetError
             When nothing can be written.
         """
         pipeline = self._open()
@@ -90,7 +91,8 @@ class Matcher:
         with time_stage(match.seconds, "write"):
             size = self._plan.writer.write(job, match)
         if job.picture is not None:
-            write_strip(job.picture, match, job.is_metric)
+            with name_file(job.picture):
+                write_strip(job.picture, match, job.is_metric)
         low, high = _find_limits(match, job.is_metric)
         return Record(
             job.name,

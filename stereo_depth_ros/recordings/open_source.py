@@ -48,10 +48,20 @@ def open_source(
     Raises
     ------
     InputError
-        For what is no recording.
+        For what is no recording, and for an option that does nothing to one of its kind.
+    FileNotFoundError
+        For what is not there.
     """
     paths = [Path(name) for name in names]
-    are_videos = all(path.suffix.lower() in VIDEOS for path in paths)
+    are_videos = not layout and all(path.suffix.lower() in VIDEOS for path in paths)
+    if len(paths) == 1 and not paths[0].exists():
+        raise FileNotFoundError(f"{paths[0]} does not exist")
+    is_one_bag = not layout and not are_videos and len(paths) == 1 and is_bag(paths[0])
+    named = [f"--{name.replace('_', '-')}" for name, topic in (topics or {}).items() if topic]
+    if named and not is_one_bag:
+        raise InputError(f"{named[0]} names a topic of a bag, and SOURCE is none; leave it out")
+    if split != "auto" and not (are_videos and len(paths) == 1):
+        raise InputError("--split divides one video, and SOURCE is none; leave it out")
     if layout:
         if len(paths) != 1:
             raise InputError("--layout takes one SOURCE, the folder of the dataset")
@@ -62,9 +72,7 @@ def open_source(
         pairs, missing = pair_folders(*names)
         return FileSource(pairs, rig, missing)
     path = paths[0]
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    if is_bag(path):
+    if is_one_bag:
         return BagSource(path, rig, topics or {})
     if path.is_file() and path.suffix.lower() in _LISTS:
         return FileSource(read_list(path), rig)

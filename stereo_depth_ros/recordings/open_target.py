@@ -22,6 +22,13 @@ OUTPUTS = {
 }
 """What each form may hold."""
 
+DEFAULTS = {
+    "folder": folder_target.DEFAULT,
+    "folder without a calibration": folder_target.WITHOUT_CALIBRATION,
+    "bag": bag_target.DEFAULT,
+}
+"""What each form holds where nothing else is asked for."""
+
 
 def open_target(
     path: Path,
@@ -57,8 +64,8 @@ def open_target(
     unknown = [name for name in outputs if name not in OUTPUTS[form]]
     if unknown:
         raise InputError(
-            f"a {form} holds no {unknown[0]}; --outputs of it are "
-            f"{', '.join(OUTPUTS[form]) or 'not to be chosen'}"
+            f"a {form} holds no {unknown[0]}; "
+            + (f"choose of {', '.join(OUTPUTS[form])}" if OUTPUTS[form] else "leave out --outputs")
         )
     if has_originals and not (form == "bag" and isinstance(source, BagSource)):
         raise InputError("--originals copies messages from a bag into a bag, and this is none")
@@ -78,7 +85,9 @@ def open_target(
             original = source.path if has_originals and isinstance(source, BagSource) else None
             target = bag_target.BagTarget(path, [Output(name) for name in names], original)
         else:
-            target = folder_target.FolderTarget(path, outputs or folder_target.DEFAULT)
+            is_metric = source.is_metric
+            kinds = folder_target.DEFAULT if is_metric else folder_target.WITHOUT_CALIBRATION
+            target = folder_target.FolderTarget(path, outputs or kinds)
     _check_free(target)
     return target
 

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from stereo_depth_ros.recordings.record import Journal, Record
 from stereo_depth_ros.recordings.report import make_page
 from stereo_depth_ros.recordings.summary import Summary, summarise
 from stereo_depth_ros.recordings.target import Target
+from stereo_depth_ros.recordings.write_errors import name_file
 
 PICTURES = 12
 """Pairs of which the report shows pictures, about."""
@@ -70,7 +71,7 @@ def process(
     InputError
         When the settings hold a filter over time, when another process writes to ``target`` or
         another run did, or when no pair gives any result.
-    EngineError, ModelError, WorkerError, OSError
+    EngineError, ModelError, WorkerError, TargetError
         When matching or writing fails; started again it goes on from there.
     """
     if plan.settings.temporal_gain < 1:
@@ -82,7 +83,9 @@ def process(
     with Pool(plan, workers) as pool:
         spec = pool.open()
         say(f"engine: {spec}")
-        with lock_folder(target.work, "run"):
+        with ExitStack() as stack:
+            with name_file(target.result):
+                stack.enter_context(lock_folder(target.work, "run"))
             summary = _process(source, target, plan, pool, spec, is_checked, say, done)
     shutil.rmtree(target.work, ignore_errors=True)
     return summary
@@ -100,7 +103,14 @@ def _process(
 ) -> Summary:
     """Do what `process` does, with an engine and a target that are at hand."""
     identity = _identify(source, target, plan, spec, is_checked)
-    with closing(Journal(target.journal, identity)) as journal:
+    try:
+        opened = Journal(target.journal, identity, target.result)
+    except InputError:
+        # What this run made, not what an interrupted one left for the next.
+        if [entry.name for entry in target.work.iterdir()] == ["run.lock"]:
+            shutil.rmtree(target.work)
+        raise
+    with closing(opened) as journal:
         journal.begin(target.count_whole(journal.records))
         judge = Judge(source.is_stream, is_checked, say)
         try:
@@ -130,7 +140,7 @@ def _identify(
 ) -> dict[str, Any]:
     """Return what the results depend on."""
     return {
-        "source": source.identity,
+        **source.identity,
         "model": [spec.name, spec.backend, spec.precision, spec.max_disparity, spec.device],
         "settings": asdict(plan.settings),
         "outputs": repr(target.writer),
@@ -162,7 +172,7 @@ class _Run:
     def execute(self) -> Summary:
         """Do all of it."""
         if self._journal.is_complete:
-            return summarise(self._earlier, self._journal.losses)
+            return summarise(self._earlier, self._journal.losses, self._source.is_metric)
         began = time.perf_counter()
         try:
             for index, frame in enumerate(self._source):
@@ -211,7 +221,8 @@ class _Run:
         if is_new:
             self._journal.add(record)
             self._new.append(record)
-        self._target.collect(self._records)
+        with name_file(self._target.result):
+            self._target.collect(self._records)
         self._done(record, is_new)
 
     def _finish(self, began: float) -> Summary:
@@ -221,13 +232,16 @@ class _Run:
             raise InputError(
                 f"no pair gives any result: {reasons[0] if reasons else 'none is there'}"
             )
-        self._target.finish(records)
+        with name_file(self._target.result):
+            self._target.finish(records)
         wall_s = time.perf_counter() - began
-        summary = summarise(records, losses, self._new, wall_s, self._pool.count)
+        is_metric = self._source.is_metric
+        summary = summarise(records, losses, is_metric, self._new, wall_s, self._pool.count)
         files = sorted((self._target.work / "pictures").glob("*.jpg"))
         pictures = [(records[int(file.stem)], file) for file in files]
         notes = [*self._source.notes, *self._judge.said]
         page = make_page(notes, self._target.result.name, summary, records, pictures)
-        write_text(self._target.report, page)
+        with name_file(self._target.report):
+            write_text(self._target.report, page)
         self._journal.complete(losses)
         return summary

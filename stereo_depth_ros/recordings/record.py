@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from stereo_depth_ros.atomic_file import write_text
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.recordings.write_errors import name_file
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Journal:
         The file.
     run
         What the results depend on, as JSON holds it.
+    result
+        What the run makes, for the text of the error.
 
     Attributes
     ----------
@@ -70,7 +73,7 @@ class Journal:
         When the file is of another run; the text says in what they differ.
     """
 
-    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+    def __init__(self, path: Path, run: dict[str, Any], result: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
         self.records: list[Record] = []
@@ -78,7 +81,7 @@ class Journal:
         self.losses: dict[str, int] = {}
         lines = list(_read_lines(path))
         if lines:
-            self._check_run(lines[0].get("run", {}), json.loads(json.dumps(run)))
+            self._check_run(lines[0].get("run", {}), json.loads(json.dumps(run)), result)
             for line in lines[1:]:
                 if "complete" in line:
                     self.is_complete, self.losses = True, line["losses"]
@@ -94,15 +97,17 @@ class Journal:
         if not self.is_complete:
             del self.records[count:]
             lines = [{"run": self._run}, *map(asdict, self.records)]
-            write_text(self._path, "".join(map(_as_line, lines)))
-            self._file = self._path.open("a", encoding="utf-8")
+            with name_file(self._path):
+                write_text(self._path, "".join(map(_as_line, lines)))
+                self._file = self._path.open("a", encoding="utf-8")
 
     def add(self, record: Record) -> None:
         """Put down what became of the next pair."""
         assert self._file is not None
         self.records.append(record)
-        self._file.write(_as_line(asdict(record)))
-        self._file.flush()
+        with name_file(self._path):
+            self._file.write(_as_line(asdict(record)))
+            self._file.flush()
 
     def complete(self, losses: dict[str, int]) -> None:
         """Put down that the run came to its end, and what never became a pair."""
@@ -114,18 +119,19 @@ class Journal:
     def close(self) -> None:
         """Bring all of it to the disk."""
         if self._file is not None and not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with name_file(self._path), self._file as file:
+                file.flush()
+                os.fsync(file.fileno())
 
-    def _check_run(self, earlier: dict[str, Any], run: dict[str, Any]) -> None:
+    def _check_run(self, earlier: dict[str, Any], run: dict[str, Any], result: Path) -> None:
         different = sorted(
             name for name in earlier.keys() | run.keys() if earlier.get(name) != run.get(name)
         )
         if different:
+            is_within = self._path.parent == result
             raise InputError(
-                f"{self._path.parent} holds another run, which differs in {', '.join(different)}; "
-                "give another folder, or remove that one"
+                f"{result} is of another run (differs in {', '.join(different)}); give another "
+                f"name, or remove it{'' if is_within else f' and {self._path}'}"
             )
 
 

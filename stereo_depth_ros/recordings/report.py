@@ -41,7 +41,7 @@ def make_page(
     pictures
         Files with a picture of a pair each.
     """
-    heading = html.escape(f"Depth of {title}")
+    heading = html.escape(f"{summary.kind.capitalize()} of {title}")
     begin = records[0].stamp_ns
     figures = [_show(record, path, begin) for record, path in pictures]
     facts = "".join(

@@ -30,11 +30,20 @@ class Rig:
     rectify: str = "auto"
 
     @property
-    def identity(self) -> list[object]:
-        """What the geometry depends on, as JSON holds it."""
+    def identity(self) -> dict[str, object]:
+        """What the geometry depends on, as JSON holds it, by the option that says it."""
         names = [self.calibration, *self.calibration.split(",")]
         hashes = [sha256_of(Path(name)) for name in names if name and Path(name).is_file()]
-        return [self.calibration, *hashes, self.baseline, self.rectify]
+        return {
+            "calibration": [self.calibration, *hashes],
+            "baseline": self.baseline,
+            "rectify": self.rectify,
+        }
+
+    @property
+    def notes(self) -> list[str]:
+        """What follows from it, a line each, for a recording that has no camera_info."""
+        return [] if self.calibration else ["no calibration: disparity alone; --calib gives depth"]
 
     def find_geometry(self, width: int, height: int, is_raw: bool = False) -> PairGeometry:
         """Return the geometry of images, by the file.

@@ -18,6 +18,8 @@ class Summary:
 
     Attributes
     ----------
+    is_metric
+        Whether the results are depth; else they are disparity.
     pairs
         Those with results.
     skipped
@@ -36,6 +38,7 @@ class Summary:
         Share of that time, of all workers, that was spent in the engine.
     """
 
+    is_metric: bool
     pairs: int
     skipped: dict[str, int]
     losses: dict[str, int]
@@ -47,6 +50,11 @@ class Summary:
     inference_share: float
 
     @property
+    def kind(self) -> str:
+        """What the results are called."""
+        return "depth" if self.is_metric else "disparity"
+
+    @property
     def rate(self) -> float:
         """Pairs per second that this run matched."""
         return self.matched / self.wall_s if self.wall_s else 0.0
@@ -55,6 +63,7 @@ class Summary:
 def summarise(
     records: Sequence[Record],
     losses: Mapping[str, int],
+    is_metric: bool,
     matched: Sequence[Record] = (),
     wall_s: float = 0.0,
     workers: int = 1,
@@ -65,7 +74,7 @@ def summarise(
     ----------
     records
         Of all pairs.
-    losses
+    losses, is_metric
         As of `Summary`.
     matched
         Those of this run.
@@ -78,6 +87,7 @@ def summarise(
         stages.update(record.seconds)
     inference = sum(record.seconds.get("inference", 0.0) for record in matched)
     return Summary(
+        is_metric=is_metric,
         pairs=len(done),
         skipped=_count_reasons(records),
         losses=dict(losses),
@@ -101,9 +111,15 @@ def _count_reasons(records: Sequence[Record]) -> dict[str, int]:
     return dict(counts.most_common())
 
 
+def count_pairs(number: int) -> str:
+    """Return so many pairs in words."""
+    return f"{number} pair{'' if number == 1 else 's'}"
+
+
 def describe(summary: Summary) -> list[str]:
     """Return the summary as lines for people."""
-    lines = [f"{summary.pairs} pairs with depth, {sum(summary.skipped.values())} skipped"]
+    skipped = sum(summary.skipped.values())
+    lines = [f"{count_pairs(summary.pairs)} with {summary.kind}, {skipped} skipped"]
     lines += [f"  skipped {count}: {reason}" for reason, count in summary.skipped.items()]
     lines += [f"  {count} x {reason}" for reason, count in summary.losses.items()]
     lines.append(f"valid {100 * summary.density:.1f} %, mean confidence {summary.confidence:.2f}")
@@ -111,7 +127,7 @@ def describe(summary: Summary) -> list[str]:
     lines.append(f"ms per pair: {stages}")
     if summary.matched:
         lines.append(
-            f"{summary.matched} pairs in {summary.wall_s:.1f} s, {summary.rate:.2f} per second; "
-            f"inference took {100 * summary.inference_share:.0f} % of the time"
+            f"{count_pairs(summary.matched)} in {summary.wall_s:.1f} s, {summary.rate:.2f} per "
+            f"second; inference took {100 * summary.inference_share:.0f} % of the time"
         )
     return lines

@@ -58,13 +58,14 @@ class VideoSource:
         self._split = "" if len(paths) == 2 else _choose_split(paths[0], width, height, split)
         self._period_ns = 1e9 / rate
         self.expected = max(1, min(counts))
+        self.is_metric = bool(rig.calibration)
         self.losses: dict[str, int] = {}
         views = "two videos" if len(paths) == 2 else f"a {self._split} video"
-        self.notes = [f"{views} of {width} x {height} px, {rate:g} frames per second"]
+        self.notes = [f"{views} of {width} x {height} px, {rate:g} frames per second", *rig.notes]
         self.identity = {
-            "videos": {str(path.resolve()): path.stat().st_size for path in paths},
+            "source": {str(path.resolve()): path.stat().st_size for path in paths},
             "split": self._split,
-            "rig": rig.identity,
+            **rig.identity,
         }
 
     def __iter__(self) -> Iterator[Frame | Skip]:

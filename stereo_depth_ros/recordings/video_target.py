@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,8 @@ from stereo_depth_ros.stereo_match import StereoMatch
 SUFFIXES = (".mp4", ".avi", ".mkv")
 
 _CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
+_MIN_FREE_BYTES = 1 << 16
+"""Left on the disk once a video is whole."""
 _MIN_RATE, _MAX_RATE = 1.0, 240.0
 
 
@@ -85,6 +89,9 @@ class VideoTarget:
                 picture = cv2.resize(picture, size)
             video.write(np.ascontiguousarray(picture[..., ::-1]))
         video.release()
+        # OpenCV tells nothing of a full disk.
+        if shutil.disk_usage(self.work).free < _MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.replace(aside, self.result)
 
     def _find_map(self, name: str) -> Path:

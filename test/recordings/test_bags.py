@@ -171,20 +171,23 @@ def test_a_message_cut_short_is_named_and_its_partner_counted(run, views, tmp_pa
     assert "1 x images without a partner" in outcome.out
 
 
-def test_pairs_before_the_first_camera_info_are_named(run, views, tmp_path):
-    events = [
-        e
-        for e in list_events(views[:4])
-        if e.value is not None or e.stamp_ns > START_NS + PERIOD_NS
-    ]
+@pytest.mark.parametrize("late", ["after its images", "two pairs late"])
+def test_pairs_before_the_first_camera_info_take_that_one(run, views, depth_of, tmp_path, late):
+    events = list_events(views[:4])
+    if late == "after its images":
+        # At one time the order is that of writing: every image before its camera_info.
+        events = [replace(e, time_ns=e.stamp_ns) for e in events]
+        events.sort(key=lambda e: (e.stamp_ns, e.value is None))
+    else:
+        events = [e for e in events if e.value is not None or e.stamp_ns > START_NS + PERIOD_NS]
 
     outcome = run(write_bag(tmp_path / "in", events), "-o", tmp_path / "out")
 
     assert outcome.status == 0
-    assert "2 pairs with depth, 2 skipped" in outcome.out
-    assert (
-        "skipped 2: no camera_info before this pair: /cam/left/camera_info is silent" in outcome.out
-    )
+    assert "4 pairs with depth, 0 skipped" in outcome.out
+    depths = [floats(message) for _, message in read_bag(tmp_path / "out")["/depth/image_rect"]]
+    for found, expected in zip(depths, depth_of[:4], strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_a_calibration_file_stands_in_for_camera_info(run, views, depth_of, folders, tmp_path):
@@ -192,7 +195,7 @@ def test_a_calibration_file_stands_in_for_camera_info(run, views, depth_of, fold
 
     outcome = run(source, "-o", tmp_path / "out")
     assert outcome.status == 1
-    assert "no camera_info before this pair" in outcome.err
+    assert "no camera_info: the bag holds none of the left camera; name" in outcome.err
     assert not (tmp_path / "out").exists()
 
     assert run(source, "-o", tmp_path / "out", "--calib", folders.calib).status == 0
@@ -429,3 +432,10 @@ def test_images_that_the_engine_cannot_match_are_skipped(run, views, tmp_path):
     assert outcome.status == 0, outcome.err
     assert "2 pairs with depth, 2 skipped" in outcome.out
     assert "the images are 160 x 4; at least 5 x 5 px are needed to match" in outcome.out
+
+
+def test_a_bag_is_not_split(run, views, tmp_path):
+    source = write_bag(tmp_path / "in", list_events(views[:1]))
+    outcome = run(source, "-o", tmp_path / "out", "--split", "side-by-side")
+    assert outcome.status == 1
+    assert "--split divides one video, and SOURCE is none; leave it out" in outcome.err

@@ -10,6 +10,7 @@ import pytest
 from bags import CAMERA, error_of
 
 from stereo_depth_ros.evaluation.truth_files import read_pfm, read_png
+from stereo_depth_ros.recordings.file_source import read_list
 
 KINDS = (
     *("depth", "depth_mm", "disparity", "disparity_kitti", "disparity_pfm"),
@@ -81,13 +82,37 @@ def test_workers_change_nothing(run, folders, tmp_path):
 
 
 def test_without_calibration_there_is_disparity_alone(run, folders, tmp_path):
-    outcome = run(folders.left, folders.right, "-o", tmp_path / "out")
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "out", "--outputs", "depth")
     assert outcome.status == 1
     assert "without a calibration there is no depth: give one by --calib" in outcome.err
 
-    outcome = run(folders.left, folders.right, "-o", tmp_path / "px", "--outputs", "disparity")
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "px")
     assert outcome.status == 0
-    assert len(list((tmp_path / "px/disparity").iterdir())) == 12
+    assert "no calibration: disparity alone; --calib gives depth\n" in outcome.out
+    assert "12 pairs with disparity, 0 skipped" in outcome.out
+    assert "<h1>Disparity of px</h1>" in (tmp_path / "px/report.html").read_text()
+    for kind in ("disparity", "confidence"):
+        assert len(list((tmp_path / "px" / kind).iterdir())) == 12
+    assert not (tmp_path / "px/depth").exists()
+
+
+def test_a_run_with_almost_nothing_valid_is_warned_of(run, folders, tmp_path):
+    command = (folders.left, folders.right, "--calib", folders.calib, "-o")
+
+    assert "warning" not in run(*command, tmp_path / "all").err
+
+    outcome = run(*command, tmp_path / "none", "--confidence", 0.999)
+    assert outcome.status == 0
+    assert "warning: 100.0 % of the pixels have no depth" in outcome.err
+
+
+def test_one_pair_is_one(run, folders, tmp_path):
+    first = (tmp_path / "left/0000.png", tmp_path / "right/0000.png")
+
+    outcome = run(*first, "--calib", folders.calib, "-o", tmp_path / "out")
+
+    assert "\n1 pair with depth, 0 skipped" in outcome.out
+    assert "\n1 pair in " in outcome.out
 
 
 def test_a_damaged_image_is_named_counted_and_skipped(run, folders, tmp_path):
@@ -121,6 +146,23 @@ def test_patterns_and_lists_name_pairs(run, folders, tmp_path):
         assert listed.read_bytes() == globbed.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        'my images/a 1.png,"my images/b, 1.png"\n',
+        '"my images/a 1.png", "my images/b, 1.png"\r\n',
+        "\ufeffmy images/a 1.png;my images/b, 1.png;9\n",
+    ],
+)
+def test_a_csv_list_is_read_with_its_quotes_and_spaces(tmp_path, text):
+    (tmp_path / "pairs.csv").write_text(text, encoding="utf-8")
+
+    (pair,) = read_list(tmp_path / "pairs.csv")
+
+    assert pair.left == tmp_path / "my images/a 1.png"
+    assert pair.right == tmp_path / "my images/b, 1.png"
+
+
 def test_a_dataset_is_read_by_its_layout(run, views, tmp_path):
     from stereo_depth_ros.evaluation.datasets import write_plain
 
@@ -148,7 +190,8 @@ def test_a_complete_run_is_not_done_again_and_another_is_refused(run, folders, t
 
     other = run(*command, "--max-depth", 5)
     assert other.status == 1
-    assert "holds another run, which differs in settings" in other.err
+    assert f"{out} is of another run (differs in settings); give another name, or" in other.err
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(run, folders, tmp_path):
@@ -189,6 +232,8 @@ def test_swapped_pairs_are_refused_one_by_one(run, folders, tmp_path):
         (["absent"], "absent does not exist"),
         (["camera.yaml"], "is no recording that can be read: give a bag"),
         (["left", "empty"], "empty holds no image"),
+        (["absent", "absent2"], "absent does not exist"),
+        (["left", "ab[s]ent"], "ab[s]ent holds no image"),
         (["left", "right", "right"], "3 names for SOURCE; give one, or the left and the right"),
     ],
 )
@@ -198,3 +243,22 @@ def test_what_is_no_recording_is_named(run, folders, tmp_path, names, text):
     assert outcome.status == 1
     assert text in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--left", "/l"], "--left names a topic of a bag, and SOURCE is none; leave it out"),
+        (["--right-info", "/r"], "--right-info names a topic of a bag, and SOURCE is none"),
+        (["--split", "top-bottom"], "--split divides one video, and SOURCE is none; leave it out"),
+        (
+            ["--outputs", "points"],
+            "a video holds no points; leave out --outputs",
+        ),
+    ],
+)
+def test_an_option_that_does_nothing_here_is_refused(run, folders, tmp_path, options, text):
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "out.avi", *options)
+    assert outcome.status == 1
+    assert text in outcome.err
+    assert not (tmp_path / "out.avi").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import signal
@@ -93,7 +94,7 @@ def test_killed_at_random_moments_the_results_are_those_of_one_run(
     printed, errors = process.communicate(timeout=120)
 
     assert process.returncode == 0, errors
-    assert "pairs were done before" in printed or done >= 48
+    assert "done before: " in printed or done >= 48
     assert contents(out) == contents(whole)
     assert read_records(out) == read_records(whole)
     assert not (out / ".work").exists()
@@ -117,7 +118,7 @@ def test_an_interrupt_says_how_to_go_on(views, tmp_path, folders, workers):
     process = start(*arguments)
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert f"{done} pairs were done before" in printed
+    assert f"done before: {done} pair" in printed
 
 
 def test_workers_end_with_the_process_that_was_killed(views, tmp_path, folders):
@@ -163,7 +164,7 @@ def test_results_that_a_power_cut_took_are_made_again(run, views, tmp_path, fold
     outcome = run(*arguments)
 
     assert outcome.status == 0
-    assert "5 pairs were done before" in outcome.out
+    assert "done before: 5 pairs" in outcome.out
     assert contents(tmp_path / "out") == before
 
 
@@ -191,3 +192,45 @@ def test_a_worker_that_dies_ends_the_run_with_a_cure(views, tmp_path, folders):
     printed, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "12 pairs with depth, 0 skipped" in printed
+
+
+@pytest.mark.parametrize(
+    ("code", "cure"),
+    [
+        (errno.ENOSPC, "free some, and the same command goes on from there"),
+        (errno.EACCES, "mend the permissions, or write elsewhere by -o"),
+        (errno.EROFS, "write elsewhere by -o"),
+    ],
+)
+@pytest.mark.parametrize("name", ["0003.npy", "frames.jsonl"])
+def test_a_file_that_cannot_be_written_is_named_with_the_cure(
+    run, tmp_path, folders, monkeypatch, code, cure, name
+):
+    from stereo_depth_ros.recordings import frame_files, record
+
+    arguments = (folders.left, folders.right, "--calib", folders.calib, "-o", tmp_path / "out")
+    refused = tmp_path / "out" / ("depth" if name.endswith("npy") else "") / name
+    error = OSError(code, os.strerror(code))
+
+    def replace(source, target, move=os.replace):
+        if Path(target) == refused:
+            raise error
+        move(source, target)
+
+    def write_text(path, content):
+        raise error
+
+    with monkeypatch.context() as patch:
+        if refused.suffix == ".npy":
+            patch.setattr(frame_files.os, "replace", replace)
+        else:
+            patch.setattr(record, "write_text", write_text)
+        outcome = run(*arguments)
+
+    assert outcome.status == 1
+    line = f"stereo-depth process: {refused} was not written: {os.strerror(code)}; {cure}\n"
+    assert outcome.err.endswith(line)
+    outcome = run(*arguments)
+    assert outcome.status == 0, outcome.err
+    assert ("done before: 3 pairs" in outcome.out) == (refused.suffix == ".npy")
+    assert len(list((tmp_path / "out/depth").iterdir())) == 12

@@ -90,7 +90,9 @@ def test_a_video_of_depth_has_one_scale(run, folders, truth, tmp_path, workers):
 
 
 def test_a_video_without_calibration_shows_disparity(run, folders, tmp_path):
-    assert run(folders.left, folders.right, "-o", tmp_path / "px.avi").status == 0
+    outcome = run(folders.left, folders.right, "-o", tmp_path / "px.avi")
+    assert outcome.status == 0
+    assert "12 pairs with disparity, 0 skipped" in outcome.out
     video = cv2.VideoCapture(str(tmp_path / "px.avi"))
     assert video.get(cv2.CAP_PROP_FRAME_COUNT) == 12
 
@@ -100,3 +102,19 @@ def test_a_file_that_is_no_video_is_named(run, tmp_path):
     outcome = run(tmp_path / "broken.mp4", "-o", tmp_path / "out")
     assert outcome.status == 1
     assert "broken.mp4 is no video that OpenCV reads" in outcome.err
+
+
+def test_another_run_into_a_video_is_refused_and_leaves_nothing(run, views, folders, tmp_path):
+    (source,) = write_source(views[:2], tmp_path, "side-by-side")
+    out = tmp_path / "v1.avi"
+    assert run(source, "-o", out, "--calib", folders.calib).status == 0
+    before = sorted(tmp_path.iterdir())
+
+    outcome = run(source, "-o", out)
+
+    assert outcome.status == 1
+    assert outcome.err == (
+        f"stereo-depth process: {out} is of another run (differs in calibration); give another "
+        f"name, or remove it and {tmp_path / 'v1.frames.jsonl'}\n"
+    )
+    assert sorted(tmp_path.iterdir()) == before
