@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,13 @@ from stereo_depth_ros.artifact import (
     models_folder,
 )
 from stereo_depth_ros.cli.layers import import_training
+from stereo_depth_ros.cli.model_tables import describe_terms, print_models
 from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
 from stereo_depth_ros.cli.options import check_output_file, parse_size
-from stereo_depth_ros.engines.best_model import find_best, read_fastest
-from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
+from stereo_depth_ros.engines.best_model import read_fastest
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
-from stereo_depth_ros.graph_contract import USUAL_SIZE
-from stereo_depth_ros.measurements import Speed, find_common_pairs, read_accuracies
-from stereo_depth_ros.model_card import ModelError
+from stereo_depth_ros.measurements import read_accuracies
 from stereo_depth_ros.model_store import PACK_SUFFIX, pack, remove, unpack
 from stereo_depth_ros.published import PUBLISHED, Source, find_source
 
@@ -96,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Do the action."""
     actions = {
-        None: _list,
+        None: lambda arguments: print_models(),
         "add": _add,
         "info": _info,
         "pack": _pack,
@@ -105,70 +102,6 @@ def run(arguments: argparse.Namespace) -> int:
     }
     actions[arguments.action](arguments)
     return 0
-
-
-def _list(arguments: argparse.Namespace) -> None:
-    artifacts, faults = [], []
-    for name in list_models():
-        try:
-            artifacts.append(find_artifact(name))
-        except ModelError as error:
-            faults.append(str(error))
-    pairs = find_common_pairs(artifacts)
-    print("Installed, for --model and model:= (accuracy measured, of all on the same pairs):")
-    heading: tuple[str, ...] = ("NAME", "EPE px", "bad-2 %", "ms here", "MB", "TERMS")
-    _print_table([heading, *(_describe_installed(artifact, pairs) for artifact in artifacts)])
-    if measured_on := _describe_pairs(artifacts, pairs):
-        print(f"  (accuracy on {measured_on})")
-    for fault in faults:
-        print(f"  {fault}")
-    best, reason = find_best(NETWORK)
-    print(f"{AUTO}, the default, is {best}, or {MATCHER} where no network runs")
-    if reason:
-        print(f"  {reason}")
-    print()
-    print("Published, for stereo-depth models add NAME (accuracy by their authors: Middlebury,")
-    print("half size, bad-2 of what both views see):")
-    heading = ("NAME", "NETWORK", "bad-2 %", "MB", "TERMS")
-    _print_table([heading, *(_describe_published(*item) for item in PUBLISHED.items())])
-    print("stereo-depth models info NAME says where weights are from; those without a size are")
-    print("fetched by hand.")
-
-
-def _describe_pairs(artifacts: Sequence[Artifact], pairs: str) -> str:
-    """Return in words which pairs those are."""
-    known = (a for artifact in artifacts for a in read_accuracies(artifact) if a.pairs == pairs)
-    return next((accuracy.on for accuracy in known), "")
-
-
-def _describe_installed(artifact: Artifact, pairs: str) -> tuple[str, ...]:
-    accuracies = [known for known in read_accuracies(artifact) if known.pairs == pairs]
-    speed = read_fastest(artifact)
-    size = sum(file.stat().st_size for file in artifact.list_files()) if artifact.file else 0
-    return (
-        artifact.name,
-        f"{accuracies[0].epe:.2f}" if accuracies else "",
-        f"{accuracies[0].bad2:.1f}" if accuracies else "",
-        _describe_speed(speed) if speed else "",
-        f"{size / 1e6:.1f}" if size else "",
-        _describe_terms(artifact.card.licence, artifact.card.commercial),
-    )
-
-
-def _describe_speed(speed: Speed) -> str:
-    """Return the time, with the size of the images where that is not the usual one."""
-    size = speed.height, speed.width
-    return f"{speed.ms:.0f}" + ("" if size == USUAL_SIZE else f" ({speed.width}x{speed.height})")
-
-
-def _describe_published(name: str, source: Source) -> tuple[str, ...]:
-    return (
-        name,
-        source.network,
-        f"{source.accuracy:.2f}" if source.accuracy else "",
-        f"{source.size / 1e6:.1f}" if source.size and source.hub else "",
-        _describe_terms(source.licence, source.commercial),
-    )
 
 
 def _add(arguments: argparse.Namespace) -> None:
@@ -180,7 +113,7 @@ def _add(arguments: argparse.Namespace) -> None:
                 "--size and --iterations out, or name published weights"
             )
         artifact = unpack(file)
-        print(_describe_terms(artifact.card.licence, artifact.card.commercial, whole=True))
+        print(describe_terms(artifact.card.licence, artifact.card.commercial, whole=True))
     elif file.suffix:  # which no name has
         raise InputError(f"there is no file {excerpt(file)} to add")
     else:
@@ -206,7 +139,7 @@ def _accept_terms(name: str, source: Source, is_accepted: bool) -> None:
     InputError
         When they are not accepted.
     """
-    print(f"{name}: {_describe_terms(source.licence, source.commercial, whole=True)}")
+    print(f"{name}: {describe_terms(source.licence, source.commercial, whole=True)}")
     print(f"terms: {source.url}")
     # What was added before was accepted then.
     if source.commercial or is_accepted or name in list_models():
@@ -252,7 +185,7 @@ def _info(arguments: argparse.Namespace) -> None:
 def _print_artifact(artifact: Artifact) -> None:
     card = artifact.card
     print(f"{artifact.name}: {card.summary}")
-    print(_describe_terms(card.licence, card.commercial, whole=True))
+    print(describe_terms(card.licence, card.commercial, whole=True))
     for accuracy in read_accuracies(artifact):
         print(f"EPE {accuracy.epe:.2f} px, bad-2 {accuracy.bad2:.1f} % on {accuracy.on}")
     if speed := read_fastest(artifact):
@@ -263,7 +196,7 @@ def _print_artifact(artifact: Artifact) -> None:
 
 def _print_source(name: str, source: Source) -> None:
     what = " ".join(filter(None, (source.network, source.variant)))
-    print(f"{name}: {what}, not installed; {_describe_terms(source.licence, source.commercial)}")
+    print(f"{name}: {what}, not installed; {describe_terms(source.licence, source.commercial)}")
     print(f"{source.file or 'its file'} from {source.url}")
     if source.accuracy is not None:
         print(f"published: bad-2 {source.accuracy:.2f} % on Middlebury, half size, non-occluded")
@@ -277,7 +210,7 @@ def _print_network(network: str, variant: str | None, height: int, width: int) -
     if Path(network).is_file():
         info = import_training("checkpoints").read_info(Path(network))
         print(f"{network}: {info.network} {info.variant}, from {info.source}")
-        print(_describe_terms(info.licence, info.commercial, whole=True))
+        print(describe_terms(info.licence, info.commercial, whole=True))
         network, variant, config = info.network, info.variant, info.config
     own = cost.network_cost(network, variant, height, width, **config)
     name = " ".join(filter(None, (network, variant)))
@@ -288,28 +221,5 @@ def _folder_of(artifact: Artifact) -> Path:
     return artifact.card_path.parent if artifact.card_path else models_folder()
 
 
-def _describe_terms(licence: str, commercial: bool, whole: bool = False) -> str:
-    """Return the terms, without details where the line is to be short."""
-    if whole:
-        return f"{licence}{'' if commercial else '; NOT FOR COMMERCIAL USE'}"
-    short = licence.partition(",")[0].partition(";")[0].removesuffix(" Source Code License")
-    return f"{short}{'' if commercial else '; non-commercial'}"
-
-
 def _describe_cost(cost: Any) -> str:
     return f"{cost.parameters / 1e6:.2f} M parameters, {cost.macs / 1e9:.2f} GMACs"
-
-
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    """Print a table whose first row is its heading, numbers to the right."""
-    columns = list(zip(*rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    is_number = [
-        all(cell.replace(".", "").isdigit() for cell in column[1:] if cell) for column in columns
-    ]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(row, widths, is_number, strict=True)
-        ]
-        print(f"  {'  '.join(cells)}".rstrip())
