@@ -35,9 +35,6 @@ MAX_DISPARITY = Meaning(
     "Search range in px, for models that can change it; 0: chosen by the model", (0, 2048)
 )
 
-MAX_BASELINE = 5.0
-"""In m, of what parameters and options may set."""
-
 
 def _setting(default: Any, *meaning: Any, **more: Any) -> Any:
     return field(default=default, metadata={"meaning": Meaning(*meaning, **more)})

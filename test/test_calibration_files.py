@@ -247,6 +247,14 @@ def test_file_of_no_known_format_is_named_on_one_line_with_the_known_formats(tmp
     [
         pytest.param("baseline_m: 0.12\n", "focal_px is missing", id="plain without focal_px"),
         pytest.param(
+            "focal_px: -5\nbaseline_m: 0.1\n", "focal_px is -5; it must", id="plain focal_px"
+        ),
+        pytest.param(
+            "focal_px: 400\nbaseline_m: 193\n",
+            "baseline_m is 193; it must be above 0 and at most 5: is it in millimetres",
+            id="plain baseline_m in mm",
+        ),
+        pytest.param(
             "focal_px: wide\nbaseline_m: 1\n", "focal_px is 'wide'", id="plain with a word"
         ),
         pytest.param("focal_px: true\nbaseline_m: 1\n", "focal_px is True", id="plain with true"),

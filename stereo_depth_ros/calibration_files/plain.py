@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from stereo_depth_ros.baseline import MAX_BASELINE_M
 from stereo_depth_ros.calibration_files.document import (
     Document,
     Format,
@@ -41,6 +42,14 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
     focal = first(_FOCAL)
     if focal is None:
         raise ValueError("focal_px is missing; metric depth needs it")
+    if focal <= 0:
+        raise ValueError(f"focal_px is {focal:g}; it must be above 0")
+    baseline = first(_BASELINE)
+    if baseline is not None and not 0 < baseline <= MAX_BASELINE_M:
+        raise ValueError(
+            f"baseline_m is {baseline:g}; it must be above 0 and at most {MAX_BASELINE_M:g}: is it "
+            "in millimetres?"
+        )
     if content.get("width") is not None and content.get("height") is not None:
         size = parse_size(content["width"], content["height"])
     cx, cy = read(["cx"], (size[0] - 1) / 2), read(["cy"], (size[1] - 1) / 2)
@@ -49,7 +58,7 @@ def _read(documents: Sequence[Document], size: Size) -> Pair:
         cx_right = cx + read(_DOFFS, 0.0)
     fy = first(["fy"]) or focal
     left, right = make_matrix(focal, fy, cx, cy), make_matrix(focal, fy, cx_right, cy)
-    return make_pinhole_pair(document.path, size, left, right, first(_BASELINE) or 0.0)
+    return make_pinhole_pair(document.path, size, left, right, baseline or 0.0)
 
 
 FORMAT = Format(

@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from stereo_depth_ros.baseline import MAX_BASELINE_M
 from stereo_depth_ros.engines import BACKEND_NAMES
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
-from stereo_depth_ros.settings import MAX_BASELINE, MAX_DISPARITY, MEANINGS, Meaning, Settings
+from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Meaning, Settings
 
 MAX_SIDE = 16384
 """Longest side in px of images that a size option may name."""
@@ -39,10 +40,10 @@ def add_baseline_option(parser: argparse.ArgumentParser, description: str) -> No
     """Declare the distance between the cameras, 0 where the calibration is to give it."""
     parser.add_argument(
         "--baseline",
-        type=make_number_parser(float, 0.0, MAX_BASELINE),
+        type=make_number_parser(float, 0.0, MAX_BASELINE_M),
         default=0.0,
         metavar="M",
-        help=f"{description} (m, up to {MAX_BASELINE:g})",
+        help=f"{description} (m, up to {MAX_BASELINE_M:g})",
     )
 
 

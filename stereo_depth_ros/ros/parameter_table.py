@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 
+from stereo_depth_ros.baseline import MAX_BASELINE_M
 from stereo_depth_ros.engines import BACKEND_NAMES
 from stereo_depth_ros.engines.default_model import AUTO, MATCHER, NETWORK
 from stereo_depth_ros.engines.tensorrt.cuda import BACKENDS as CUDA_BACKENDS
 from stereo_depth_ros.engines.tensorrt.options import PRECISIONS
 from stereo_depth_ros.ros.roi import parse_roi
-from stereo_depth_ros.settings import MAX_BASELINE, MAX_DISPARITY, MEANINGS, Settings
+from stereo_depth_ros.settings import MAX_DISPARITY, MEANINGS, Settings
 
 Value = bool | int | float | str
 
@@ -176,7 +177,7 @@ PARAMETERS = (
         0.0,
         "Distance between the cameras in m, used where the right P[3] is 0 or not in metres; "
         "0: ask TF",
-        (0.0, MAX_BASELINE),
+        (0.0, MAX_BASELINE_M),
     ),
     Parameter(
         "max_rate",
