@@ -22,7 +22,7 @@ from stereo_depth_ros.artifact import (
 from stereo_depth_ros.cli.layers import import_training
 from stereo_depth_ros.cli.model_tables import describe_terms, print_models
 from stereo_depth_ros.cli.network_names import NETWORKS_HELP, describe_variants
-from stereo_depth_ros.cli.options import check_output_file, parse_size
+from stereo_depth_ros.cli.options import check_output_file, make_number_parser, parse_size
 from stereo_depth_ros.engines.best_model import read_fastest
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
@@ -31,6 +31,7 @@ from stereo_depth_ros.model_store import PACK_SUFFIX, pack, remove, unpack
 from stereo_depth_ros.published import PUBLISHED, Source, find_source
 
 _SIZE = "480x640"
+_MAX_ITERATIONS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add.add_argument(
         "--iterations",
-        type=int,
+        type=make_number_parser(int, 0, _MAX_ITERATIONS),
         metavar="N",
         help="refinement steps, where the network has them (default: as published)",
     )

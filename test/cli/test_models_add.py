@@ -288,3 +288,12 @@ def test_terms_that_are_accepted_beforehand_are_not_asked_for(add_s2m2, monkeypa
 
     assert is_asked_for
     assert "Do you accept" not in out
+
+
+@pytest.mark.parametrize("iterations", ["-3", "1001", "many"])
+def test_impossible_iterations_are_refused_before_anything_is_fetched(iterations, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["models", "add", "s2m2_s", "--accept", "--iterations", iterations])
+
+    assert stop.value.code == 2
+    assert f"'{iterations}' is not a whole number from 0 to 1000" in capsys.readouterr().err
