@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from stereo_depth_ros.errors import InputError
+from stereo_depth_ros.file_lock import take_lock
 
 
 @contextmanager
@@ -25,17 +25,13 @@ def lock_folder(folder: Path, purpose: str) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{purpose}.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(file):
             file.seek(0)
             holder = file.read(200).strip() or "another process"
             raise InputError(
                 f"{folder} is in use by a {purpose}, {holder}; wait for its end, or give another "
                 "folder"
-            ) from None
-        except OSError:
-            pass  # a filesystem without locks
+            )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()

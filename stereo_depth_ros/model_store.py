@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -21,6 +20,7 @@ from stereo_depth_ros.artifact import (
 from stereo_depth_ros.atomic_file import SCRATCH, WriteError, scratch_folder, write_aside
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.excerpt import excerpt
+from stereo_depth_ros.file_lock import take_lock
 from stereo_depth_ros.model_card import ModelError, read_card
 
 PACK_SUFFIX = ".stereo.zip"
@@ -200,15 +200,11 @@ def _describe_damage(path: Path, cause: object) -> InputError:
 def _reserve(lock: Path, name: str) -> Iterator[None]:
     """Keep every other process from changing the model meanwhile."""
     with lock.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take_lock(file):
             raise InputError(
                 f"model '{name}' is being changed by another process; wait for that one, or stop "
                 "it and try again"
-            ) from error
-        except OSError:  # a filesystem without locks
-            pass
+            )
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from stereo_depth_ros.atomic_file import DISK_FULL
 from stereo_depth_ros.checkpoints.error import CheckpointError
 from stereo_depth_ros.excerpt import excerpt
 from stereo_depth_ros.file_hash import sha256_of
+from stereo_depth_ros.file_lock import take_lock
 from stereo_depth_ros.published import Source
 
 _ATTEMPTS = 5
@@ -102,15 +102,11 @@ def _reserve(partial: Path, target: Path) -> Iterator[None]:
     """Keep every other process from fetching into ``partial`` meanwhile."""
     while True:
         with partial.open("ab") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not take_lock(file):
                 raise CheckpointError(
                     f"{target} is being fetched by another process; wait for that one, or stop it "
                     "and try again"
-                ) from error
-            except OSError:  # a filesystem without locks
-                pass
+                )
             # Else another process ended its transfer before this one had the lock.
             if partial.exists() and os.path.samestat(os.fstat(file.fileno()), partial.stat()):
                 yield

@@ -21,16 +21,16 @@ from stereo_depth_ros.engines.default_model import name_of
 from stereo_depth_ros.engines.described import DescribedEngine
 from stereo_depth_ros.engines.tensorrt import BuildCancelled
 from stereo_depth_ros.engines.tensorrt.self_test import render_test_pair
+from stereo_depth_ros.graph_contract import USUAL_SIZE
 from stereo_depth_ros.model_card import ModelError
 
 _LOG = logging.getLogger(__name__)
 _ROUNDS, _LEAST_ROUNDS = 20, 3
 _ENOUGH_S = 2.0
-_ANY_SIZE = (480, 640)
 
 
 def measure_latency_ms(
-    engine: Engine, run: RunInThread = run_here, any_size: tuple[int, int] = _ANY_SIZE
+    engine: Engine, run: RunInThread = run_here, any_size: tuple[int, int] = USUAL_SIZE
 ) -> float:
     """Return the time in ms within which 95 of 100 inferences of a rendered pair end.
 
@@ -86,7 +86,7 @@ def open_within(
             opened = None
         try:
             engine = open_one(model)
-            timings[model] = _measure(engine, run, alone, any_size or _ANY_SIZE)
+            timings[model] = _measure(engine, run, alone, any_size or USUAL_SIZE)
         except (BuildCancelled, EngineLostError):
             raise
         except (EngineError, ModelError, OSError) as error:

@@ -11,11 +11,9 @@ from stereo_depth_ros.checkpoints import CheckpointError, import_weights, load_w
 from stereo_depth_ros.checkpoints.hub import fetch
 from stereo_depth_ros.errors import InputError
 from stereo_depth_ros.export.publication import publish
+from stereo_depth_ros.graph_contract import USUAL_SIZE
 from stereo_depth_ros.model_store import install
 from stereo_depth_ros.published import Source, find_source
-
-DEFAULT_SIZE = (480, 640)
-"""Height and width in px of the graphs of networks that are exported for one size."""
 
 
 def add_model(
@@ -36,7 +34,7 @@ def add_model(
         was made of that is installed under this name.
     size
         Height and width of the images in px; None is any size where the network allows it, and
-        `DEFAULT_SIZE` where it does not.
+        `stereo_depth_ros.graph_contract.USUAL_SIZE` where it does not.
     iterations
         Of the refinement, where the network has any; None takes what it was published with.
     report
@@ -66,7 +64,7 @@ def add_model(
         changes = {} if iterations is None else {"iterations": iterations}
         network, info = load_weights(weights, **changes)
         any_size = size is None and network.any_size
-        height, width = size or DEFAULT_SIZE
+        height, width = size or USUAL_SIZE
         images = "images of any size" if any_size else f"{width}x{height} images"
         report(f"exports {network.name} {network.variant} for {images}, in fp32 and mixed")
         publish(

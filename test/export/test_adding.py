@@ -18,7 +18,8 @@ from stereo_depth_ros.atomic_file import WriteError
 from stereo_depth_ros.checkpoints import CheckpointError, read_info
 from stereo_depth_ros.engines import open_engine
 from stereo_depth_ros.errors import InputError
-from stereo_depth_ros.export.adding import DEFAULT_SIZE, add_model
+from stereo_depth_ros.export.adding import add_model
+from stereo_depth_ros.graph_contract import USUAL_SIZE
 from stereo_depth_ros.networks import create_network
 from stereo_depth_ros.published import PUBLISHED
 
@@ -109,7 +110,7 @@ def test_model_is_for_any_size_where_nobody_names_one(hub):
     assert artifact.card.command == "stereo-depth models add las2_s"
     assert "for images of any size, of LAS2_S.pth" in artifact.card.summary
     engine = open_engine("las2_s")
-    assert engine.spec.sizes.size == DEFAULT_SIZE
+    assert engine.spec.sizes.size == USUAL_SIZE
     for size in ((96, 160), (128, 96)):
         disparity, confidence = engine.infer(*np.zeros((2, *size, 3), np.uint8))
         assert disparity.shape == confidence.shape == size
